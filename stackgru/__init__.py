@@ -1,0 +1,42 @@
+"""Is this stack of GRU cells interchangeable with torch.nn.GRU? The public names."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stackgru.cases import Case as Case
+    from stackgru.cell import RefusedArgument as RefusedArgument
+    from stackgru.cell import StackingGRUCell as StackingGRUCell
+    from stackgru.checking import check as check
+    from stackgru.loading import TargetError as TargetError
+    from stackgru.options import UsageError as UsageError
+    from stackgru.report import Report as Report
+    from stackgru.suite import suite_for as suite_for
+
+__version__ = "0.1.0"
+
+# Imported when they are first asked for: pytest loads the plugin, and so this package, in every
+# run of everybody who has stackgru installed, and must not import torch there.
+_WHERE = {
+    "Case": "cases",
+    "RefusedArgument": "cell",
+    "Report": "report",
+    "StackingGRUCell": "cell",
+    "TargetError": "loading",
+    "UsageError": "options",
+    "check": "checking",
+    "suite_for": "suite",
+}
+__all__ = [*_WHERE]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_WHERE]

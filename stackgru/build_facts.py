@@ -1,0 +1,130 @@
+"""What is measured and shown on this build of torch, and never passes or fails."""
+
+from __future__ import annotations
+
+import functools
+import platform
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from stackgru.cases import DTYPES, Case
+from stackgru.evidence import Violation
+from stackgru.loading import TargetError
+from stackgru.pairs import Pair
+from stackgru.targets import Target, find_layers
+from stackgru.weights import gru_layers
+
+_CASE = Case(input_size=5, hidden_size=16, batch=4, dropout=0.5, dtype="float32", mode="train")
+_ONE_STEP_CASES = 20
+
+
+@functools.cache
+def supported_dtypes(device: str = "cpu") -> tuple[str, ...]:
+    """Return the names of the dtypes in which nn.GRU itself runs on this build and device."""
+    supported = []
+    for name in DTYPES:
+        dtype = getattr(torch, name)
+        try:
+            nn.GRU(2, 3, device=device, dtype=dtype)(
+                torch.zeros(1, 1, 2, device=device, dtype=dtype)
+            )
+        except RuntimeError:
+            continue
+        supported.append(name)
+    return tuple(supported)
+
+
+def measure(target: Target) -> dict[str, Any]:
+    """Measure what depends on the build.
+
+    Args:
+        target: what is under test.
+
+    Returns:
+        Facts by name, as plain data.
+    """
+    facts: dict[str, Any] = {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": target.device,
+        "cpu_capability": _cpu_capability(),
+        "dtypes": list(supported_dtypes(target.device)),
+        "split_draw_is_one_draw": _split_draw_is_one_draw(),
+    }
+    for name, measured in (
+        ("same_initial_weights", _same_initial_weights),
+        ("bitwise_equal_at_one_step", _bitwise_at_one_step),
+        ("whole_sequences_from_one_seed", _whole_sequences),
+    ):
+        try:
+            facts[name] = measured(target)
+        except (Violation, TargetError) as error:
+            facts[name] = {} if measured is _whole_sequences else f"not measured: {error}"
+    return facts
+
+
+def _cpu_capability() -> str:
+    found = getattr(torch.backends.cpu, "get_cpu_capability", None)
+    return str(found()) if found else "unknown"
+
+
+def _split_draw_is_one_draw() -> bool:
+    torch.manual_seed(0)
+    one = torch.empty(64).bernoulli_(0.5)
+    torch.manual_seed(0)
+    two = torch.cat([torch.empty(32).bernoulli_(0.5) for _ in range(2)])
+    return torch.equal(one, two)
+
+
+def _cases_for(target: Target, case: Case) -> Case:
+    layers = case.num_layers if "num_layers" in target.accepts else 1
+    dropout = case.dropout if "dropout" in target.accepts else 0.0
+    return replace(case, num_layers=layers, dropout=dropout)
+
+
+def _same_initial_weights(target: Target) -> bool:
+    case = _cases_for(target, replace(_CASE, num_layers=3))
+    torch.manual_seed(0)
+    own = find_layers(target.build(case), case)
+    torch.manual_seed(0)
+    sizes = (case.input_size, case.hidden_size, case.num_layers)
+    reference = gru_layers(nn.GRU(*sizes, device=target.device))
+    return all(
+        name in layer and torch.equal(layer[name], value)
+        for layer, expected in zip(own, reference, strict=True)
+        for name, value in expected.items()
+    )
+
+
+def _bitwise_at_one_step(target: Target) -> str:
+    equal = 0
+    for seed in range(_ONE_STEP_CASES):
+        case = replace(_CASE, seed=seed, num_layers=1 + seed % 4, hidden_size=3 + 2 * seed)
+        pair = Pair(target, _cases_for(target, case))
+        pair.seed()
+        run = pair.run()
+        pair.seed()
+        reference = pair.run_reference()
+        same_output = torch.equal(run.outputs, reference.outputs)
+        equal += same_output and torch.equal(run.hn, reference.hn)
+    return f"{equal} of {_ONE_STEP_CASES}"
+
+
+def _whole_sequences(target: Target) -> dict[str, str]:
+    """Compare whole training runs from one seed; 64 values a mask leave nothing to luck."""
+    if not {"num_layers", "dropout"} <= target.accepts:
+        return {}
+    found = {}
+    for layers in (2, 3):
+        pair = Pair(target, replace(_CASE, num_layers=layers, seq_len=4))
+        pair.seed()
+        run = pair.run()
+        pair.seed()
+        reference = pair.run_reference()
+        # Other masks make differences of about 0.1, rounding some 1e-7.
+        same = bool((run.outputs - reference.outputs).abs().max() < 1e-3)
+        found[f"{layers} layers"] = "same" if same else "other masks"
+    return found

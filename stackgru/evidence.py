@@ -1,0 +1,96 @@
+"""What a law finds: a violation with its evidence, or a reason why it does not apply."""
+
+from __future__ import annotations
+
+import unittest
+
+import torch
+from torch import Tensor
+
+
+class NotApplicable(unittest.SkipTest):
+    """A law cannot be tried on this target, build or device; the message is the reason."""
+
+
+class Violation(AssertionError):
+    """A law is broken.
+
+    Args:
+        message: what was seen and what was expected, in one sentence.
+        difference: the largest difference seen, where two values are compared.
+        allowed: the difference that is allowed at the same place.
+        place: where they first part, e.g. "step 0, layer 1, row 0, unit 2".
+
+    Attributes:
+        law: name of the law, set by whoever runs it.
+        case: text of the case, likewise.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        difference: float | None = None,
+        allowed: float | None = None,
+        place: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.difference = difference
+        self.allowed = allowed
+        self.place = place
+        self.law = ""
+        self.case = ""
+
+
+def assert_within(
+    actual: Tensor,
+    expected: Tensor,
+    allowed: Tensor,
+    *,
+    what: str,
+    axes: tuple[str, ...],
+) -> float:
+    """Raise a violation where two results lie further apart than is allowed.
+
+    Args:
+        actual: what the target gave.
+        expected: what it should have given, of the same shape.
+        allowed: how far the two may lie apart; infinite where nothing is claimed.
+        what: names ``actual`` in the message.
+        axes: names the axes in the place.
+
+    Returns:
+        The largest ratio of difference to allowed difference, 0 if nothing is claimed anywhere.
+
+    Raises:
+        Violation: with the largest difference, what is allowed there, and the first place.
+    """
+    __tracebackhide__ = True
+    actual, expected = actual.detach().double().cpu(), expected.detach().double().cpu()
+    claimed = allowed.isfinite()
+    same = (actual == expected) | (actual.isnan() & expected.isnan())
+    difference = torch.where(same | ~claimed, 0.0, (actual - expected).abs())
+    difference = torch.where(difference.isnan(), torch.inf, difference)
+    ratio = torch.where(difference == 0, 0.0, difference / allowed)
+    if ratio.numel() == 0:
+        return 0.0
+    worst = float(ratio.max())
+    if worst <= 1:
+        return worst
+    at = tuple(int(i) for i in (ratio > 1).nonzero()[0])
+    place = ", ".join(f"{axis} {i}" for axis, i in zip(axes, at, strict=True))
+    most = int(ratio.flatten().argmax())
+    raise Violation(
+        f"{what} is {float(actual[at]):.9g} and should be {float(expected[at]):.9g} at {place}",
+        difference=float(difference.flatten()[most]),
+        allowed=float(allowed.flatten()[most]),
+        place=place,
+    )
+
+
+def assert_equal(actual: Tensor, expected: Tensor, *, what: str, axes: tuple[str, ...]) -> None:
+    """Raise a violation where two results are not equal to the bit; NaN equals NaN."""
+    __tracebackhide__ = True
+    nothing = torch.zeros(actual.shape, dtype=torch.float64)
+    assert_within(actual, expected, nothing, what=what, axes=axes)

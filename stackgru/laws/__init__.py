@@ -1,0 +1,69 @@
+"""The laws, and the registry that holds them.
+
+A law is a plain function of a Pair; its docstring is its statement, and it raises a Violation where
+the statement does not hold.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stackgru.pairs import Pair
+from stackgru.targets import KINDS
+
+_MODULES = ("values", "randomness", "divergence")
+_laws: dict[str, Law] = {}
+
+
+@dataclass(frozen=True)
+class Law:
+    """A named statement that holds for every case of its domain.
+
+    Attributes:
+        name: as users write it, with dashes.
+        family: values, randomness or divergence.
+        question: what a violation in training answers: "training" or "seeds".
+        statement: the docstring, on one line.
+        check: raises a Violation where the statement does not hold.
+        domains: arguments of strategies.cases; the law's domain is the union of these.
+        kinds: which kinds of target it is about.
+        half: which kinds it is tried on in half precision.
+    """
+
+    name: str
+    family: str
+    question: str
+    statement: str
+    check: Callable[[Pair], None]
+    domains: tuple[Mapping[str, Any], ...]
+    kinds: tuple[str, ...]
+    half: tuple[str, ...]
+
+
+def law(
+    family: str,
+    *domains: Mapping[str, Any],
+    question: str = "training",
+    kinds: tuple[str, ...] = KINDS,
+    half: tuple[str, ...] = KINDS,
+) -> Callable[[Callable[[Pair], None]], Callable[[Pair], None]]:
+    """Register a function as a law; see Law for the arguments."""
+
+    def register(check: Callable[[Pair], None]) -> Callable[[Pair], None]:
+        name = check.__name__.replace("_", "-")
+        statement = " ".join((inspect.getdoc(check) or "").split())
+        _laws[name] = Law(name, family, question, statement, check, domains, kinds, half)
+        return check
+
+    return register
+
+
+def all_laws() -> dict[str, Law]:
+    """Return every law by its name, family by family."""
+    for module in _MODULES:
+        importlib.import_module(f"{__name__}.{module}")
+    return dict(_laws)

@@ -1,0 +1,138 @@
+"""The comparisons that laws share: layer by layer, and end to end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stackgru import rounding
+from stackgru.cases import generator
+from stackgru.evidence import NotApplicable
+from stackgru.masks import Recorder, arrange
+from stackgru.pairs import Pair, Run
+from stackgru.rounding import Bounded
+
+OUTPUT = ("step", "row", "unit")
+HN = ("layer", "row", "unit")
+STATES = ("step", "layer", "row", "unit")
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a run should give, in float64, with the bound of one implementation.
+
+    Attributes:
+        outputs: (T, B, H).
+        hn: (L, B, H).
+    """
+
+    outputs: Bounded
+    hn: Bounded
+
+
+def seeded_reference(pair: Pair) -> tuple[Run, Tensor | None]:
+    """Run nn.GRU from the case's seed and record its masks.
+
+    Args:
+        pair: the pair.
+
+    Returns:
+        The run, and its masks, bool, (L - 1, T, B, H); None where nothing is dropped out.
+
+    Raises:
+        NotApplicable: if nn.GRU's masks cannot be seen, as in cuDNN's fused kernels.
+    """
+    pair.seed()
+    with Recorder() as recorder:
+        run = pair.run_reference()
+    return run, gap_masks(pair, recorder)
+
+
+def gap_masks(pair: Pair, recorder: Recorder) -> Tensor | None:
+    """Return the masks that nn.GRU drew, (L - 1, T, B, H), or None where nothing is dropped."""
+    case = pair.case
+    shape = (case.num_layers - 1, case.seq_len, case.batch, case.hidden_size)
+    if not case.drops:
+        all_dropped = case.mode == "train" and case.dropout == 1 and case.num_layers > 1
+        return torch.zeros(shape, dtype=torch.bool) if all_dropped else None
+    masks = arrange(recorder.draws, shape, "layer order")
+    if masks is None:
+        raise NotApplicable(
+            "the masks that nn.GRU draws cannot be seen on this build and device: "
+            f"{len(recorder.draws)} were seen where {case.num_layers - 1} are drawn"
+        )
+    return masks
+
+
+def expected(
+    pair: Pair,
+    gaps: Tensor | None,
+    *,
+    input: Tensor | None = None,
+    h0: Tensor | None = None,
+) -> Expected:
+    """Compute the results that the equation gives under these masks, with their bounds."""
+    input = pair.input if input is None else input
+    h0 = pair.h0 if h0 is None else h0
+    scale, dtype = pair.case.gap_scale, pair.case.torch_dtype
+    return Expected(*rounding.sequence(input, h0, pair.layers, gaps, scale, dtype))
+
+
+def assert_end_to_end(pair: Pair, run: Run, other: Run, bound: Expected, what: str) -> None:
+    """Raise a violation where two implementations' runs part by more than both may err."""
+    __tracebackhide__ = True
+    pair.within(run.outputs, other.outputs, 2 * bound.outputs.error, f"{what}: output", OUTPUT)
+    pair.within(run.hn, other.hn, 2 * bound.hn.error, f"{what}: hn", HN)
+
+
+def assert_equation(
+    pair: Pair,
+    run: Run,
+    gaps: Tensor | None = None,
+    *,
+    input: Tensor | None = None,
+    h0: Tensor | None = None,
+    what: str = "the target",
+) -> None:
+    """Raise a violation where a layer's new state is not the equation of its own input and state.
+
+    Args:
+        pair: the pair.
+        run: a run that shows every layer's state after every step.
+        gaps: the masks that were in force, (L - 1, T, B, H), or None.
+        input: what the run got, (T, B, I); the case's if None.
+        h0: likewise, (L, B, H).
+        what: whose run it is, in the message.
+    """
+    __tracebackhide__ = True
+    assert run.states is not None  # noqa: S101 - only runs by steps come here
+    dtype, scale = pair.case.torch_dtype, pair.case.gap_scale
+    h0 = pair.h0 if h0 is None else h0
+    before = torch.cat([h0.unsqueeze(0), run.states[:-1]])
+    below = Bounded.exact(pair.input if input is None else input)
+    layers = []
+    for index, weights in enumerate(pair.layers):
+        state = Bounded.exact(before[:, index])
+        layers.append(rounding.layer(below, state, weights, dtype))
+        below = Bounded.exact(run.states[:, index])
+        if gaps is not None and index < len(pair.layers) - 1:
+            below = rounding.dropped(below, gaps[index], scale, dtype)
+    every = rounding.stacked(layers)
+    value, error = every.value.transpose(0, 1), rounding.allowed(every, dtype).transpose(0, 1)
+    pair.within(run.states, value, error, f"{what}: the new state", STATES)
+    pair.within(run.outputs, value[:, -1], error[:, -1], f"{what}: output", OUTPUT)
+
+
+def other_input(pair: Pair, name: str) -> Tensor:
+    """Return other values of the input's shape and dtype, usual in magnitude."""
+    numbers = torch.randn(
+        pair.input.shape, dtype=torch.float64, generator=generator(pair.case, name)
+    )
+    return numbers.to(pair.input)
+
+
+def pick(pair: Pair, name: str, low: int, high: int) -> int:
+    """Return a number from low to high, fixed by the case."""
+    return int(torch.randint(low, high + 1, (), generator=generator(pair.case, name)))

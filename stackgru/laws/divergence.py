@@ -1,0 +1,237 @@
+"""Laws of divergence: where results must part, and that they part for that reason alone."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from stackgru.cases import MAX_SEED, generator
+from stackgru.evidence import NotApplicable, Violation
+from stackgru.laws import law
+from stackgru.laws.comparing import (
+    HN,
+    OUTPUT,
+    Expected,
+    assert_end_to_end,
+    expected,
+    gap_masks,
+    seeded_reference,
+)
+from stackgru.masks import ORDERS, Recorder, arrange
+from stackgru.pairs import Pair, Run
+from stackgru.weights import PARAMETERS
+
+_FULL = ("float64", "float32")
+
+
+@law(
+    "divergence",
+    {"mode": "train", "partial": True, "min_layers": 2, "seq_len": 1, "min_batch": 1},
+    question="seeds",
+)
+def seed_matters(pair: Pair) -> None:
+    """Two seeds give different results if and only if nn.GRU's masks differ where a unit is alive.
+
+    A unit is alive where the equation's results under the two masks part by more than rounding.
+    """
+    runs, masks = [], []
+    for seed in (pair.case.seed, (pair.case.seed + 1) % (MAX_SEED + 1)):
+        pair.seed(seed)
+        with Recorder() as recorder:
+            pair.run_reference()
+        masks.append(gap_masks(pair, recorder))
+        pair.seed(seed)
+        runs.append(pair.run())
+    if torch.equal(*_present(masks)):
+        pair.equal(runs[1], runs[0], "two seeds that give the same masks")
+    else:
+        _assert_parted(pair, runs, [expected(pair, mask) for mask in masks], "two seeds")
+
+
+@law(
+    "divergence",
+    {
+        "mode": "train",
+        "partial": True,
+        "min_layers": 2,
+        "min_steps": 2,
+        "max_steps": 6,
+        "min_batch": 1,
+        "dtypes": _FULL,
+    },
+)
+def order_matters(pair: Pair) -> None:
+    """From one seed, a sequence is nn.GRU's if and only if the masks drawn are.
+
+    A cell draws them in time order, nn.GRU in layer order; the difference is what the masks make
+    it.
+    """
+    reference, gaps = seeded_reference(pair)
+    pair.seed()
+    with Recorder() as recorder:
+        run = pair.run()
+    case = pair.case
+    shape = (case.num_layers - 1, case.seq_len, case.batch, case.hidden_size)
+    orders = ["time order"] if pair.kind == "cell" else list(ORDERS)
+    arranged = [
+        masks for order in orders if (masks := arrange(recorder.draws, shape, order)) is not None
+    ]
+    if not arranged:
+        if recorder.others and not recorder.draws:
+            raise NotApplicable("the target's masks cannot be seen: it draws none by bernoulli")
+        raise Violation("the masks drawn are not num_layers - 1 a step, in any order known")
+    # Two orders can have the same shapes: the law holds if it does under one of them.
+    violations = []
+    for masks in arranged:
+        try:
+            _assert_explained(pair, run, reference, masks, gaps)
+        except Violation as violation:
+            violations.append(violation)
+        else:
+            return
+    raise violations[0]
+
+
+def _assert_explained(
+    pair: Pair, run: Run, reference: Run, masks: Tensor, gaps: Tensor | None
+) -> None:
+    own = expected(pair, masks)
+    if gaps is not None and torch.equal(masks, gaps):
+        assert_end_to_end(pair, run, reference, own, "from one seed, under equal masks")
+        return
+    if pair.strict and pair.kind == "sequence":
+        raise Violation(
+            "from one seed the masks are not nn.GRU's, which draws them layer by layer "
+            "(counted because of --strict)"
+        )
+    what = "under the masks that it drew"
+    pair.within(run.outputs, own.outputs.value, 2 * own.outputs.error, f"{what}: output", OUTPUT)
+    pair.within(run.hn, own.hn.value, 2 * own.hn.error, f"{what}: hn", HN)
+    _assert_parted(pair, [run, reference], [own, expected(pair, gaps)], "other masks")
+
+
+@law(
+    "divergence",
+    {"mode": "eval", "min_steps": 2, "max_steps": 4, "min_batch": 1, "dtypes": _FULL},
+)
+def first_step_is_not_hn(pair: Pair) -> None:
+    """The state after the first input is nn.GRU's at step one; it is its hn at a fixed point only."""
+    first = pair.input[:1]
+    run = pair.run(first)
+    bound = expected(pair, None, input=first)
+    assert_end_to_end(pair, run, pair.run_reference(first), bound, "after the first input")
+    whole = pair.run()
+    both = [Run(part.hn, part.hn) for part in (run, whole)]
+    last = expected(pair, None)
+    bounds = [Expected(bound.hn, bound.hn), Expected(last.hn, last.hn)]
+    _assert_parted(pair, both, bounds, "hn after the first and after the last input")
+
+
+@law("divergence", {"mode": "train", "seq_len": 1, "min_batch": 1})
+def mode_matters(pair: Pair) -> None:
+    """Training and eval differ if and only if some mask does, where a unit is alive."""
+    _, gaps = seeded_reference(pair)
+    pair.seed()
+    training = pair.run()
+    with pair.mode("eval"):
+        pair.seed()
+        eval_run = pair.run()
+    if gaps is None:
+        pair.equal(training, eval_run, "training, where no mask drops anything, and eval")
+        return
+    untouched = _without_dropout(pair)
+    _assert_parted(pair, [training, eval_run], [expected(pair, gaps), untouched], "the two modes")
+
+
+def _without_dropout(pair: Pair) -> Expected:
+    # In eval nothing is scaled: as if there were no masks at all.
+    return expected(pair, None)
+
+
+@law(
+    "divergence",
+    {
+        "mode": "eval",
+        "seq_len": 1,
+        "max_layers": 3,
+        "min_batch": 1,
+        "max_batch": 4,
+        "max_size": 16,
+        "dtypes": _FULL,
+        "usual": True,
+    },
+)
+def everything_matters(pair: Pair) -> None:
+    """The result depends on the input, on each layer's h0, and on each of the 4 L parameters."""
+    _assert_own_parameters(pair)
+    base, before = pair.run(), expected(pair, None)
+    changed = pair.input + _noise(pair, "input", pair.input)
+    _assert_follows(pair, base, before, "the input", input=changed)
+    for layer in range(pair.case.num_layers):
+        h0 = pair.h0.clone()
+        h0[layer] += _noise(pair, f"h0 {layer}", h0[layer])
+        _assert_follows(pair, base, before, f"h0 of layer {layer}", h0=h0)
+        for name, parameter in pair.layers[layer].items():
+            original = parameter.detach().clone()
+            with torch.no_grad():
+                parameter += _noise(pair, f"{name} {layer}", parameter)
+            _assert_follows(pair, base, before, f"{name} of layer {layer}")
+            with torch.no_grad():
+                parameter.copy_(original)
+
+
+def _assert_own_parameters(pair: Pair) -> None:
+    owners: dict[int, str] = {}
+    has_bias = pair.reference.bias
+    for layer, parameters in enumerate(pair.layers):
+        for name in PARAMETERS if has_bias else PARAMETERS[:2]:
+            if name not in parameters:
+                raise Violation(f"layer {layer} has no {name}")
+            place = f"{name} of layer {layer}"
+            owner = owners.setdefault(parameters[name].data_ptr(), place)
+            if owner != place:
+                raise Violation(f"{owner} and {place} are one parameter")
+
+
+def _assert_follows(
+    pair: Pair,
+    base: Run,
+    before: Expected,
+    what: str,
+    input: Tensor | None = None,
+    h0: Tensor | None = None,
+) -> None:
+    run = pair.run(input, h0)
+    after = expected(pair, None, input=input, h0=h0)
+    _assert_parted(pair, [run, base], [after, before], f"a change of {what}")
+    pair.within(run.hn, after.hn.value, 2 * after.hn.error, f"after a change of {what}: hn", HN)
+
+
+def _noise(pair: Pair, name: str, like: Tensor) -> Tensor:
+    numbers = torch.randn(like.shape, generator=generator(pair.case, f"noise {name}"))
+    return numbers.to(like)
+
+
+def _assert_parted(pair: Pair, runs: list[Run], bounds: list[Expected], what: str) -> None:
+    """Raise a violation where two runs are equal though their expected values surely differ."""
+    for name, axes in (("outputs", OUTPUT), ("hn", HN)):
+        actual = [getattr(run, name) for run in runs]
+        values = [getattr(bound, name).value for bound in bounds]
+        errors = [getattr(bound, name).error for bound in bounds]
+        difference = (values[0] - values[1]).abs()
+        alive = difference > 2 * (errors[0] + errors[1])
+        stuck = alive & (actual[0] == actual[1]).cpu()
+        if stuck.any():
+            at = tuple(int(i) for i in stuck.nonzero()[0])
+            place = ", ".join(f"{axis} {i}" for axis, i in zip(axes, at, strict=True))
+            raise Violation(
+                f"{what} must make a difference of {float(difference[at]):.3g} in "
+                f"{'output' if name == 'outputs' else name}, and made none at {place}",
+                difference=0.0,
+                allowed=None,
+                place=place,
+            )
+
+
+def _present(masks: list[Tensor | None]) -> list[Tensor]:
+    return [mask for mask in masks if mask is not None]

@@ -1,0 +1,96 @@
+"""Laws of randomness: what is drawn from torch's generator, when, and in which shape."""
+
+from __future__ import annotations
+
+import random
+
+import torch
+
+from stackgru.evidence import Violation
+from stackgru.laws import law
+from stackgru.laws.comparing import other_input
+from stackgru.masks import ORDERS, Recorder, arrange
+from stackgru.pairs import Pair
+
+
+def _generator_state(pair: Pair) -> torch.Tensor:
+    if pair.input.is_cuda:
+        return torch.cuda.get_rng_state(pair.input.device)
+    return torch.get_rng_state()
+
+
+@law("randomness", {"mode": "train", "seq_len": 1, "min_batch": 1}, question="seeds")
+def same_draws(pair: Pair) -> None:
+    """After one step from the same seed, both leave torch's generator in the same state."""
+    pair.seed()
+    pair.run_reference()
+    after_reference = _generator_state(pair)
+    pair.seed()
+    pair.run()
+    if not torch.equal(after_reference, _generator_state(pair)):
+        raise Violation("after one step torch's generator is not where nn.GRU leaves it")
+
+
+@law(
+    "randomness",
+    {"mode": "eval", "max_steps": 3},
+    {"mode": "train", "dropout": 0.0, "max_steps": 3},
+    {"mode": "train", "dropout": 1.0, "max_steps": 3},
+    {"mode": "train", "num_layers": 1, "max_steps": 3},
+    {"mode": "train", "max_batch": 0, "max_steps": 3},
+    question="seeds",
+)
+def no_draws(pair: Pair) -> None:
+    """Nothing is drawn in eval, at rates 0 and 1, with one layer, or for an empty batch."""
+    pair.seed()
+    python_before, before = random.getstate(), _generator_state(pair)
+    pair.run()
+    if not torch.equal(before, _generator_state(pair)):
+        raise Violation("torch's generator has moved, where nn.GRU draws nothing")
+    if random.getstate() != python_before:
+        raise Violation("Python's random generator has moved, where nn.GRU draws nothing")
+
+
+@law("randomness", {"min_batch": 1, "max_steps": 4}, question="seeds")
+def repeatable(pair: Pair) -> None:
+    """The same seed gives the same result twice, to the bit, with other calls in between."""
+    pair.seed()
+    first = pair.run()
+    pair.run(other_input(pair, "call in between"))
+    pair.run(pair.input[:, :1], pair.h0[:, :1])
+    pair.seed()
+    pair.equal(pair.run(), first, "the second run from one seed")
+
+
+@law(
+    "randomness",
+    {"mode": "train", "partial": True, "min_layers": 2, "max_steps": 4, "min_batch": 1},
+)
+def mask_count(pair: Pair) -> None:
+    """Each step draws num_layers - 1 masks of (batch, hidden_size) at the right rate, no others."""
+    case = pair.case
+    with Recorder() as recorder:
+        pair.run()
+    if recorder.others:
+        raise Violation(f"random numbers are drawn by {', '.join(sorted(set(recorder.others)))}")
+    shape = (case.num_layers - 1, case.seq_len, case.batch, case.hidden_size)
+    if all(arrange(recorder.draws, shape, order) is None for order in ORDERS):
+        seen = [tuple(draw.mask.shape) for draw in recorder.draws]
+        raise Violation(
+            f"the masks drawn have shapes {_listed(seen)}, where nn.GRU draws num_layers - 1 = "
+            f"{shape[0]} of {shape[2:]} for each of {shape[1]} steps"
+        )
+    for draw in recorder.draws:
+        # The rate may have been rounded once more on its way through 1 - p.
+        if not abs(draw.keep - (1 - case.dropout)) <= 2.0**-52:
+            raise Violation(
+                f"values are kept with probability {draw.keep!r}, where 1 - p is "
+                f"{1 - case.dropout!r}",
+                difference=abs(draw.keep - (1 - case.dropout)),
+                allowed=2.0**-52,
+            )
+
+
+def _listed(shapes: list[tuple[int, ...]]) -> str:
+    shown = ", ".join(map(str, shapes[:4]))
+    return f"{shown}, ... ({len(shapes)} in all)" if len(shapes) > 4 else shown or "none"

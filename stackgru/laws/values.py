@@ -1,0 +1,233 @@
+"""Laws of values: target against reference, within rounding."""
+
+from __future__ import annotations
+
+import torch
+
+from stackgru.cases import generator
+from stackgru.evidence import NotApplicable, Violation, assert_within
+from stackgru.laws import law
+from stackgru.laws.comparing import (
+    HN,
+    OUTPUT,
+    STATES,
+    assert_end_to_end,
+    assert_equation,
+    expected,
+    other_input,
+    pick,
+    seeded_reference,
+)
+from stackgru.masks import ORDERS, Injector, Recorder
+from stackgru.pairs import Pair, Run
+from stackgru.rounding import FORMATS
+
+
+@law("values", {"mode": "eval", "max_steps": 4, "min_batch": 1})
+def equation(pair: Pair) -> None:
+    """Each layer's new state is the documented equation of its own input and state, in any dtype.
+
+    Within one layer's rounding, at any depth and step, in eval.
+    """
+    first = pair.run_reference(pair.input[:1])
+    if pair.case.num_layers == 1:
+        own = Run(first.outputs, first.hn, first.hn[None])
+        assert_equation(pair, own, input=pair.input[:1], what="nn.GRU itself on this build")
+    assert_equation(pair, pair.steps())
+    if pair.kind == "sequence" and pair.case.num_layers == 1:
+        whole = pair.run()  # with one layer the outputs are all the states there are
+        assert_equation(pair, Run(whole.outputs, whole.hn, whole.outputs[:, None]))
+
+
+@law("values", {"seq_len": 1, "min_batch": 1}, question="seeds")
+def one_step(pair: Pair) -> None:
+    """After one step from the same seed, output and hn are nn.GRU's, whatever mode and dropout."""
+    reference, gaps = seeded_reference(pair)
+    pair.seed()
+    run = pair.run()
+    if pair.full_precision:
+        assert_end_to_end(pair, run, reference, expected(pair, gaps), "one step")
+    assert_equation(pair, Run(run.outputs, run.hn, run.hn[None]), gaps, what="one step")
+
+
+@law(
+    "values",
+    {"mode": "eval", "min_batch": 1},
+    {"mode": "train", "dropout": 0.0, "min_batch": 1},
+    {"mode": "train", "dropout": 1.0, "min_batch": 1},
+    {"mode": "train", "num_layers": 1, "min_batch": 1},
+    half=("cell",),
+)
+def unrolled(pair: Pair) -> None:
+    """Where nothing is random, every step's output, and hn, are nn.GRU's, for any length.
+
+    That is in eval, at rates 0 and 1, and with one layer.
+    """
+    reference, gaps = seeded_reference(pair)
+    pair.seed()
+    run = pair.run()
+    if pair.full_precision:
+        assert_end_to_end(pair, run, reference, expected(pair, gaps), "unrolled")
+    if run.states is not None:
+        assert_equation(pair, run, gaps, what="unrolled")
+
+
+@law("values", {"mode": "train", "min_batch": 1}, half=("cell",))
+def same_masks(pair: Pair) -> None:
+    """In training, under nn.GRU's own masks, every step's output, and hn, are nn.GRU's."""
+    reference, gaps = seeded_reference(pair)
+    if not pair.case.drops:
+        gaps_of_order = {"none": []}
+    else:
+        assert gaps is not None  # noqa: S101 - seeded_reference raises otherwise
+        orders = ["time order"] if pair.kind == "cell" or pair.case.seq_len == 1 else list(ORDERS)
+        gaps_of_order = {order: ORDERS[order](gaps) for order in orders}
+    bound = expected(pair, gaps) if pair.full_precision else None
+    violations = []
+    for order, masks in gaps_of_order.items():
+        injector = Injector(masks)
+        pair.seed()
+        with injector:
+            run = pair.run()
+        try:
+            _assert_complete(pair, injector, len(masks))
+            what = "under nn.GRU's masks"
+            if bound is not None:
+                assert_end_to_end(pair, run, reference, bound, what)
+            if run.states is not None:
+                assert_equation(pair, run, gaps, what=what)
+        except Violation as violation:
+            violations.append((injector.complete, order, violation))
+        else:
+            return
+    # The order in which the target asks for masks is not known; none fits, so show the nearest.
+    raise max(violations, key=lambda item: item[0])[2]
+
+
+def _assert_complete(pair: Pair, injector: Injector, number: int) -> None:
+    if injector.complete:
+        return
+    with Recorder() as recorder:
+        pair.run()
+    if recorder.others and not recorder.draws:
+        others = ", ".join(sorted(set(recorder.others)))
+        raise NotApplicable(
+            f"the target draws random numbers by {others}, not as masks, so nn.GRU's cannot be "
+            "put in their place"
+        )
+    seen = f", one of shape {injector.misfit}" if injector.misfit else ""
+    case = pair.case
+    raise Violation(
+        f"the target drew {injector.asked} masks{seen}, where num_layers - 1 of shape "
+        f"{(case.batch, case.hidden_size)} a step make {case.seq_len * (case.num_layers - 1)}"
+        if number
+        else f"the target drew {injector.asked} masks, where nn.GRU draws none"
+    )
+
+
+@law("values", {"min_batch": 1})
+def hn_is_last(pair: Pair) -> None:
+    """The last output is the last layer's state in hn, to the bit; a cell's at every step."""
+    pair.seed()
+    reference = pair.run_reference()
+    assert_within(
+        reference.outputs[-1],
+        reference.hn[-1],
+        torch.zeros(reference.hn[-1].shape, dtype=torch.float64),
+        what="nn.GRU itself: the last output",
+        axes=("row", "unit"),
+    )
+    pair.seed()
+    run = pair.run()
+    states = run.hn[None] if run.states is None else run.states
+    outputs = run.outputs[-len(states) :]
+    nothing = torch.zeros(outputs.shape, dtype=torch.float64)
+    pair.within(outputs, states[:, -1], nothing, "output (against hn[-1])", OUTPUT)
+
+
+@law("values", {"mode": "eval", "min_steps": 2, "min_batch": 1}, half=("cell",))
+def chunks(pair: Pair) -> None:
+    """Carrying the state across a split at any point equals one call, even to a fresh copy."""
+    split = pick(pair, "split", 1, pair.case.seq_len - 1)
+    with pair.copied():
+        first = pair.run(pair.input[:split])
+    with pair.copied():
+        second = pair.run(pair.input[split:], first.hn)
+    whole = pair.run()
+    outputs = torch.cat([first.outputs, second.outputs])
+    if pair.full_precision:
+        pieces = Run(outputs, second.hn)
+        assert_end_to_end(pair, pieces, whole, expected(pair, None), f"split after step {split}")
+    if first.states is not None and second.states is not None:
+        states = torch.cat([first.states, second.states])
+        assert_equation(pair, Run(outputs, second.hn, states), what=f"split after step {split}")
+
+
+@law(
+    "values",
+    {
+        "mode": "eval",
+        "min_batch": 2,
+        "max_steps": 3,
+        "dtypes": ("float64", "float32"),
+    },
+)
+def rows(pair: Pair) -> None:
+    """Each row alone, and in any permutation of the rows, gives that row's result, in eval."""
+    batch = pair.case.batch
+    bound = expected(pair, None)
+    whole = pair.run()
+    order = torch.randperm(batch, generator=generator(pair.case, "permutation"))
+    permuted = pair.run(pair.input[:, order], pair.h0[:, order])
+    where = torch.argsort(order)
+    back = Run(permuted.outputs[:, where], permuted.hn[:, where])
+    assert_end_to_end(pair, back, whole, bound, "rows permuted")
+    alone = {0, batch - 1, pick(pair, "row", 0, batch - 1)}
+    for row in sorted(alone):
+        one = slice(row, row + 1)
+        run = pair.run(pair.input[:, one], pair.h0[:, one])
+        outputs, hn = whole.outputs[:, one], whole.hn[:, one]
+        what = f"row {row} alone"
+        pair.within(
+            run.outputs, outputs, 2 * bound.outputs.error[:, one], f"{what}: output", OUTPUT
+        )
+        pair.within(run.hn, hn, 2 * bound.hn.error[:, one], f"{what}: hn", HN)
+
+
+@law("values", {"mode": "eval", "min_steps": 2, "min_batch": 1}, kinds=("sequence",))
+def causal(pair: Pair) -> None:
+    """An output does not change, to the bit, with inputs that come after it."""
+    cut = pick(pair, "cut", 1, pair.case.seq_len - 1)
+    later = torch.cat([pair.input[:cut], other_input(pair, "later input")[cut:]])
+    outputs, changed = pair.run().outputs[:cut], pair.run(later).outputs[:cut]
+    nothing = torch.zeros(outputs.shape, dtype=torch.float64)
+    pair.within(changed, outputs, nothing, f"inputs changed from step {cut} on: output", OUTPUT)
+
+
+@law("values", {"mode": "eval", "max_steps": 3, "min_batch": 1})
+def default_state(pair: Pair) -> None:
+    """Called without a state, the target starts from zeros."""
+    zeros = torch.zeros_like(pair.h0)
+    first = pair.input[:1]
+    run = pair.without_state(first)
+    one = Run(run.outputs, run.hn, run.hn[None])
+    assert_equation(pair, one, input=first, h0=zeros, what="without a state")
+    if pair.kind == "sequence" and pair.full_precision:
+        bound = expected(pair, None, h0=zeros)
+        reference = pair.run_reference(h0=zeros)
+        whole = pair.without_state(pair.input)
+        assert_end_to_end(pair, whole, reference, bound, "without a state")
+
+
+@law("values", {"min_batch": 1})
+def bounded(pair: Pair) -> None:
+    """No state passes max(1, |h|) of the state before it, whatever the weights, but by rounding."""
+    pair.seed()
+    run = pair.steps()
+    assert run.states is not None  # noqa: S101
+    before = torch.cat([pair.h0[None], run.states[:-1]]).double().abs().clamp(min=1)
+    after = run.states.double().abs()
+    # A convex sum of h and n, |n| <= 1, rounded at most five times by at most |h| + |n| each.
+    allowed = 10 * FORMATS[pair.case.torch_dtype].unit * before
+    excess = torch.where(after.isnan(), 0.0, (after - before).clamp(min=0))
+    pair.within(excess, torch.zeros_like(excess), allowed, "the excess over max(1, |h|)", STATES)

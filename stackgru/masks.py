@@ -1,0 +1,179 @@
+"""Dropout masks: recording those that a module draws, and giving it others instead.
+
+On the CPU both nn.Dropout and nn.GRU draw a mask by ``aten.bernoulli_.float``, below autograd, so
+a TorchDispatchMode sees every mask of either side, and can fill in one of its own without a move
+of the generator. Fused kernels (cuDNN) show nothing; then there is nothing recorded, and the laws
+that need masks say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+_aten = torch.ops.aten
+_BERNOULLI = {
+    _aten.bernoulli_.float,
+    _aten.bernoulli_.Tensor,
+    _aten.bernoulli.default,
+    _aten.bernoulli.p,
+}
+_DRAWING = ("rand", "uniform", "normal", "exponential", "dropout", "multinomial", "poisson")
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One mask as it was drawn.
+
+    Attributes:
+        mask: bool, True where a value is kept.
+        keep: the probability of True that was asked for; NaN where it differs between values.
+    """
+
+    mask: Tensor
+    keep: float
+
+
+class Recorder(TorchDispatchMode):
+    """Records the masks that are drawn while it is entered.
+
+    Attributes:
+        draws: the masks, in the order in which they were drawn.
+        others: names of other operators that drew random numbers.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.draws: list[Draw] = []
+        self.others: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the operator and keep a copy of the mask, if it is one."""
+        kwargs = kwargs or {}
+        if func in _BERNOULLI:
+            keep = _keep_probability(func, args, kwargs)
+            result = func(*args, **kwargs)
+            self.draws.append(Draw(result.detach().clone().bool(), keep))
+            return result
+        result = func(*args, **kwargs)
+        if func is _aten.native_dropout.default:
+            self.draws.append(Draw(result[1].detach().clone().bool(), 1 - args[1]))
+        elif _draws_random_numbers(func):
+            self.others.append(str(func))
+        return result
+
+
+class Injector(TorchDispatchMode):
+    """Gives the masks it holds, in turn, to whoever draws one while it is entered.
+
+    Args:
+        masks: the masks to give, each of the shape that will be asked for.
+
+    Attributes:
+        asked: how many masks were asked for.
+        misfit: the first shape asked for that was not the one in turn, or None.
+    """
+
+    def __init__(self, masks: Sequence[Tensor]) -> None:
+        super().__init__()
+        self._masks = masks
+        self.asked = 0
+        self.misfit: tuple[int, ...] | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether all masks were asked for, each in its shape, and no more."""
+        return self.asked == len(self._masks) and self.misfit is None
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the operator, or fill in the next mask in place of drawing one."""
+        if func in _BERNOULLI or func is _aten.native_dropout.default:
+            mask = self._next(args[0].shape)
+            if mask is not None:
+                return _fill(func, args, mask)
+        return func(*args, **(kwargs or {}))
+
+    def _next(self, shape: torch.Size) -> Tensor | None:
+        self.asked += 1
+        if self.asked <= len(self._masks):
+            mask = self._masks[self.asked - 1]
+            if _fits(shape, mask.shape):
+                return mask.reshape(shape)
+        if self.misfit is None:
+            self.misfit = tuple(shape)
+        return None
+
+
+#: In which order a module may draw the masks (L - 1, T, B, H) of its gaps: each maps them to the
+#: blocks that are drawn one after the other.
+ORDERS: dict[str, Callable[[Tensor], list[Tensor]]] = {
+    "layer order": lambda masks: list(masks),
+    "time order": lambda masks: list(masks.transpose(0, 1).flatten(0, 1)),
+    "layer order, step by step": lambda masks: [mask for gap in masks for mask in gap],
+    "layer order, batch first": lambda masks: [gap.transpose(0, 1) for gap in masks],
+    "all gaps of a step at once": lambda masks: list(masks.transpose(0, 1)),
+    "all gaps and steps at once": lambda masks: [masks],
+}
+
+
+def arrange(draws: Sequence[Draw], shape: tuple[int, int, int, int], order: str) -> Tensor | None:
+    """Put recorded masks in their places.
+
+    Args:
+        draws: what was recorded.
+        shape: (L - 1, T, B, H).
+        order: a name in ORDERS.
+
+    Returns:
+        The masks, bool, of the given shape; None if these draws are not masks in that order.
+    """
+    places = torch.arange(torch.Size(shape).numel()).reshape(shape)
+    blocks = ORDERS[order](places)
+    if len(blocks) != len(draws):
+        return None
+    masks = torch.zeros(places.numel(), dtype=torch.bool)
+    for block, draw in zip(blocks, draws, strict=True):
+        if not _fits(draw.mask.shape, block.shape):
+            return None
+        masks[block.flatten()] = draw.mask.flatten().cpu()
+    return masks.reshape(shape)
+
+
+def _fits(one: Sequence[int], other: Sequence[int]) -> bool:
+    """Whether two shapes are the same but for dimensions of size one."""
+    return [n for n in one if n != 1] == [n for n in other if n != 1]
+
+
+def _fill(func: Any, args: Any, mask: Tensor) -> Any:
+    if func in (_aten.bernoulli_.float, _aten.bernoulli_.Tensor):
+        return args[0].copy_(mask)
+    if func is _aten.native_dropout.default:
+        input, p = args[0], args[1]
+        mask = mask.to(input.device)
+        return input * mask / (1 - p), mask
+    return mask.to(args[0])
+
+
+def _keep_probability(func: Any, args: Any, kwargs: Any) -> float:
+    if func is _aten.bernoulli.default:
+        p = args[0]
+    else:
+        p = args[1] if len(args) > 1 else kwargs.get("p", 0.5)
+    if not isinstance(p, Tensor):
+        return float(p)
+    if p.numel() == 0 or not bool((p == p.flatten()[0]).all()):
+        return float("nan")
+    return float(p.flatten()[0])
+
+
+def _draws_random_numbers(func: Any) -> bool:
+    # torch 1.13 has no tag for this, so the names of such operators serve there.
+    tag = getattr(torch.Tag, "nondeterministic_seeded", None)
+    if tag is not None:
+        return tag in func.tags
+    return any(word in str(func) for word in _DRAWING)

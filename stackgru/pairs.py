@@ -1,0 +1,220 @@
+"""Pair: a target and nn.GRU with the same weights, input and state, and ways to run both."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stackgru.cases import Case, draw_h0, draw_input, draw_weights
+from stackgru.evidence import Violation, assert_equal, assert_within
+from stackgru.loading import TargetError, named
+from stackgru.targets import Target, find_layers
+from stackgru.weights import PARAMETERS, copy_layers, gru_layers
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run gave.
+
+    Attributes:
+        outputs: the last layer's state after every step, (T, B, H).
+        hn: every layer's state after the last step, (L, B, H).
+        states: every layer's state after every step, (T, L, B, H); None after one call of a
+            sequence, which does not show them.
+    """
+
+    outputs: Tensor
+    hn: Tensor
+    states: Tensor | None = None
+
+
+class Pair:
+    """A target and the reference, nn.GRU holding the target's weights, for one case.
+
+    Both are built before anything is seeded: construction draws random numbers. The weights of
+    the case are written into the target, and read back from it into the reference.
+
+    Args:
+        target: what is under test.
+        case: the configuration.
+        strict: count as violations what otherwise is an answer only.
+
+    Attributes:
+        case: the configuration.
+        strict: likewise.
+        kind: "cell" or "sequence".
+        module: the target's module.
+        reference: the nn.GRU.
+        layers: the target's parameters, layer by layer.
+        input: (T, B, I).
+        h0: (L, B, H).
+        ratio: the largest ratio of difference to allowed difference so far.
+
+    Raises:
+        Violation: if the target cannot be built for the case, though nn.GRU can.
+    """
+
+    def __init__(self, target: Target, case: Case, *, strict: bool = False) -> None:
+        self.case = case
+        self.strict = strict
+        self.kind = target.kind
+        try:
+            self.module = target.build(case)
+            self.layers = find_layers(self.module, case, target.name)
+        except TargetError as error:
+            raise Violation(str(error)) from error
+        has_bias = any(set(PARAMETERS[2:]) & set(layer) for layer in self.layers)
+        self.reference = _build_reference(case, case.bias and has_bias, target.device)
+        copy_layers(draw_weights(case), self.layers)
+        copy_layers(self.layers, gru_layers(self.reference))
+        self.input = draw_input(case).to(target.device)
+        self.h0 = draw_h0(case).to(target.device)
+        self.ratio = 0.0
+
+    @property
+    def full_precision(self) -> bool:
+        """Whether a bound carried through layers and steps still says something."""
+        return self.case.dtype in ("float64", "float32")
+
+    def seed(self, seed: int | None = None) -> None:
+        """Set torch's global seed, the case's unless another is given."""
+        torch.manual_seed(self.case.seed if seed is None else seed)
+
+    def run(self, input: Tensor | None = None, h0: Tensor | None = None) -> Run:
+        """Run the target over a sequence: a cell step by step, a sequence in one call.
+
+        Args:
+            input: (T, B, I); the case's if None.
+            h0: (L, B, H); the case's if None.
+
+        Returns:
+            The results, detached.
+
+        Raises:
+            Violation: if the target raises, or gives results of another shape or dtype.
+        """
+        if self.kind == "cell":
+            return self.steps(input, h0)
+        input = self.input if input is None else input
+        outputs, hn = self._call(input, self.h0 if h0 is None else h0)
+        return Run(outputs, hn)
+
+    def steps(self, input: Tensor | None = None, h0: Tensor | None = None) -> Run:
+        """Run the target one step at a time, of either kind, carrying hn; see run."""
+        input = self.input if input is None else input
+        state = self.h0 if h0 is None else h0
+        outputs, states = [], []
+        for x in input:
+            if self.kind == "cell":
+                output, state = self._call(x, state)
+            else:
+                output, state = self._call(x.unsqueeze(0), state)
+                output = output[0]
+            outputs.append(output)
+            states.append(state)
+        return Run(torch.stack(outputs), state, torch.stack(states))
+
+    def without_state(self, input: Tensor) -> Run:
+        """Call the target once without a state, with (T, B, I); T is 1 for a cell."""
+        if self.kind == "sequence":
+            return Run(*self._call(input, None))
+        output, hn = self._call(input[0], None)
+        return Run(output[None], hn, hn[None])
+
+    def run_reference(self, input: Tensor | None = None, h0: Tensor | None = None) -> Run:
+        """Run nn.GRU in one call; see run."""
+        input = self.input if input is None else input
+        h0 = self.h0 if h0 is None else h0
+        with self._grad_mode():
+            outputs, hn = self.reference(input.clone(), h0.clone())
+        return Run(outputs.detach(), hn.detach())
+
+    @contextmanager
+    def copied(self) -> Iterator[None]:
+        """Run with a copy of the module as it is now, and put the module itself back after."""
+        original = self.module
+        try:
+            try:
+                self.module = copy.deepcopy(original)
+            except Exception as error:
+                raise Violation(f"the target cannot be copied: {named(error)}") from error
+            yield
+        finally:
+            self.module = original
+
+    @contextmanager
+    def mode(self, mode: str) -> Iterator[None]:
+        """Run with the target in another mode, and put it back into the case's after."""
+        try:
+            self.module.train(mode == "train")
+            yield
+        finally:
+            self.module.train(self.case.mode == "train")
+
+    def within(
+        self, actual: Tensor, expected: Tensor, allowed: Tensor, what: str, axes: tuple[str, ...]
+    ) -> None:
+        """Raise a violation where two results are too far apart; see evidence.assert_within."""
+        __tracebackhide__ = True
+        ratio = assert_within(actual, expected, allowed, what=what, axes=axes)
+        self.ratio = max(self.ratio, ratio)
+
+    def equal(self, actual: Run, expected: Run, what: str) -> None:
+        """Raise a violation where two runs are not equal to the bit."""
+        __tracebackhide__ = True
+        axes = ("step", "row", "unit")
+        assert_equal(actual.outputs, expected.outputs, what=f"{what}: output", axes=axes)
+        assert_equal(actual.hn, expected.hn, what=f"{what}: hn", axes=("layer", "row", "unit"))
+
+    def _call(self, input: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Call the module on copies, so that one that writes to its arguments harms nobody."""
+        arguments = [input.clone()] if state is None else [input.clone(), state.clone()]
+        try:
+            with self._grad_mode(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                result = self.module(*arguments)
+        except Exception as error:
+            raise Violation(f"the target raised {named(error)}; nn.GRU gives a result") from error
+        if not isinstance(result, (tuple, list)) or len(result) != 2:
+            raise Violation(f"the target gave {type(result).__name__}, not an output and a state")
+        case = self.case
+        output = self._checked("output", result[0], (*input.shape[:-1], case.hidden_size))
+        hn_shape = (case.num_layers, input.shape[-2], case.hidden_size)
+        return output, self._checked("hn", result[1], hn_shape)
+
+    def _checked(self, name: str, value: Any, shape: tuple[int, ...]) -> Tensor:
+        if not isinstance(value, Tensor):
+            raise Violation(f"{name} is {type(value).__name__}, where nn.GRU's is a tensor")
+        if value.shape != shape:
+            raise Violation(f"{name} has shape {tuple(value.shape)}, where nn.GRU's is {shape}")
+        if value.dtype != self.case.torch_dtype:
+            raise Violation(
+                f"{name} is {value.dtype}, where nn.GRU's is {self.case.torch_dtype}, as the input"
+            )
+        return value.detach().clone()
+
+    def _grad_mode(self) -> torch.set_grad_enabled:
+        # As people call it: gradients are recorded in training and not in eval.
+        return torch.set_grad_enabled(self.case.mode == "train")
+
+
+def _build_reference(case: Case, bias: bool, device: str) -> nn.GRU:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # one layer with dropout
+        gru = nn.GRU(
+            case.input_size,
+            case.hidden_size,
+            case.num_layers,
+            bias=bias,
+            dropout=case.dropout,
+            device=device,
+            dtype=case.torch_dtype,
+        )
+    return gru.train(case.mode == "train")

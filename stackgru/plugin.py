@@ -1,0 +1,193 @@
+"""The pytest plugin: options and hooks.
+
+It imports neither torch nor hypothesis at module level, for pytest loads it in every run.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stackgru.options import PROFILES, Options, UsageError
+from stackgru.report import LawResult, Report
+
+_COLLECTOR = pytest.StashKey["Collector"]()
+_RESULT = "stackgru"  # the attribute of a test report that carries a law's result, also by xdist
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of ``stackgru check``, prefixed."""
+    group = parser.getgroup("stackgru", "is this stack of GRU cells nn.GRU?")
+    for name, keywords in _OPTIONS.items():
+        group.addoption(f"--stackgru-{name}", **keywords)
+
+
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "target": {"metavar": "TARGET", "help": "what stackgru.suite checks: module:attr or file:attr"},
+    "kind": {"choices": ("cell", "sequence"), "help": "what the target is, if calling misleads"},
+    "laws": {"action": "append", "metavar": "GLOB", "help": "run these laws only (repeatable)"},
+    "skip": {"action": "append", "metavar": "GLOB", "help": "leave these laws out (repeatable)"},
+    "max-examples": {"type": int, "metavar": "N", "help": "examples a law"},
+    "seed": {"type": int, "metavar": "N", "help": "what the search starts from"},
+    "profile": {"choices": tuple(PROFILES), "help": "examples a law, by name"},
+    "dtype": {"action": "append", "metavar": "D", "help": "draw this dtype only (repeatable)"},
+    "device": {"metavar": "DEV", "help": "where everything is built (default: cpu)"},
+    "strict": {"action": "store_true", "default": None, "help": "count what is an answer only"},
+    "timeout": {"type": float, "metavar": "SECONDS", "help": "longest time of a law"},
+    "json": {"metavar": "FILE", "help": "write the report there"},
+}
+
+#: Fields of Options by the option that sets them, where the names differ.
+_FIELDS = {"dtype": "dtypes"}
+
+
+def changes(config: pytest.Config) -> dict[str, Any]:
+    """Return the fields of Options that the command line sets."""
+    names = {name.replace("-", "_"): name for name in _OPTIONS}
+    found = {}
+    for name in names:
+        field = _FIELDS.get(name, name)
+        value = config.getoption(f"stackgru_{name}")
+        if field in Options.__dataclass_fields__ and value is not None:
+            found[field] = tuple(value) if isinstance(value, list) else value
+    return found
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the collector of results."""
+    collector = Collector(config)
+    config.stash[_COLLECTOR] = collector
+    config.pluginmanager.register(collector, "stackgru-collector")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Parametrise the suite's test function over the laws."""
+    if "stackgru_law" not in metafunc.fixturenames:
+        return
+    from stackgru import suite
+    from stackgru.loading import TargetError
+
+    runs_of = getattr(metafunc.function, "stackgru_runs", None)
+    try:
+        if runs_of is None:
+            name = metafunc.config.getoption("stackgru_target")
+            if name is None:
+                raise UsageError("stackgru.suite needs --stackgru-target.")
+            runs = suite.runs_for(name, Options(), changes(metafunc.config))
+        else:
+            runs = runs_of(changes(metafunc.config))
+    except (TargetError, UsageError) as error:
+        raise pytest.UsageError(str(error)) from error
+    metafunc.parametrize("stackgru_law", runs, ids=suite.run_id)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Let a law's result travel on its test report, and show a violation as a few plain lines."""
+    report = yield
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    run = params.get("stackgru_law")
+    if run is not None and call.when == "call":
+        setattr(report, _RESULT, run.to_dict())
+        if run.result is not None and run.result.violation is not None:
+            from stackgru.reporting.terminal import violation_text
+
+            report.longrepr = violation_text(run.result.violation, run.target.name)
+    return report
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Show the verdict table of every target that was checked."""
+    reports = config.stash[_COLLECTOR].reports()
+    if not reports:
+        return
+    from stackgru.reporting.terminal import render
+
+    writer = terminalreporter
+    for report in reports:
+        writer.section(f"stackgru: {report.target}")
+        colour = bool(writer.hasmarkup)
+        writer.write(render(report, width=writer._tw.fullwidth, colour=colour, details=False))
+
+
+class Collector:
+    """Gathers the laws' results from the test reports, also from those of xdist's workers.
+
+    Args:
+        config: pytest's configuration.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._found: dict[str, dict[str, Any]] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep the result that a test report carries, if it does."""
+        data = getattr(report, _RESULT, None)
+        if data is None:
+            return
+        key = f"{report.nodeid.rpartition('[')[0]} {data['target']}"
+        entry = self._found.setdefault(key, {**data, "results": [], "facts": {}})
+        if data["facts"]:
+            entry["facts"] = data["facts"]
+        if data["result"]:
+            entry["results"].append(LawResult.from_dict(data["result"]))
+
+    def pytest_sessionfinish(self) -> None:
+        """Write the JSON file, on the controller only."""
+        path = self._config.getoption("stackgru_json")
+        reports = self.reports()
+        if path and reports and not hasattr(self._config, "workerinput"):
+            texts = [report.to_json() for report in reports]
+            write_text(path, texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]")
+
+    def reports(self) -> list[Report]:
+        """Return a report for every target that was checked."""
+        seed = self._config.getoption("stackgru_seed")
+        return [
+            Report(
+                target=entry["target"],
+                kind=entry["kind"],
+                torch_version=entry["torch_version"],
+                build_facts=entry["facts"],
+                results=sorted(entry["results"], key=_catalogue_order()),
+                seed=seed,
+            )
+            for entry in self._found.values()
+        ]
+
+
+def _catalogue_order() -> Any:
+    from stackgru.laws import all_laws
+
+    names = list(all_laws())
+    return lambda result: names.index(result.name)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a file whole or not at all.
+
+    Args:
+        path: where.
+        text: what; a line break is added.
+
+    Raises:
+        OSError: if it cannot be written; what stood there before still does.
+    """
+    path = Path(path)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text + "\n")
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

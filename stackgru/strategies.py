@@ -1,0 +1,107 @@
+"""Hypothesis strategies for cases.
+
+Sizes are capped here and nowhere else. Everything shrinks to the plainest case: one layer, one
+step, one row, one unit, no dropout, float64, eval, seed 0, the usual magnitudes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+
+from hypothesis import strategies as st
+
+from stackgru.cases import DTYPES, MAGNITUDES, MAX_SEED, MODES, Case
+
+MAX_SIZE = 64
+MAX_LAYERS = 6
+MAX_BATCH = 16
+MAX_STEPS = 12
+
+#: Rates next to 0 and 1, where 1 - p rounds or its inverse is huge.
+_EDGES = [5e-324, 1e-300, 2.0**-54, 2.0**-24, 1e-3, 0.999, 1 - 2.0**-24, 1 - 2.0**-53]
+
+
+def rates(*, partial: bool = False) -> st.SearchStrategy[float]:
+    """Dropout rates in [0, 1], or in (0, 1) if ``partial``; often in the middle, some at the edge."""
+    middle = [0.5, 0.1, 0.9, 0.25, 0.75]
+    if partial:
+        return st.sampled_from(middle * 3 + _EDGES) | st.floats(0.01, 0.99)
+    return st.sampled_from([0.0, *middle * 3, 1.0, 1.0, *_EDGES]) | st.floats(0.01, 0.99)
+
+
+def magnitudes() -> st.SearchStrategy[tuple[str, str, str]]:
+    """Magnitudes of weights, input and state; in about two of three draws all are usual."""
+    usual = ("usual", "usual", "usual")
+    every = list(product(MAGNITUDES, repeat=3))
+    return st.sampled_from([usual] * (2 * len(every)) + every)
+
+
+def batches(min_batch: int, max_batch: int) -> st.SearchStrategy[int]:
+    """Numbers of rows; an empty batch is drawn like any other, but one row is the simplest."""
+    swap = {0: 1, 1: 0} if min_batch == 0 < max_batch else {}
+    return st.integers(min_batch, max_batch).map(lambda batch: swap.get(batch, batch))
+
+
+@st.composite
+def cases(
+    draw: st.DrawFn,
+    *,
+    num_layers: int | None = None,
+    min_layers: int = 1,
+    max_layers: int = MAX_LAYERS,
+    seq_len: int | None = None,
+    min_steps: int = 1,
+    max_steps: int = MAX_STEPS,
+    min_batch: int = 0,
+    max_batch: int = MAX_BATCH,
+    max_size: int = MAX_SIZE,
+    dropout: float | None = None,
+    partial: bool = False,
+    mode: str | None = None,
+    dtypes: Sequence[str] = DTYPES,
+    bias: bool | None = None,
+    usual: bool = False,
+) -> Case:
+    """Cases; an argument that is None is drawn, another pins its field.
+
+    Args:
+        draw: given by Hypothesis.
+        num_layers: pins the number of layers.
+        min_layers: fewest layers.
+        max_layers: most layers.
+        seq_len: pins the number of steps.
+        min_steps: fewest steps.
+        max_steps: most steps.
+        min_batch: fewest rows.
+        max_batch: most rows.
+        max_size: largest input_size and hidden_size.
+        dropout: pins the rate.
+        partial: draws rates in (0, 1) only.
+        mode: pins the mode.
+        dtypes: names of the dtypes to draw from.
+        bias: pins whether there are biases.
+        usual: keeps all magnitudes usual.
+
+    Returns:
+        A strategy for cases.
+    """
+    layers = num_layers or draw(st.integers(min_layers, max_layers), label="num_layers")
+    steps = seq_len or draw(st.integers(min_steps, max_steps), label="seq_len")
+    sizes = st.integers(1, max_size)
+    weights, input, state = ("usual",) * 3 if usual else draw(magnitudes(), label="magnitudes")
+    return Case(
+        num_layers=layers,
+        seq_len=steps,
+        batch=draw(batches(min_batch, max_batch), label="batch"),
+        hidden_size=draw(sizes, label="hidden_size"),
+        input_size=draw(sizes, label="input_size"),
+        dropout=draw(rates(partial=partial), label="dropout") if dropout is None else dropout,
+        dtype=draw(st.sampled_from(dtypes), label="dtype"),
+        mode=draw(st.sampled_from(MODES), label="mode") if mode is None else mode,
+        bias=draw(st.sampled_from([True, True, False]), label="bias") if bias is None else bias,
+        seed=draw(st.integers(0, MAX_SEED), label="seed"),
+        weights=weights,
+        input=input,
+        state=state,
+    )

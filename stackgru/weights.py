@@ -1,0 +1,66 @@
+"""The one map between the parameter names of GRU cells and those of nn.GRU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+#: A cell's parameters, in the order in which torch creates and initialises them.
+PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+
+#: One layer's parameters by their cell names; a layer without biases has the first two only.
+Layer = Mapping[str, Tensor]
+
+
+def gru_name(name: str, layer: int) -> str:
+    """Return nn.GRU's name for a cell's parameter, e.g. ``weight_ih_l0`` for ``weight_ih``."""
+    return f"{name}_l{layer}"
+
+
+def parameter_shapes(
+    input_size: int, hidden_size: int, num_layers: int, bias: bool
+) -> list[dict[str, tuple[int, ...]]]:
+    """Return the shapes of every layer's parameters, gates stacked in the order r, z, n.
+
+    Args:
+        input_size: width of the input.
+        hidden_size: width of every state.
+        num_layers: number of layers.
+        bias: whether there are biases.
+
+    Returns:
+        One mapping a layer, from a name in PARAMETERS to a shape.
+    """
+    gates = 3 * hidden_size
+    shapes = []
+    for width in [input_size] + [hidden_size] * (num_layers - 1):
+        layer: dict[str, tuple[int, ...]] = {
+            "weight_ih": (gates, width),
+            "weight_hh": (gates, hidden_size),
+        }
+        if bias:
+            layer |= {"bias_ih": (gates,), "bias_hh": (gates,)}
+        shapes.append(layer)
+    return shapes
+
+
+def gru_layers(gru: nn.GRU) -> list[Layer]:
+    """Return the parameters of a one-way nn.GRU, layer by layer, under their cell names."""
+    names = PARAMETERS if gru.bias else PARAMETERS[:2]
+    return [
+        {name: getattr(gru, gru_name(name, layer)) for name in names}
+        for layer in range(gru.num_layers)
+    ]
+
+
+def copy_layers(source: Sequence[Layer], target: Sequence[Layer]) -> None:
+    """Copy parameters layer by layer; biases that only the target has become zero."""
+    with torch.no_grad():
+        for old, new in zip(source, target, strict=True):
+            for name, parameter in new.items():
+                if name in old:
+                    parameter.copy_(old[name])
+                else:
+                    parameter.zero_()
