@@ -165,7 +165,7 @@ def draw_weights(case: Case) -> list[Layer]:
     large as the weights, and stay as usual where the weights are zero.
     """
     sizes = (case.input_size, case.hidden_size, case.num_layers, case.bias)
-    layers = []
+    layers: list[Layer] = []
     for layer, shapes in enumerate(parameter_shapes(*sizes)):
         drawn = {}
         for name, shape in shapes.items():

@@ -95,7 +95,7 @@ class StackingGRUCell(nn.Module):
         if h0 is None:
             shape = [self.num_layers] + list(input.shape[:-1]) + [self.hidden_size]
             h0 = torch.zeros(shape, dtype=input.dtype, device=input.device)
-        if not torch.jit.is_scripting():  # type: ignore[no-untyped-call]
+        if not torch.jit.is_scripting():  # type: ignore[attr-defined]
             _check_forward(self, input, h0)
         # A cell's result inherits the strides of its state, and recent builds fill a mask in
         # memory order: without contiguous() a transposed h0 would get other masks than nn.GRU.

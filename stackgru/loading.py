@@ -1,4 +1,4 @@
-"""Importing what ``module:attr`` or ``path/file.py:attr`` names, with one clear sentence on failure."""
+"""Importing what ``module:attr`` or ``path/file.py:attr`` names; a failure is one sentence."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Draw:
     keep: float
 
 
-class Recorder(TorchDispatchMode):
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records the masks that are drawn while it is entered.
 
     Attributes:
@@ -48,7 +48,7 @@ class Recorder(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.draws: list[Draw] = []
         self.others: list[str] = []
 
@@ -68,7 +68,7 @@ class Recorder(TorchDispatchMode):
         return result
 
 
-class Injector(TorchDispatchMode):
+class Injector(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Gives the masks it holds, in turn, to whoever draws one while it is entered.
 
     Args:
@@ -80,7 +80,7 @@ class Injector(TorchDispatchMode):
     """
 
     def __init__(self, masks: Sequence[Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._masks = masks
         self.asked = 0
         self.misfit: tuple[int, ...] | None = None
@@ -121,7 +121,7 @@ ORDERS: dict[str, Callable[[Tensor], list[Tensor]]] = {
 }
 
 
-def arrange(draws: Sequence[Draw], shape: tuple[int, int, int, int], order: str) -> Tensor | None:
+def arrange(draws: Sequence[Draw], shape: tuple[int, ...], order: str) -> Tensor | None:
     """Put recorded masks in their places.
 
     Args:

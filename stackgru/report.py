@@ -17,8 +17,8 @@ STATUSES = ("holds", "violated", "not applicable", "crashed", "timed out")
 QUESTIONS = {
     "same_values": "same values (eval)",
     "same_training": "same training (under the same masks)",
-    "same_seeds_one_step": "same seeds, one step",
-    "same_seeds_whole_sequences": "same seeds, whole sequences",
+    "same_seeds_one_step": "same seeds for one step",
+    "same_seeds_whole_sequences": "same seeds for whole sequences",
 }
 
 
@@ -50,7 +50,7 @@ class LawResult:
     Attributes:
         name: the law's name.
         family: its family.
-        question: what it answers in training, "training" or "seeds".
+        question: what it answers in training, "training", "seeds" or "sequences".
         status: one of STATUSES.
         examples: how many cases were tried, up to the first violation.
         reason: why it is not applicable, crashed or timed out.
@@ -130,7 +130,8 @@ class Report:
         whole = self.build_facts.get("whole_sequences_from_one_seed", {})
         sequences = "not shown"
         if whole:
-            sequences = "yes" if all(part == "same" for part in whole.values()) else "no"
+            same = all(part == "same" for part in whole.values()) and "sequences" not in broken
+            sequences = "yes" if same else "no"
         return {
             "same_values": values,
             "same_training": training,
@@ -176,9 +177,11 @@ class Report:
             return f"{self.target}: no verdict, because of {names}."
         if not applied:
             return f"{self.target}: no verdict, because no law applied."
+        sequences = self.answers["same_seeds_whole_sequences"]
+        but = f"; {QUESTIONS['same_seeds_whole_sequences']}: no" if sequences == "no" else ""
         return (
             f"{self.target} is interchangeable with nn.GRU: "
-            f"all {applied} laws that apply hold ({examples:,} examples)."
+            f"all {applied} laws that apply hold ({examples:,} examples{but})."
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -244,11 +244,10 @@ def _half_sum(
     value = x.value @ transposed
     absolute = transposed.abs()
     size = (x.value.abs() + x.error) @ absolute
-    underflow = (x.value.shape[-1] + 4) * form.smallest
+    error = x.error @ absolute + (x.value.shape[-1] + 4) * form.smallest
     if form.flush:
         rows = x.value.abs().sum(-1, keepdim=True)
-        underflow = underflow + form.flush * (absolute.sum(0) + rows + 4)
-    error = x.error @ absolute + underflow
+        error = error + form.flush * (absolute.sum(0) + rows + 4)
     if bias is not None:
         bias = bias.detach().double().cpu()
         value = value + bias
@@ -272,5 +271,6 @@ def _tanh(value: Tensor, error: Tensor, form: Format) -> tuple[Tensor, Tensor]:
 
 
 def _overflow(input_size: Tensor, state_size: Tensor, h: Bounded, form: Format) -> Tensor:
-    sums = (input_size + state_size).unflatten(-1, (3, -1)).amax(-2)
+    r, z, n = (input_size + state_size).chunk(3, -1)
+    sums = torch.maximum(torch.maximum(r, z), n)
     return (sums > form.largest / 2) | (h.value.abs() > form.largest / 2)

@@ -23,7 +23,7 @@ _EDGES = [5e-324, 1e-300, 2.0**-54, 2.0**-24, 1e-3, 0.999, 1 - 2.0**-24, 1 - 2.0
 
 
 def rates(*, partial: bool = False) -> st.SearchStrategy[float]:
-    """Dropout rates in [0, 1], or in (0, 1) if ``partial``; often in the middle, some at the edge."""
+    """Dropout rates in [0, 1], or in (0, 1) if ``partial``; most not at an edge."""
     middle = [0.5, 0.1, 0.9, 0.25, 0.75]
     if partial:
         return st.sampled_from(middle * 3 + _EDGES) | st.floats(0.01, 0.99)

@@ -84,7 +84,7 @@ def load(spec: str | Callable[..., Any], *, kind: str | None = None, device: str
         factory = spec
     if isinstance(factory, nn.Module):
         raise TargetError(
-            f"{name} is a module that is already built; name its class, or a function that builds it."
+            f"{name} is a module that is already built; name its class or a factory of it."
         )
     if not callable(factory):
         raise TargetError(f"{name} is not callable: it is {_a(type(factory).__name__)}.")

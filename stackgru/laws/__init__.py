@@ -26,7 +26,7 @@ class Law:
     Attributes:
         name: as users write it, with dashes.
         family: values, randomness or divergence.
-        question: what a violation in training answers: "training" or "seeds".
+        question: what a violation in training answers: "training", "seeds" or "sequences".
         statement: the docstring, on one line.
         check: raises a Violation where the statement does not hold.
         domains: arguments of strategies.cases; the law's domain is the union of these.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from stackgru.cases import generator
 from stackgru.evidence import NotApplicable, Violation, assert_within
@@ -77,7 +78,7 @@ def same_masks(pair: Pair) -> None:
     """In training, under nn.GRU's own masks, every step's output, and hn, are nn.GRU's."""
     reference, gaps = seeded_reference(pair)
     if not pair.case.drops:
-        gaps_of_order = {"none": []}
+        gaps_of_order: dict[str, list[Tensor]] = {"none": []}
     else:
         assert gaps is not None  # noqa: S101 - seeded_reference raises otherwise
         orders = ["time order"] if pair.kind == "cell" or pair.case.seq_len == 1 else list(ORDERS)
