@@ -69,7 +69,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Parametrise the suite's test function over the laws."""
     if "stackgru_law" not in metafunc.fixturenames:
         return
-    from stackgru import suite
+    from stackgru import running
     from stackgru.loading import TargetError
 
     runs_of = getattr(metafunc.function, "stackgru_runs", None)
@@ -78,12 +78,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             name = metafunc.config.getoption("stackgru_target")
             if name is None:
                 raise UsageError("stackgru.suite needs --stackgru-target.")
-            runs = suite.runs_for(name, Options(), changes(metafunc.config))
+            runs = running.runs_for(name, Options(), changes(metafunc.config))
         else:
             runs = runs_of(changes(metafunc.config))
     except (TargetError, UsageError) as error:
         raise pytest.UsageError(str(error)) from error
-    metafunc.parametrize("stackgru_law", runs, ids=suite.run_id)
+    metafunc.parametrize("stackgru_law", runs, ids=running.run_id)
 
 
 @pytest.hookimpl(wrapper=True)

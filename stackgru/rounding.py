@@ -257,7 +257,8 @@ def _half_sum(
 
 def _sigmoid(value: Tensor, error: Tensor, form: Format) -> tuple[Tensor, Tensor]:
     s = torch.sigmoid(value)
-    steepest = torch.sigmoid((value.abs() - error).clamp(min=0))
+    # The slope is s (1 - s) on either side; with s close to 1 the difference would lose all digits.
+    steepest = torch.sigmoid(-(value.abs() - error).clamp(min=0))
     own = _ACTIVATION * form.unit * s + form.normal
     return s, (steepest * (1 - steepest) * error + own).clamp(max=1)
 

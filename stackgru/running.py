@@ -1,0 +1,326 @@
+"""Running one law on one target: the search by Hypothesis, and what becomes of it."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import re
+import signal
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from typing import Any
+
+import hypothesis
+import pytest
+import torch
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from hypothesis.errors import Flaky
+
+from stackgru.build_facts import measure, supported_dtypes
+from stackgru.cases import DTYPES, Case
+from stackgru.evidence import NotApplicable, Violation
+from stackgru.laws import Law, all_laws
+from stackgru.loading import named
+from stackgru.options import PROFILES, Options, UsageError
+from stackgru.pairs import Pair
+from stackgru.report import Finding, LawResult
+from stackgru.strategies import cases
+from stackgru.targets import Target, load
+
+#: The id of the item that measures facts of the build.
+FACTS = "on-this-build"
+
+
+class TimedOut(BaseException):
+    """A law took too long; not an Exception, so that neither Hypothesis nor a target catches it."""
+
+
+class LawRun:
+    """One law on one target: what a pytest item runs.
+
+    Args:
+        target: what is under test.
+        law: the law, or None to measure the facts of the build.
+        options: what the run is to do.
+
+    Attributes:
+        result: what became of the law, once it has run.
+        facts: what was measured, once it was.
+    """
+
+    def __init__(self, target: Target, law: Law | None, options: Options) -> None:
+        self.target = target
+        self.law = law
+        self.options = options
+        self.result: LawResult | None = None
+        self.facts: Mapping[str, Any] | None = None
+        self._examples = 0
+        self._ratio = 0.0
+        self._violation: Violation | None = None
+
+    def run(self) -> None:
+        """Run it; a law that does not hold fails the test, one that does not apply skips it."""
+        __tracebackhide__ = True
+        started = time.perf_counter()
+        status, reason, failure = "holds", None, None
+        with _one_thread(), torch.random.fork_rng(devices=[]):
+            if self.law is None:
+                self.facts = measure(self.target)
+                return
+            try:
+                with _time_limit(self.options.timeout):
+                    self._search(self.law)
+            except Violation as violation:
+                status, failure = "violated", violation
+            except Flaky as error:
+                status, failure = "violated", self._flaky(error)
+            except NotApplicable as skipped:
+                status, reason = "not applicable", str(skipped)
+            except TimedOut:
+                status, reason = "timed out", f"it took over {self.options.timeout:g} s"
+            except Exception as error:
+                status, reason = "crashed", named(error)
+                self._record(status, started, reason, None)
+                raise
+        self._record(status, started, reason, failure)
+        if failure is not None:
+            raise failure
+        if status == "not applicable":
+            pytest.skip(f"not applicable: {reason}")
+        if status == "timed out":
+            pytest.fail(f"timed out: {reason}", pytrace=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what became of it as plain data, as a worker sends it."""
+        return {
+            "target": self.target.name,
+            "kind": self.target.kind,
+            "torch_version": str(torch.__version__),
+            "result": asdict(self.result) if self.result else None,
+            "facts": dict(self.facts) if self.facts else None,
+        }
+
+    def _record(
+        self, status: str, started: float, reason: str | None, failure: Violation | None
+    ) -> None:
+        assert self.law is not None  # noqa: S101
+        law = self.law
+        finding = None
+        if failure is not None:
+            finding = Finding(
+                law=law.name,
+                case=failure.case,
+                message=failure.message,
+                largest_difference=failure.difference,
+                allowed_difference=failure.allowed,
+                place=failure.place,
+            )
+        self.result = LawResult(
+            name=law.name,
+            family=law.family,
+            question=law.question,
+            status=status,
+            examples=self._examples,
+            reason=reason,
+            violation=finding,
+            seconds=round(time.perf_counter() - started, 3),
+            ratio=self._ratio,
+        )
+
+    def _search(self, law: Law) -> None:
+        """Let Hypothesis look for a case that breaks the law, and shrink it."""
+
+        def holds(case: Case) -> None:
+            self._try(law, case)
+
+        # Hypothesis keeps its examples by the function's name: each law and target its own.
+        name = re.sub(r"\W", "_", f"{law.name} of {self.target.name}")
+        holds.__name__ = holds.__qualname__ = name
+        strategy = domain(law, self.target, self.options)
+        search = _settings(self.options)(given(strategy)(holds))
+        if self.options.seed is not None:
+            search = hypothesis.seed(self.options.seed + zlib.crc32(law.name.encode()))(search)
+        search()
+
+    def _try(self, law: Law, case: Case) -> None:
+        __tracebackhide__ = True
+        if self._violation is None:
+            self._examples += 1
+        try:
+            pair = Pair(self.target, case, strict=self.options.strict)
+            law.check(pair)
+        except Violation as violation:
+            violation.law, violation.case = law.name, str(case)
+            self._violation = violation
+            raise
+        if self._violation is None:
+            self._ratio = max(self._ratio, pair.ratio)
+            hypothesis.target(min(pair.ratio, 2.0))
+
+    def _flaky(self, error: Flaky) -> Violation:
+        """Return the violation of a target that does not do the same thing twice."""
+        if self._violation is None:
+            raise error
+        found = self._violation
+        again = Violation(
+            f"not every time, for the target does not do the same twice: {found.message}",
+            difference=found.difference,
+            allowed=found.allowed,
+            place=found.place,
+        )
+        again.law, again.case = found.law, found.case
+        return again
+
+
+def domain(law: Law, target: Target, options: Options) -> st.SearchStrategy[Case]:
+    """Return the cases on which a law is to be tried.
+
+    Args:
+        law: the law.
+        target: restricts the cases to what it can be built with.
+        options: restricts the dtypes.
+
+    Returns:
+        The strategy.
+
+    Raises:
+        NotApplicable: if no case is left; the message says why.
+    """
+    if target.kind not in law.kinds:
+        raise NotApplicable(f"it is about a {law.kinds[0]}, and the target is a {target.kind}")
+    if law.name == "default-state" and not target.takes_no_state:
+        raise NotApplicable("the target cannot be called without a state")
+    wanted = [
+        dtype for dtype in options.dtypes or DTYPES if dtype in supported_dtypes(target.device)
+    ]
+    left, reasons = [], []
+    for one in law.domains:
+        arguments = dict(one)
+        dtypes = [dtype for dtype in wanted if dtype in arguments.get("dtypes", DTYPES)]
+        if target.kind not in law.half:
+            dtypes = [dtype for dtype in dtypes if dtype in ("float64", "float32")]
+        arguments["dtypes"] = dtypes
+        reason = _restrict(arguments, target)
+        if not dtypes:
+            reason = "the law says nothing in the dtypes that were asked for"
+        if reason is None:
+            left.append(cases(**arguments))
+        else:
+            reasons.append(reason)
+    if not left:
+        raise NotApplicable(reasons[0])
+    return st.one_of(left)
+
+
+def _restrict(arguments: dict[str, Any], target: Target) -> str | None:
+    """Pin what a target cannot be built with; return why nothing is left, or None."""
+    if "dropout" not in target.accepts:
+        if arguments.get("partial") or arguments.get("dropout"):
+            return "the target's constructor takes no dropout"
+        arguments["dropout"] = 0.0
+    if "num_layers" not in target.accepts:
+        if arguments.pop("min_layers", 1) > 1:
+            return "the target's constructor takes no num_layers"
+        arguments["num_layers"] = 1
+    if "bias" not in target.accepts:
+        arguments["bias"] = True
+    return None
+
+
+def select(options: Options) -> list[Law]:
+    """Return the laws that the options ask for, in the catalogue's order.
+
+    Raises:
+        UsageError: if a pattern matches no law; the message names the nearest.
+    """
+    laws = all_laws()
+    for pattern in (*options.laws, *options.skip):
+        if not fnmatch.filter(laws, pattern):
+            near = difflib.get_close_matches(pattern, laws, n=1, cutoff=0.4)
+            hint = f"did you mean {near[0]!r}?" if near else "`stackgru laws` lists them."
+            raise UsageError(f"no law is called {pattern!r}; {hint}")
+    chosen = [
+        law
+        for name, law in laws.items()
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in options.laws or ("*",))
+        and not any(fnmatch.fnmatchcase(name, pattern) for pattern in options.skip)
+    ]
+    if not chosen:
+        raise UsageError("the laws asked for are all skipped.")
+    return chosen
+
+
+def runs_for(
+    target: str | Callable[..., Any], options: Options, changes: Mapping[str, Any]
+) -> list[LawRun]:
+    """Return what pytest is to run: every law asked for, and the facts of the build.
+
+    Args:
+        target: the class or factory, or its name.
+        options: what the run is to do.
+        changes: options that go before these.
+    """
+    options = replace(options, **changes)
+    loaded = load(target, kind=options.kind, device=options.device)
+    return [LawRun(loaded, law, options) for law in (*select(options), None)]
+
+
+def run_id(run: LawRun) -> str:
+    """Return the name of a run in pytest's ids."""
+    return FACTS if run.law is None else run.law.name
+
+
+def _settings(options: Options) -> settings:
+    """Return Hypothesis' settings; no deadline, for one case may be a hundred times another."""
+    changed: dict[str, Any] = {}
+    if options.profile is not None:
+        # Set both ways: on CI Hypothesis loads a profile of its own.
+        changed["max_examples"] = PROFILES[options.profile]
+        changed["derandomize"] = options.profile == "ci"
+        if options.profile == "ci":
+            changed["database"] = None
+    if options.max_examples is not None:
+        changed["max_examples"] = options.max_examples
+    return settings(
+        settings.default,
+        deadline=None,
+        report_multiple_bugs=False,
+        print_blob=False,
+        phases=(Phase.reuse, Phase.generate, Phase.target, Phase.shrink),
+        **changed,
+    )
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Raise TimedOut after so many seconds, where the system has an alarm for it."""
+    is_main = threading.current_thread() is threading.main_thread()
+    if not (seconds > 0 and is_main and hasattr(signal, "setitimer")):
+        yield
+        return
+
+    def stop(signum: int, frame: object) -> None:
+        raise TimedOut
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
