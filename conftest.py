@@ -1,0 +1,17 @@
+"""Hypothesis profiles of this project's own tests, and one torch thread a worker."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from hypothesis import settings
+
+# On CI Hypothesis loads a profile of its own; ours is chosen here, on every machine alike.
+settings.register_profile("dev", deadline=None, max_examples=100)
+settings.register_profile("ci", settings.get_profile("dev"), database=None, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+torch.set_num_threads(1)
+
+pytest_plugins = ["pytester"]

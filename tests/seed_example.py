@@ -1,0 +1,34 @@
+"""The seed's example: one comparison of a stack with nn.GRU, as it stands in its note."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from stackgru.weights import copy_layers, gru_layers
+
+SIZES = (5, 10, 3)
+RATE, BATCH, SEED = 0.1, 7, 1215
+
+
+def results(stack_class, *, batch_first=False, sequence=False):
+    """Return the stack's and nn.GRU's output and hn, as two pairs."""
+    torch.manual_seed(0)
+    stack = stack_class(*SIZES, RATE)
+    gru = nn.GRU(*SIZES, dropout=RATE, batch_first=batch_first)
+    layers = getattr(stack, "grus", getattr(stack, "cells", None))
+    copy_layers([dict(cell.named_parameters()) for cell in layers], gru_layers(gru))
+    input, h0 = torch.randn(BATCH, SIZES[0]), torch.randn(SIZES[2], BATCH, SIZES[1])
+    time = 1 if batch_first else 0
+    torch.manual_seed(SEED)
+    own = stack(input.unsqueeze(0) if sequence else input, h0.clone())
+    own = (own[0][0] if sequence else own[0], own[1])
+    torch.manual_seed(SEED)
+    output, hn = gru(input.unsqueeze(time), h0.clone())
+    return own, (output.squeeze(time), hn)
+
+
+def accepts(stack_class, **options):
+    """Whether the seed's example takes a stack for nn.GRU."""
+    own, reference = results(stack_class, **options)
+    return all(torch.allclose(*pair) for pair in zip(own, reference, strict=True))

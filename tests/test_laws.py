@@ -1,0 +1,63 @@
+"""Every law holds for right implementations, and catches the fault that is there for it."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+import torch
+from hypothesis import settings
+
+import stackgru
+from stackgru.cases import Case
+from stackgru.evidence import Violation
+from stackgru.laws import all_laws
+from stackgru.options import Options
+from stackgru.running import runs_for
+from tests.faults import CAUGHT_BY
+from tests.seed_example import accepts, results
+from tests.variants import RIGHT_CELLS, RIGHT_SEQUENCES
+
+test_bundled_cell = stackgru.suite_for(stackgru.StackingGRUCell)
+
+
+def law_run(target, name, *, max_examples=None, seed=None, strict=False):
+    """Return the run of one law, ready to run."""
+    options = Options(laws=(name,), max_examples=max_examples, seed=seed, strict=strict)
+    return runs_for(target, options, {})[0]
+
+
+@pytest.mark.parametrize("variant", RIGHT_CELLS + RIGHT_SEQUENCES, ids=lambda one: one.__name__)
+def test_no_law_accuses_a_right_variant(variant):
+    for run in runs_for(variant, Options(max_examples=25), {}):
+        with contextlib.suppress(pytest.skip.Exception):
+            run.run()
+        assert run.law is None or run.result.status in ("holds", "not applicable")
+
+
+def test_every_law_has_a_fault():
+    assert set(CAUGHT_BY) == set(all_laws())
+
+
+@pytest.mark.parametrize("name", CAUGHT_BY)
+def test_law_catches_its_fault(name):
+    run = law_run(CAUGHT_BY[name], name, seed=0)
+    with pytest.raises(Violation) as caught:
+        run.run()
+    assert caught.value.law == name
+    assert run.result.status == "violated"
+    assert run.result.examples <= settings.default.max_examples
+    assert Case.parse(run.result.violation.case)
+
+
+@pytest.mark.parametrize("name", CAUGHT_BY)
+def test_the_seeds_example_accepts_that_fault(name):
+    assert accepts(CAUGHT_BY[name], sequence=name == "causal")
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_the_seeds_example(batch_first):
+    own, reference = results(stackgru.StackingGRUCell, batch_first=batch_first)
+    assert torch.equal(own[0], reference[0])
+    assert torch.equal(own[1], reference[1])
+    assert accepts(stackgru.StackingGRUCell, batch_first=batch_first)
