@@ -131,7 +131,7 @@ def _check_forward(cell: StackingGRUCell, input: Tensor, h0: Tensor) -> None:
     # One comparison of shapes and one of dtypes: the check is a part of every step's time.
     shape = input.shape
     hn_shape = (cell.num_layers, *shape[:-1], cell.hidden_size)
-    if len(hn_shape) not in (2, 3) or shape[-1] != cell.input_size:
+    if len(shape) not in (1, 2) or shape[-1] != cell.input_size:
         raise RefusedArgument(
             f"input must have shape (batch, input_size) = (batch, {cell.input_size}) "
             f"or ({cell.input_size},), got {tuple(shape)}"

@@ -120,6 +120,8 @@ def _pytest_arguments(target: str, options: Options, seed: int, n: int | str | N
         # Only stackgru's own settings count: not those of the folder it is called from.
         *("-c", os.devnull, f"--rootdir={Path.cwd()}", "--noconftest"),
         *("-p", "stackgru", "-p", "no:cacheprovider", "--import-mode=importlib"),
+        # This package is imported before pytest is: its asserts need no rewriting.
+        *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
         str(Path(suite.__file__)),
         f"--stackgru-target={target}",
         f"--stackgru-seed={seed}",

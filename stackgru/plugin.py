@@ -129,13 +129,16 @@ class Collector:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._found: dict[str, dict[str, Any]] = {}
+        self._died: list[str] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep the result that a test report carries, if it does."""
         data = getattr(report, _RESULT, None)
         if data is None:
+            if report.failed and str(report.when) == "???":  # as xdist reports a worker that died
+                self._died.append(report.nodeid)
             return
-        key = f"{report.nodeid.rpartition('[')[0]} {data['target']}"
+        key = report.nodeid.rpartition("[")[0]
         entry = self._found.setdefault(key, {**data, "results": [], "facts": {}})
         if data["facts"]:
             entry["facts"] = data["facts"]
@@ -152,25 +155,29 @@ class Collector:
 
     def reports(self) -> list[Report]:
         """Return a report for every target that was checked."""
-        seed = self._config.getoption("stackgru_seed")
-        return [
-            Report(
-                target=entry["target"],
-                kind=entry["kind"],
-                torch_version=entry["torch_version"],
-                build_facts=entry["facts"],
-                results=sorted(entry["results"], key=_catalogue_order()),
-                seed=seed,
-            )
-            for entry in self._found.values()
-        ]
+        return [self._report(key, entry) for key, entry in self._found.items()]
 
+    def _report(self, key: str, entry: dict[str, Any]) -> Report:
+        from stackgru.laws import all_laws
 
-def _catalogue_order() -> Any:
-    from stackgru.laws import all_laws
-
-    names = list(all_laws())
-    return lambda result: names.index(result.name)
+        laws = all_laws()
+        results = {result.name: result for result in entry["results"]}
+        for nodeid in self._died:
+            function, _, name = nodeid.rpartition("[")
+            if function == key and name.rstrip("]") in laws:
+                law = laws[name.rstrip("]")]
+                reason = "the worker process died while it ran"
+                results[law.name] = LawResult(
+                    law.name, law.family, law.question, "crashed", reason=reason
+                )
+        return Report(
+            target=entry["target"],
+            kind=entry["kind"],
+            torch_version=entry["torch_version"],
+            build_facts=entry["facts"],
+            results=[results[name] for name in laws if name in results],
+            seed=self._config.getoption("stackgru_seed"),
+        )
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -177,6 +177,12 @@ class Report:
             return f"{self.target}: no verdict, because of {names}."
         if not applied:
             return f"{self.target}: no verdict, because no law applied."
+        if "not shown" in (self.answers["same_values"], self.answers["same_training"]):
+            names = "law that was tried" if applied == 1 else f"{applied} laws that were tried"
+            return (
+                f"{self.target}: nothing against it by the {names} ({examples:,} examples); "
+                "the other laws are needed for a verdict."
+            )
         sequences = self.answers["same_seeds_whole_sequences"]
         but = f"; {QUESTIONS['same_seeds_whole_sequences']}: no" if sequences == "no" else ""
         return (

@@ -88,6 +88,7 @@ def load(spec: str | Callable[..., Any], *, kind: str | None = None, device: str
         )
     if not callable(factory):
         raise TargetError(f"{name} is not callable: it is {_a(type(factory).__name__)}.")
+    _check_device(device)
     positional, by_name = _arguments(factory, name)
     accepts = frozenset((*positional, *by_name)) & {"num_layers", "dropout", "bias"}
     probe = _PROBE if "num_layers" in accepts else replace(_PROBE, num_layers=1)
@@ -182,6 +183,13 @@ def _takes_no_state(module: nn.Module) -> bool:
         and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     ]
     return len(required) <= 1
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise TargetError(f"device {device!r} cannot be used: {named(error)}.") from error
 
 
 def _arguments(factory: Callable[..., Any], name: str) -> tuple[list[str], list[str]]:
