@@ -57,15 +57,19 @@ class ResetBeforeTheProduct(Right):
         return (1 - z) * torch.tanh(x_n + h_n) + z * h
 
 
+class OwnDropout(nn.Dropout):
+    def __init__(self, rate):
+        super().__init__(rate)
+        self.generator = torch.Generator().manual_seed(0)
+
+    def forward(self, state):
+        if not self.training or self.p in (0, 1):
+            return super().forward(state)
+        keep = 1 - self.p
+        return state * torch.empty_like(state).bernoulli_(keep, generator=self.generator) / keep
+
+
 class DropoutOfItsOwnSeed(Right):
     def __init__(self, input_size, hidden_size, num_layers, dropout):
         super().__init__(input_size, hidden_size, num_layers, dropout)
-        self.generator = torch.Generator().manual_seed(0)
-        self.rate = dropout
-        self.dropout = self.drop
-
-    def drop(self, state):
-        if not self.training or self.rate in (0, 1):
-            return nn.functional.dropout(state, self.rate, self.training)
-        keep = 1 - self.rate
-        return state * torch.empty_like(state).bernoulli_(keep, generator=self.generator) / keep
+        self.dropout = OwnDropout(dropout)

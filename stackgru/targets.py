@@ -80,7 +80,8 @@ def load(spec: str | Callable[..., Any], *, kind: str | None = None, device: str
     if isinstance(spec, str):
         name, factory = spec, import_target(spec)
     else:
-        name = f"{getattr(spec, '__module__', '?')}:{getattr(spec, '__qualname__', repr(spec))}"
+        named_by = spec if hasattr(spec, "__qualname__") else type(spec)
+        name = f"{named_by.__module__}:{named_by.__qualname__}"
         factory = spec
     if isinstance(factory, nn.Module):
         raise TargetError(
@@ -92,12 +93,14 @@ def load(spec: str | Callable[..., Any], *, kind: str | None = None, device: str
     positional, by_name = _arguments(factory, name)
     accepts = frozenset((*positional, *by_name)) & {"num_layers", "dropout", "bias"}
     probe = _PROBE if "num_layers" in accepts else replace(_PROBE, num_layers=1)
-    module = build(factory, name, probe, device).eval()
-    find_layers(module, probe, name)
+    with torch.random.fork_rng(devices=[]):
+        module = build(factory, name, probe, device).eval()
+        find_layers(module, probe, name)
+        found = _find_kind(module, probe, name, kind, device)
     return Target(
         name=name,
         factory=factory,
-        kind=_find_kind(module, probe, name, kind, device),
+        kind=found,
         accepts=accepts,
         takes_no_state=_takes_no_state(module),
         device=device,

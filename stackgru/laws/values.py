@@ -148,7 +148,7 @@ def hn_is_last(pair: Pair) -> None:
 
 @law("values", {"mode": "eval", "min_steps": 2, "min_batch": 1}, half=("cell",))
 def chunks(pair: Pair) -> None:
-    """Carrying the state across a split at any point equals one call, even to a fresh copy."""
+    """Carrying the state across a split at any point, to a fresh copy, equals one call."""
     split = pick(pair, "split", 1, pair.case.seq_len - 1)
     with pair.copied():
         first = pair.run(pair.input[:split])

@@ -65,7 +65,7 @@ class Progress:
         """
         self._done += 1
         self._bar.update(self._task, completed=self._done, total=total)
-        line = f"[{self._done:>2}/{total}] {result_line(result)}"
+        line = f"[{self._done:>{len(str(total))}}/{total}] {result_line(result)}"
         if self._console.is_terminal:
             self._console.print(status_text(line, result.status), overflow="ellipsis", no_wrap=True)
         else:

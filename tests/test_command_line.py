@@ -1,0 +1,217 @@
+"""The command line, as people call it: in a process of its own, from a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+HANDWRITTEN = ROOT / "examples" / "handwritten.py"
+
+# Only with more rows, or steps, than the calls that find the kind have.
+SLOW = """
+import time, os
+from handwritten import Right
+
+class Sleeps(Right):
+    def forward(self, input, h0):
+        if len(input) > 6:
+            time.sleep(60)
+        return super().forward(input, h0)
+
+class Dies(Right):
+    def forward(self, input, h0):
+        if len(input) > 6:
+            os.kill(os.getpid(), 9)
+        return super().forward(input, h0)
+"""
+
+
+def stackgru(*arguments, cwd, **environment):
+    """Run the command line and return the finished process."""
+    return subprocess.run(
+        [sys.executable, "-m", "stackgru", *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": "80", **environment},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def last_line(process):
+    return process.stdout.splitlines()[-1]
+
+
+def test_the_bundled_cell_holds(tmp_path):
+    process = stackgru("check", "--profile", "quick", cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    assert "stackgru:StackingGRUCell is interchangeable with nn.GRU: all 18" in last_line(process)
+    assert "[19/19]" in process.stderr
+    assert "whole sequences from one seed" in process.stdout
+    assert "\x1b" not in process.stdout + process.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        ("Right", 0),
+        ("DropoutAfterTheLastLayer", 1),
+        ("FirstStateForAll", 1),
+        ("StatesInReverse", 1),
+        ("ResetBeforeTheProduct", 1),
+        ("DropoutOfItsOwnSeed", 1),
+    ],
+)
+def test_a_users_file(name, status, tmp_path):
+    report = tmp_path / "report.json"
+    target = f"{HANDWRITTEN}:{name}"
+    process = stackgru("check", target, "--seed", 1, "--json", report, cwd=tmp_path)
+    assert process.returncode == status, process.stdout + process.stderr
+    data = json.loads(report.read_text())
+    assert data["target"] == target
+    assert data["kind"] == "cell"
+    assert data["seed"] == 1
+    assert data["verdict"]["ok"] == (status == 0)
+    assert data["verdict"]["sentence"] == last_line(process)
+    for law in data["laws"]:
+        assert (law["status"] == "violated") == (law["violation"] is not None)
+        assert law["status"] in ("holds", "violated", "not applicable")
+    answers = [data["verdict"][name] for name in ("same_values", "same_training")]
+    expected = {"DropoutAfterTheLastLayer": ["yes", "no"], "DropoutOfItsOwnSeed": ["yes", "yes"]}
+    assert answers == expected.get(name, ["yes", "yes"] if status == 0 else ["no", "no"])
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("nowhere:Thing", "there is no module named 'nowhere'."),
+        ("handwritten:Rihgt", "handwritten has no attribute 'Rihgt'; did you mean 'Right'?"),
+        ("handwritten:nn", "handwritten:nn is not callable: it is a module."),
+        ("raises.py:Thing", "importing raises.py raised ValueError: boom."),
+        ("handwritten:Right --laws equatoin", "no law is called 'equatoin'; did you mean"),
+        ("handwritten:Right --dtype float8", "dtype must be one of float64, float32"),
+        ("handwritten:Right --device nonsense", "device 'nonsense' cannot be used"),
+        ("handwritten:Right --laws rows --skip rows", "the laws asked for are all skipped."),
+    ],
+)
+def test_usage_is_one_clear_sentence(target, said, tmp_path):
+    (tmp_path / "raises.py").write_text("raise ValueError('boom')")
+    (tmp_path / "handwritten.py").write_text(HANDWRITTEN.read_text())
+    process = stackgru("check", *target.split(), cwd=tmp_path)
+    assert process.returncode == 2
+    assert process.stdout == ""
+    assert process.stderr.startswith("Error: ")
+    assert said in process.stderr
+    assert len(process.stderr.splitlines()) == 1
+
+
+def test_traceback_on_demand(tmp_path):
+    process = stackgru("check", "nowhere:Thing", "--traceback", cwd=tmp_path)
+    assert process.returncode == 2
+    assert "Traceback (most recent call last)" in process.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("check", "--lawz"), "Did you mean '--laws'?"),
+        (("chekc",), "Did you mean 'check'?"),
+        (("check", "-n", "many"), "neither a whole number nor auto"),
+        (("check", "--max-examples", "0"), "--max-examples"),
+    ],
+)
+def test_wrong_options_are_usage(arguments, said, tmp_path):
+    process = stackgru(*arguments, cwd=tmp_path)
+    assert process.returncode == 2
+    assert said in process.stderr
+
+
+def test_workers_and_pytests_own_options(tmp_path):
+    junit = tmp_path / "junit.xml"
+    arguments = ("--laws", "e*", "--max-examples", 5, "-n", 2, "--", f"--junitxml={junit}")
+    process = stackgru("check", "torch.nn:GRU", *arguments, cwd=tmp_path)
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert "[2/2]" in process.stderr
+    assert "test_law[equation]" in junit.read_text()
+    assert "passed" in process.stdout, "pytest's own output is shown where it got arguments"
+
+
+def test_stops_at_the_first_violation(tmp_path):
+    target = f"{HANDWRITTEN}:StatesInReverse"
+    process = stackgru("check", target, "--", "-x", cwd=tmp_path)
+    assert process.returncode == 1
+    assert "1 of 1 laws violated" in last_line(process)
+
+
+def test_a_law_that_takes_too_long(tmp_path):
+    (tmp_path / "handwritten.py").write_text(HANDWRITTEN.read_text())
+    (tmp_path / "slow.py").write_text(SLOW)
+    arguments = ("--laws", "equation", "--timeout", 1)
+    process = stackgru("check", "slow:Sleeps", *arguments, cwd=tmp_path)
+    assert process.returncode == 3
+    assert "timed out" in process.stdout
+    assert "no verdict, because of equation" in last_line(process)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_a_worker_that_dies(tmp_path):
+    (tmp_path / "handwritten.py").write_text(HANDWRITTEN.read_text())
+    (tmp_path / "slow.py").write_text(SLOW)
+    process = stackgru("check", "slow:Dies", "--laws", "equation", "-n", 1, cwd=tmp_path)
+    assert process.returncode == 3
+    assert "the worker process died" in process.stdout
+
+
+def test_a_report_that_cannot_be_written(tmp_path):
+    arguments = ("--laws", "equation", "--max-examples", 5, "--json", "no/such/folder.json")
+    process = stackgru("check", *arguments, cwd=tmp_path)
+    assert process.returncode == 3
+    assert "the report could not be written to no/such/folder.json: No such file" in process.stderr
+    assert "equation  holds  5 examples" in process.stdout
+
+
+def test_settings_of_the_folder_do_not_count(tmp_path):
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --no-such-option\n")
+    (tmp_path / "conftest.py").write_text("raise RuntimeError")
+    process = stackgru("check", "--laws", "equation", "--max-examples", 5, cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+
+
+def test_one_seed_finds_the_same_case(tmp_path):
+    arguments = ("check", f"{HANDWRITTEN}:ResetBeforeTheProduct", "--laws", "rows", "--seed", 5)
+    first, second = (stackgru(*arguments, cwd=tmp_path) for _ in range(2))
+    assert first.stdout == second.stdout
+
+
+def test_help_shows_examples_and_exit_status(tmp_path):
+    process = stackgru("check", "--help", cwd=tmp_path)
+    assert process.returncode == 0
+    assert "stackgru check path/to/cell.py:MyCell" in process.stdout
+    assert "Exit status:" in process.stdout
+    assert max(map(len, process.stdout.splitlines())) <= 80
+
+
+def test_neither_help_nor_the_plugin_imports_torch():
+    code = (
+        "import sys, stackgru.__main__, stackgru.plugin; "
+        "sys.exit(bool({'torch', 'hypothesis'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_laws_are_listed(tmp_path):
+    from stackgru.laws import all_laws
+
+    process = stackgru("laws", cwd=tmp_path)
+    assert process.returncode == 0
+    text = " ".join(process.stdout.split())
+    for law in all_laws().values():
+        assert f"{law.name} {law.statement}" in text

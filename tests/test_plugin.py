@@ -1,0 +1,156 @@
+"""The plugin in somebody's own pytest, and check() from Python."""
+
+from __future__ import annotations
+
+import json
+
+import hypothesis
+import pytest
+import torch
+
+import stackgru
+from tests.faults import DrawsOneMore, Gain
+from tests.variants import PlainLoop
+
+TEST_FILE = """
+import stackgru
+from tests.faults import Gain
+from tests.variants import PlainLoop
+
+test_right = stackgru.suite_for(PlainLoop, laws=["equation", "causal"], max_examples=10)
+test_wrong = stackgru.suite_for(Gain, laws=["equation"], max_examples=50)
+"""
+
+
+@pytest.fixture
+def users_file(pytester, monkeypatch):
+    monkeypatch.syspath_prepend(str(pytest.importorskip("tests").__path__[0]) + "/..")
+    pytester.makepyfile(TEST_FILE)
+    return pytester
+
+
+def test_one_line_in_a_users_file(users_file):
+    result = users_file.runpytest_subprocess("--stackgru-json=found.json", "-p", "no:cacheprovider")
+    # Each function has one item more, which measures the facts of the build.
+    result.assert_outcomes(passed=3, failed=1, skipped=1)
+    result.stdout.fnmatch_lines(
+        [
+            "equation is violated: the target: the new state is *",
+            "*case:       input_size=1 hidden_size=1 num_layers=1 *dtype=float64 mode=eval*",
+            "*again:      stackgru check tests.faults:Gain --laws equation",
+            "*tests.variants:PlainLoop*",
+            "*tests.faults:Gain is not interchangeable with nn.GRU: 1 of 1 laws violated*",
+        ]
+    )
+    reports = json.loads((users_file.path / "found.json").read_text())
+    assert [report["target"] for report in reports] == [
+        "tests.variants:PlainLoop",
+        "tests.faults:Gain",
+    ]
+
+
+def test_options_go_before_those_in_the_file(users_file):
+    result = users_file.runpytest_subprocess(
+        "-n", "2", "--stackgru-laws=bounded", "--stackgru-max-examples=3", "-p", "no:cacheprovider"
+    )
+    result.assert_outcomes(passed=4)
+    result.stdout.fnmatch_lines(["*bounded*holds*3 examples*"])
+
+
+def test_a_name_on_the_command_line(pytester):
+    result = pytester.runpytest_subprocess(
+        "--pyargs",
+        "stackgru.suite",
+        "--stackgru-target=torch.nn:GRU",
+        "--stackgru-laws=no-draws",
+        "--stackgru-profile=quick",
+        "--stackgru-seed=4",
+        "-p",
+        "no:cacheprovider",
+    )
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["*no-draws*holds*20 examples*"])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "stackgru.suite needs --stackgru-target."),
+        (["--stackgru-target=nowhere:Thing"], "there is no module named 'nowhere'."),
+        (["--stackgru-target=torch.nn:GRU", "--stackgru-laws=rose"], "did you mean 'rows'"),
+    ],
+)
+def test_usage(pytester, options, said):
+    result = pytester.runpytest_subprocess("--pyargs", "stackgru.suite", *options)
+    assert result.ret != 0
+    result.stdout.fnmatch_lines([f"*{said}*"])
+
+
+def test_check_from_python():
+    before = torch.get_num_threads(), torch.get_rng_state()
+    report = stackgru.check(PlainLoop, max_examples=5, seed=1)
+    assert report.ok
+    assert report.kind == "cell"
+    assert report.violations == []
+    assert json.loads(report.to_json())["verdict"]["ok"]
+    assert torch.get_num_threads() == before[0]
+    assert torch.equal(torch.get_rng_state(), before[1])
+
+
+def test_check_finds_the_smallest_case():
+    results = []
+    report = stackgru.check(
+        DrawsOneMore,
+        seed=1,
+        laws=["same-draws", "equation"],
+        progress=lambda result, total: results.append((result.name, total)),
+    )
+    (violation,) = report.violations
+    assert violation.law == "same-draws"
+    assert "generator" in violation.message
+    assert stackgru.Case.parse(violation.case) == stackgru.Case(dropout=0.5, mode="train")
+    assert results == [("equation", 2), ("same-draws", 2)]
+
+
+def test_check_leaves_hypothesis_as_it_was():
+    before = hypothesis.settings.default
+    report = stackgru.check(Gain, laws=["equation"], profile="ci")
+    assert not report.ok
+    assert report.seed == 0
+    assert hypothesis.settings.default is before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"laws": ["nothing-like-it"]}, "no law is called 'nothing-like-it'"),
+        ({"profile": "slow"}, "profile must be one of quick, default"),
+        ({"max_examples": 0}, "max_examples must be at least 1"),
+        ({"dtypes": ["float8"]}, "dtype must be one of"),
+        ({"n": 2}, "worker processes need a target by name"),
+    ],
+)
+def test_check_refuses_what_does_not_fit(arguments, said):
+    with pytest.raises(stackgru.UsageError, match=said):
+        stackgru.check(PlainLoop, **arguments)
+
+
+def test_check_refuses_what_is_no_target():
+    with pytest.raises(stackgru.TargetError, match="no module named 'nowhere'"):
+        stackgru.check("nowhere:Thing")
+
+
+def test_a_target_that_is_not_the_same_twice_is_violated():
+    calls = []
+
+    class Fickle(PlainLoop):
+        """Rarely, and never when asked again."""
+
+        def result(self, output, hn):
+            calls.append(1)
+            output, hn = super().result(output, hn)
+            return output, hn + (len(calls) == 40)
+
+    report = stackgru.check(Fickle, laws=["equation"], seed=1)
+    (violation,) = report.violations
+    assert "does not do the same twice" in violation.message
