@@ -117,6 +117,7 @@ def test_results_travel_as_plain_data():
 def test_looks_well_at_any_width(width):
     found = report(*HELD[:-1], law_result("same-masks", case=TRAIN_CASE))
     lines = render(found, width=width, colour=False).splitlines()
+    assert lines[0] == "my:Stack (cell) against nn.GRU of torch 9.9, seed 3"
     assert "\x1b" not in "".join(lines)
     assert lines[-1] == found.sentence
     assert max(map(len, lines[:-1])) <= width

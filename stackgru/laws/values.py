@@ -47,8 +47,8 @@ def one_step(pair: Pair) -> None:
     pair.seed()
     run = pair.run()
     if pair.full_precision:
-        assert_end_to_end(pair, run, reference, expected(pair, gaps), "one step")
-    assert_equation(pair, Run(run.outputs, run.hn, run.hn[None]), gaps, what="one step")
+        assert_end_to_end(pair, run, reference, expected(pair, gaps), "the target")
+    assert_equation(pair, Run(run.outputs, run.hn, run.hn[None]), gaps)
 
 
 @law(
@@ -68,9 +68,9 @@ def unrolled(pair: Pair) -> None:
     pair.seed()
     run = pair.run()
     if pair.full_precision:
-        assert_end_to_end(pair, run, reference, expected(pair, gaps), "unrolled")
+        assert_end_to_end(pair, run, reference, expected(pair, gaps), "the target")
     if run.states is not None:
-        assert_equation(pair, run, gaps, what="unrolled")
+        assert_equation(pair, run, gaps)
 
 
 @law("values", {"mode": "train", "min_batch": 1}, half=("cell",))
@@ -116,13 +116,14 @@ def _assert_complete(pair: Pair, injector: Injector, number: int) -> None:
             f"the target draws random numbers by {others}, not as masks, so nn.GRU's cannot be "
             "put in their place"
         )
+    drawn = f"{injector.asked} mask{'s' * (injector.asked != 1)}"
     seen = f", one of shape {injector.misfit}" if injector.misfit else ""
     case = pair.case
     raise Violation(
-        f"the target drew {injector.asked} masks{seen}, where num_layers - 1 of shape "
+        f"the target drew {drawn}{seen}, where num_layers - 1 of shape "
         f"{(case.batch, case.hidden_size)} a step make {case.seq_len * (case.num_layers - 1)}"
         if number
-        else f"the target drew {injector.asked} masks, where nn.GRU draws none"
+        else f"the target drew {drawn}, where nn.GRU draws none"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shlex
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
@@ -27,6 +28,8 @@ _COLOURS = {
     "not shown": "dim",
 }
 
+_LABEL = "  case:       "
+
 
 def render(report: Report, *, width: int, colour: bool, details: bool = True) -> str:
     """Return the report as text.
@@ -41,11 +44,18 @@ def render(report: Report, *, width: int, colour: bool, details: bool = True) ->
         The text; its last line is the verdict in one sentence.
     """
     console = _console(width, colour)
+    seed = "" if report.seed is None else f", seed {report.seed}"
+    about = f"{report.target} ({report.kind}) against nn.GRU of torch {report.torch_version}{seed}"
+    console.print(Text(about, style="bold"), soft_wrap=True)
+    console.print()
     console.print(_table(report))
     if details:
         for finding in report.violations:
             console.print()
-            console.print(violation_text(finding, report.target))
+            for line in violation_text(finding, report.target).splitlines():
+                indent = " " * (len(_LABEL) if line.startswith("  ") else 2)
+                wrapped = textwrap.wrap(line, width, subsequent_indent=indent)
+                console.print("\n".join(wrapped), soft_wrap=True)
     console.print()
     console.print(_facts(report))
     console.print()
@@ -59,7 +69,7 @@ def violation_text(finding: Finding, target: str) -> str:
     """Return a violation as a few lines, the last of which reruns the law on the target."""
     lines = [
         f"{finding.law} is violated: {finding.message}",
-        f"  case:       {finding.case}",
+        f"{_LABEL}{finding.case}",
     ]
     if finding.place:
         lines.append(f"  first at:   {finding.place}")
@@ -73,7 +83,8 @@ def violation_text(finding: Finding, target: str) -> str:
 
 def result_line(result: LawResult) -> str:
     """Return one law's result on one line."""
-    return f"{result.name:<22} {result.status:<15} {_remark(result)}".rstrip()
+    case = f": {result.violation.case}" if result.violation else ""
+    return f"{result.name:<22} {result.status:<15} {_remark(result)}{case}".rstrip()
 
 
 def status_text(text: str, status: str) -> Text:
@@ -124,7 +135,7 @@ def _remark(result: LawResult) -> str:
     if result.status == "holds":
         return f"{result.examples} examples"
     if result.violation is not None:
-        return f"by example {result.examples}: {result.violation.case}"
+        return f"by example {result.examples}"
     return result.reason or ""
 
 
@@ -145,7 +156,7 @@ def _table(report: Report) -> Table:
 
 def _facts(report: Report) -> Table:
     table = _pairs()
-    table.add_row(Text("on this build", style="bold"), f"torch {report.torch_version}")
+    table.add_row(Text("on this build", style="bold"), "")
     for name, value in report.build_facts.items():
         table.add_row(f"  {name.replace('_', ' ')}", _readable(value))
     return table

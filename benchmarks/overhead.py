@@ -1,0 +1,114 @@
+"""What a law's examples cost, against the bare torch work of the same cases.
+
+    python -m benchmarks.overhead
+
+For every law the cases of one search are recorded, then timed again in the same run: the whole
+search with Hypothesis, the law alone, and what the law cannot do without: both modules built, the
+weights copied, and one run of each. Ratios are of medians over the repetitions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+
+import torch
+from hypothesis import given, seed, settings
+from torch import nn
+
+from stackgru.cases import Case, draw_h0, draw_input, draw_weights
+from stackgru.cell import StackingGRUCell
+from stackgru.laws import Law, all_laws
+from stackgru.options import Options
+from stackgru.pairs import Pair
+from stackgru.running import domain
+from stackgru.targets import Target, load
+from stackgru.weights import copy_layers, gru_layers
+
+
+def bare(case: Case) -> None:
+    """Build both modules of a case, copy the weights, and run each once."""
+    sizes = (case.input_size, case.hidden_size, case.num_layers)
+    options = {"bias": case.bias, "dropout": case.dropout, "dtype": case.torch_dtype}
+    cell, gru = StackingGRUCell(*sizes, **options), nn.GRU(*sizes, **options)
+    weights = draw_weights(case)
+    copy_layers(weights, [dict(part.named_parameters()) for part in cell.grus])
+    copy_layers(weights, gru_layers(gru))
+    input, h0 = draw_input(case), draw_h0(case)
+    for module in (cell, gru):
+        module.train(case.mode == "train")
+    torch.manual_seed(case.seed)
+    state = h0
+    for x in input:
+        _, state = cell(x, state)
+    gru(input, h0)
+
+
+def search(law: Law, target: Target, examples: int, visit: Callable[[Case], None]) -> None:
+    """Run a function on the cases that Hypothesis draws for a law."""
+
+    def body(case: Case) -> None:
+        visit(case)
+
+    given_cases = given(domain(law, target, Options()))(body)
+    seed(0)(settings(max_examples=examples, database=None, deadline=None)(given_cases))()
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Return the seconds that some work takes."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def measure(law: Law, target: Target, examples: int, repeat: int) -> tuple[int, list[float]]:
+    """Return the number of a law's cases and the seconds of bare work, law and whole search."""
+    cases: list[Case] = []
+    search(law, target, examples, cases.append)
+
+    def tried(case: Case) -> None:
+        law.check(Pair(target, case))
+
+    works = (
+        lambda: [bare(case) for case in cases],
+        lambda: [tried(case) for case in cases],
+        lambda: search(law, target, examples, tried),
+    )
+    # The three take turns, so that a slow moment of the machine strikes all alike.
+    rounds = [[timed(work) for work in works] for _ in range(repeat)]
+    return len(cases), [statistics.median(column) for column in zip(*rounds, strict=True)]
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--examples", type=int, default=100)
+    parser.add_argument("--repeat", type=int, default=5)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    cell, gru = load("stackgru:StackingGRUCell"), load("torch.nn:GRU")
+    titles = "".join(f"{title:>10}" for title in ("bare ms", "law ms", "search ms", "law/bare"))
+    print(f"{'law':<22}{'examples':>9}{titles}{'search/bare':>13}")
+    totals = [0.0, 0.0, 0.0]
+    for law in all_laws().values():
+        target = cell if "cell" in law.kinds else gru
+        number, seconds = measure(law, target, arguments.examples, arguments.repeat)
+        totals = [total + part for total, part in zip(totals, seconds, strict=True)]
+        print(row(law.name, number, seconds), flush=True)
+    print(row("all", 0, totals))
+
+
+def row(name: str, number: int, seconds: list[float]) -> str:
+    """Return one line of the table."""
+    base, alone, whole = seconds
+    each = 1000 / number if number else 0.0
+    figures = "".join(f"{value * each:>10.2f}" if each else f"{value:>9.1f}s" for value in seconds)
+    return f"{name:<22}{number or '':>9}{figures}{alone / base:>10.1f}{whole / base:>13.1f}"
+
+
+if __name__ == "__main__":
+    main()
