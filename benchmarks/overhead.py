@@ -21,10 +21,10 @@ from torch import nn
 
 from stackgru.cases import Case, draw_h0, draw_input, draw_weights
 from stackgru.cell import StackingGRUCell
+from stackgru.domains import domain
 from stackgru.laws import Law, all_laws
 from stackgru.options import Options
 from stackgru.pairs import Pair
-from stackgru.running import domain
 from stackgru.targets import Target, load
 from stackgru.weights import copy_layers, gru_layers
 

@@ -12,9 +12,10 @@ from torch import nn
 
 from stackgru.cases import DTYPES, Case
 from stackgru.evidence import Violation
+from stackgru.finding import find_layers
 from stackgru.loading import TargetError
 from stackgru.pairs import Pair
-from stackgru.targets import Target, find_layers
+from stackgru.targets import Target
 from stackgru.weights import gru_layers
 
 _CASE = Case(input_size=5, hidden_size=16, batch=4, dropout=0.5, dtype="float32", mode="train")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from stackgru import running, suite
+from stackgru import domains, suite
 from stackgru.options import DEFAULT_TIMEOUT, PROFILES, Options, UsageError
 from stackgru.plugin import Collector
 from stackgru.report import LawResult, Report
@@ -81,7 +81,7 @@ def check(
         timeout=timeout,
     )
     _validate(options)
-    chosen = running.select(options)
+    chosen = domains.select(options)
     loaded = load(target, kind=kind, device=device)  # one clear error before any worker starts
     if n and not isinstance(target, str):
         raise UsageError(

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from stackgru.cases import Case, draw_h0, draw_input, draw_weights
 from stackgru.evidence import Violation, assert_equal, assert_within
+from stackgru.finding import find_layers
 from stackgru.loading import TargetError, named
-from stackgru.targets import Target, find_layers
+from stackgru.targets import Target
 from stackgru.weights import PARAMETERS, copy_layers, gru_layers
 
 

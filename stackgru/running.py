@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import fnmatch
 import re
 import signal
 import threading
@@ -18,18 +16,17 @@ import hypothesis
 import pytest
 import torch
 from hypothesis import Phase, given, settings
-from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 
-from stackgru.build_facts import measure, supported_dtypes
-from stackgru.cases import DTYPES, Case
+from stackgru.build_facts import measure
+from stackgru.cases import Case
+from stackgru.domains import domain, select
 from stackgru.evidence import NotApplicable, Violation
-from stackgru.laws import Law, all_laws
+from stackgru.laws import Law
 from stackgru.loading import named
-from stackgru.options import PROFILES, Options, UsageError
+from stackgru.options import PROFILES, Options
 from stackgru.pairs import Pair
 from stackgru.report import Finding, LawResult
-from stackgru.strategies import cases
 from stackgru.targets import Target, load
 
 #: The id of the item that measures facts of the build.
@@ -175,84 +172,6 @@ class LawRun:
         )
         again.law, again.case = found.law, found.case
         return again
-
-
-def domain(law: Law, target: Target, options: Options) -> st.SearchStrategy[Case]:
-    """Return the cases on which a law is to be tried.
-
-    Args:
-        law: the law.
-        target: restricts the cases to what it can be built with.
-        options: restricts the dtypes.
-
-    Returns:
-        The strategy.
-
-    Raises:
-        NotApplicable: if no case is left; the message says why.
-    """
-    if target.kind not in law.kinds:
-        raise NotApplicable(f"it is about a {law.kinds[0]}, and the target is a {target.kind}")
-    if law.name == "default-state" and not target.takes_no_state:
-        raise NotApplicable("the target cannot be called without a state")
-    wanted = [
-        dtype for dtype in options.dtypes or DTYPES if dtype in supported_dtypes(target.device)
-    ]
-    left, reasons = [], []
-    for one in law.domains:
-        arguments = dict(one)
-        dtypes = [dtype for dtype in wanted if dtype in arguments.get("dtypes", DTYPES)]
-        if target.kind not in law.half:
-            dtypes = [dtype for dtype in dtypes if dtype in ("float64", "float32")]
-        arguments["dtypes"] = dtypes
-        reason = _restrict(arguments, target)
-        if not dtypes:
-            reason = "the law says nothing in the dtypes that were asked for"
-        if reason is None:
-            left.append(cases(**arguments))
-        else:
-            reasons.append(reason)
-    if not left:
-        raise NotApplicable(reasons[0])
-    return st.one_of(left)
-
-
-def _restrict(arguments: dict[str, Any], target: Target) -> str | None:
-    """Pin what a target cannot be built with; return why nothing is left, or None."""
-    if "dropout" not in target.accepts:
-        if arguments.get("partial") or arguments.get("dropout"):
-            return "the target's constructor takes no dropout"
-        arguments["dropout"] = 0.0
-    if "num_layers" not in target.accepts:
-        if arguments.pop("min_layers", 1) > 1:
-            return "the target's constructor takes no num_layers"
-        arguments["num_layers"] = 1
-    if "bias" not in target.accepts:
-        arguments["bias"] = True
-    return None
-
-
-def select(options: Options) -> list[Law]:
-    """Return the laws that the options ask for, in the catalogue's order.
-
-    Raises:
-        UsageError: if a pattern matches no law; the message names the nearest.
-    """
-    laws = all_laws()
-    for pattern in (*options.laws, *options.skip):
-        if not fnmatch.filter(laws, pattern):
-            near = difflib.get_close_matches(pattern, laws, n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]!r}?" if near else "`stackgru laws` lists them."
-            raise UsageError(f"no law is called {pattern!r}; {hint}")
-    chosen = [
-        law
-        for name, law in laws.items()
-        if any(fnmatch.fnmatchcase(name, pattern) for pattern in options.laws or ("*",))
-        and not any(fnmatch.fnmatchcase(name, pattern) for pattern in options.skip)
-    ]
-    if not chosen:
-        raise UsageError("the laws asked for are all skipped.")
-    return chosen
 
 
 def runs_for(

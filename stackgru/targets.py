@@ -1,9 +1,8 @@
-"""Targets: loading one by name, building it for a case, finding its weights and its kind."""
+"""Targets: loading one by name, building it for a case, finding out its kind."""
 
 from __future__ import annotations
 
 import inspect
-import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -13,15 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from stackgru.cases import Case
+from stackgru.finding import find_layers
 from stackgru.loading import TargetError, import_target, named
-from stackgru.weights import PARAMETERS, Layer
 
 KINDS = ("cell", "sequence")
 
 #: The constructor's arguments that a case sets, in the order in which they are given by position.
 _BY_POSITION = ("input_size", "hidden_size", "num_layers", "dropout")
 _BY_NAME = (*_BY_POSITION, "bias", "batch_first", "device", "dtype")
-_NAME = re.compile(r"(?P<before>.*?)(?P<name>(weight|bias)_(ih|hh))(?P<after>(_l|[._])?\d*)$")
 
 # Sizes that differ from each other, so that a result's shape tells what it is.
 _PROBE = Case(input_size=3, hidden_size=4, num_layers=2, batch=5, seq_len=6, dtype="float32")
@@ -136,43 +134,6 @@ def build(factory: Callable[..., Any], name: str, case: Case, device: str) -> nn
     return module.to(device=device, dtype=case.torch_dtype)
 
 
-def find_layers(module: nn.Module, case: Case, name: str = "the target") -> list[Layer]:
-    """Find a module's parameters, layer by layer, under the names of nn.GRUCell.
-
-    Args:
-        module: the target, built for ``case``.
-        case: tells how many layers of what sizes there must be.
-        name: what the target is called in the message.
-
-    Returns:
-        One mapping a layer.
-
-    Raises:
-        TargetError: if they are not found; it says what was looked for and what there is.
-    """
-    found: list[dict[str, Tensor]] = []
-    for shared in (False, True):  # a cell that serves several layers is listed once, then often
-        modules = [child for _, child in module.named_modules(remove_duplicate=not shared)]
-        cells = [child for child in modules if isinstance(child, nn.GRUCell)]
-        if len(found) != case.num_layers:
-            found = [dict(cell.named_parameters()) for cell in cells]
-        if len(found) != case.num_layers:
-            found = _layers_by_name(module, shared=shared)
-    needed = [{"weight_ih", "weight_hh"} <= set(layer) for layer in found]
-    if len(found) != case.num_layers or not all(needed):
-        raise TargetError(_not_found(module, case, name))
-    for layer, parameters in enumerate(found):
-        width = case.hidden_size if layer else case.input_size
-        for key, size in (("weight_ih", width), ("weight_hh", case.hidden_size)):
-            expected = (3 * case.hidden_size, size)
-            if parameters[key].shape != expected:
-                raise TargetError(
-                    f"{name}: {key} of layer {layer} has shape {tuple(parameters[key].shape)}, "
-                    f"where nn.GRU's has (3 * hidden_size, width) = {expected}."
-                )
-    return list(found)
-
-
 def _takes_no_state(module: nn.Module) -> bool:
     """Whether the module may be called with the input alone."""
     try:
@@ -237,28 +198,6 @@ def _stands_for(key: str, parameter: inspect.Parameter) -> bool:
         return True
     kinds = (int, float) if key == "dropout" else (int,)
     return isinstance(default, kinds) and not isinstance(default, bool)
-
-
-def _layers_by_name(module: nn.Module, *, shared: bool) -> list[dict[str, Tensor]]:
-    """Group parameters by what stands before and after weight_ih, weight_hh, bias_ih, bias_hh."""
-    layers: dict[tuple[str, str], dict[str, Tensor]] = {}
-    for prefix, child in module.named_modules(remove_duplicate=not shared):
-        for name, parameter in child.named_parameters(recurse=False):
-            match = _NAME.match(f"{prefix}.{name}")
-            if match:
-                key = (match["before"], match["after"])
-                layers.setdefault(key, {})[match["name"]] = parameter
-    return list(layers.values())
-
-
-def _not_found(module: nn.Module, case: Case, name: str) -> str:
-    there = [f"{key} {tuple(value.shape)}" for key, value in module.named_parameters()]
-    shown = ", ".join(there[:6]) + (", ..." if len(there) > 6 else "")
-    return (
-        f"the weights of {name} were not found: looked for {case.num_layers} nn.GRUCell children, "
-        f"for parameters named weight_ih_l0 to bias_hh_l{case.num_layers - 1}, and for names that "
-        f"end in {', '.join(PARAMETERS)} layer by layer; there is {shown or 'no parameter'}."
-    )
 
 
 def _find_kind(module: nn.Module, case: Case, name: str, kind: str | None, device: str) -> str:

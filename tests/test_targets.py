@@ -9,8 +9,9 @@ from torch import nn
 from stackgru import StackingGRUCell, TargetError
 from stackgru.cases import Case
 from stackgru.evidence import Violation
+from stackgru.finding import find_layers
 from stackgru.pairs import Pair
-from stackgru.targets import find_layers, load
+from stackgru.targets import load
 from tests.variants import LayerByLayer, OneLayerModules, OwnParameters, PlainLoop
 
 
