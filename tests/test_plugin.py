@@ -51,10 +51,10 @@ def test_one_line_in_a_users_file(users_file):
 
 def test_options_go_before_those_in_the_file(users_file):
     result = users_file.runpytest_subprocess(
-        "-n", "2", "--stackgru-laws=bounded", "--stackgru-max-examples=3", "-p", "no:cacheprovider"
+        "-n", "2", "--stackgru-laws=no-draws", "--stackgru-max-examples=3", "-p", "no:cacheprovider"
     )
     result.assert_outcomes(passed=4)
-    result.stdout.fnmatch_lines(["*bounded*holds*3 examples*"])
+    result.stdout.fnmatch_lines(["*no-draws*holds*3 examples*"])
 
 
 def test_a_name_on_the_command_line(pytester):

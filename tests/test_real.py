@@ -48,7 +48,8 @@ def test_torchrl_draws_its_masks_in_time_order(tmp_path):
 
 def test_torchrl_is_violated_when_that_counts(tmp_path):
     pytest.importorskip("torchrl", reason="torchrl is not installed")
-    process, report = check("torchrl.modules:GRU", tmp_path, "--strict")
+    laws = ("--laws", "order-matters", "--laws", "same-masks", "--laws", "one-step")
+    process, report = check("torchrl.modules:GRU", tmp_path, "--strict", *laws)
     assert process.returncode == 1
     violated = [law["name"] for law in report["laws"] if law["status"] == "violated"]
     assert violated == ["order-matters"]
