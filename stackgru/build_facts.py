@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import platform
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -68,8 +69,9 @@ def measure(target: Target) -> dict[str, Any]:
 
 
 def _cpu_capability() -> str:
-    found = getattr(torch.backends.cpu, "get_cpu_capability", None)
-    return str(found()) if found else "unknown"
+    # torch.backends.cpu came with 2.1; the build's own description names it in every version.
+    match = re.search(r"CPU capability usage: (\S+)", torch.__config__.show())
+    return match[1] if match else "unknown"
 
 
 def _split_draw_is_one_draw() -> bool:

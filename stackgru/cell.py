@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from typing import Any
+from typing import Any, Optional
 
 import torch
 from torch import Tensor, nn
@@ -79,7 +79,8 @@ class StackingGRUCell(nn.Module):
         )
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, input: Tensor, h0: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    # TorchScript of torch 1.13 reads Optional, not `| None`.
+    def forward(self, input: Tensor, h0: Optional[Tensor] = None) -> tuple[Tensor, Tensor]:  # noqa: UP045
         """Make one step.
 
         Args:

@@ -10,14 +10,14 @@ import torch
 
 import stackgru
 from tests.faults import DrawsOneMore, Gain
-from tests.variants import PlainLoop
+from tests.variants import Stack
 
 TEST_FILE = """
 import stackgru
 from tests.faults import Gain
-from tests.variants import PlainLoop
+from tests.variants import Stack
 
-test_right = stackgru.suite_for(PlainLoop, laws=["equation", "causal"], max_examples=10)
+test_right = stackgru.suite_for(Stack, laws=["equation", "causal"], max_examples=10)
 test_wrong = stackgru.suite_for(Gain, laws=["equation"], max_examples=50)
 """
 
@@ -38,13 +38,13 @@ def test_one_line_in_a_users_file(users_file):
             "equation is violated: the target: the new state is *",
             "*case:       input_size=1 hidden_size=1 num_layers=1 *dtype=float64 mode=eval*",
             "*again:      stackgru check tests.faults:Gain --laws equation",
-            "*tests.variants:PlainLoop*",
+            "*tests.variants:Stack*",
             "*tests.faults:Gain is not interchangeable with nn.GRU: 1 of 1 laws violated*",
         ]
     )
     reports = json.loads((users_file.path / "found.json").read_text())
     assert [report["target"] for report in reports] == [
-        "tests.variants:PlainLoop",
+        "tests.variants:Stack",
         "tests.faults:Gain",
     ]
 
@@ -88,7 +88,7 @@ def test_usage(pytester, options, said):
 
 def test_check_from_python():
     before = torch.get_num_threads(), torch.get_rng_state()
-    report = stackgru.check(PlainLoop, max_examples=5, seed=1)
+    report = stackgru.check(Stack, max_examples=5, seed=1)
     assert report.ok
     assert report.kind == "cell"
     assert report.violations == []
@@ -132,7 +132,7 @@ def test_check_leaves_hypothesis_as_it_was():
 )
 def test_check_refuses_what_does_not_fit(arguments, said):
     with pytest.raises(stackgru.UsageError, match=said):
-        stackgru.check(PlainLoop, **arguments)
+        stackgru.check(Stack, **arguments)
 
 
 def test_check_refuses_what_is_no_target():
@@ -143,7 +143,7 @@ def test_check_refuses_what_is_no_target():
 def test_a_target_that_is_not_the_same_twice_is_violated():
     calls = []
 
-    class Fickle(PlainLoop):
+    class Fickle(Stack):
         """Rarely, and never when asked again."""
 
         def result(self, output, hn):

@@ -12,17 +12,17 @@ from stackgru.evidence import Violation
 from stackgru.finding import find_layers
 from stackgru.pairs import Pair
 from stackgru.targets import load
-from tests.variants import LayerByLayer, OneLayerModules, OwnParameters, PlainLoop
+from tests.variants import LayerByLayer, OneLayerModules, OwnParameters, Stack
 
 
-class Renamed(PlainLoop):
+class Renamed(Stack):
     """Other names for the last two arguments; sizes by name."""
 
     def __init__(self, input_size, hidden_size, n_layers=1, dropout_rate=0.0):
         super().__init__(input_size, hidden_size, n_layers, dropout_rate)
 
 
-class WithActivation(PlainLoop):
+class WithActivation(Stack):
     def __init__(self, input_size, hidden_size, activation="tanh"):
         assert activation == "tanh"
         super().__init__(input_size, hidden_size, 1, 0.0)
@@ -36,11 +36,11 @@ class BatchFirstByDefault(nn.GRU):
 
 
 def by_keywords(**keywords):
-    return PlainLoop(**keywords)
+    return Stack(**keywords)
 
 
 def by_position(*arguments):
-    return PlainLoop(*arguments)
+    return Stack(*arguments)
 
 
 class Nothing(nn.Module):
@@ -48,17 +48,17 @@ class Nothing(nn.Module):
         super().__init__()
 
 
-class OneTensor(PlainLoop):
+class OneTensor(Stack):
     def forward(self, input, h0):
         return super().forward(input, h0)[0]
 
 
-class RaisesWhenBuilt(PlainLoop):
+class RaisesWhenBuilt(Stack):
     def __init__(self, input_size, hidden_size, num_layers, dropout):
         raise ZeroDivisionError("no stack today")
 
 
-class RaisesWhenCalled(PlainLoop):
+class RaisesWhenCalled(Stack):
     def forward(self, input, h0):
         raise KeyError("nothing here")
 
@@ -69,7 +69,7 @@ class Linears(nn.Module):
         self.linear = nn.Linear(input_size, 3 * hidden_size)
 
 
-class OneCellForAllButTheFirst(PlainLoop):
+class OneCellForAllButTheFirst(Stack):
     def __init__(self, input_size, hidden_size, num_layers, dropout):
         super().__init__(input_size, hidden_size, num_layers, dropout)
         for layer in range(2, num_layers):
@@ -81,7 +81,7 @@ class OneCellForAllButTheFirst(PlainLoop):
     [
         ("stackgru:StackingGRUCell", "cell", {"num_layers", "dropout", "bias"}),
         ("torch.nn:GRU", "sequence", {"num_layers", "dropout"}),
-        (PlainLoop, "cell", {"num_layers", "dropout", "bias"}),
+        (Stack, "cell", {"num_layers", "dropout", "bias"}),
         (OwnParameters, "cell", {"num_layers", "dropout"}),
         (Renamed, "cell", {"num_layers", "dropout"}),
         (WithActivation, "cell", set()),
@@ -115,7 +115,7 @@ def test_takes_no_state():
         ("stackgru", "'stackgru' does not name a target; write module:attr or path/file.py:attr"),
         ("no/such/file.py:Thing", "there is no file no/such/file.py"),
         ("stackgru:__version__", "is not callable: it is a str"),
-        (PlainLoop(2, 3), "is a module that is already built"),
+        (Stack(2, 3), "is a module that is already built"),
         (Nothing, "cannot be built: it takes neither"),
         (dict, "not an nn.Module|cannot be built|raised"),
         (RaisesWhenBuilt, r"\(input_size=3, .*\) raised ZeroDivisionError: no stack today"),
@@ -166,13 +166,13 @@ def test_a_cell_that_serves_two_layers_is_found_twice():
 
 def test_a_pair_holds_the_same_weights():
     case = Case(input_size=2, hidden_size=3, num_layers=2, batch=4, dtype="float32")
-    pair = Pair(load(PlainLoop), case)
+    pair = Pair(load(Stack), case)
     assert torch.equal(pair.module.cells[1].weight_hh, pair.reference.weight_hh_l1)
     assert torch.equal(pair.run().hn, pair.run_reference().hn)
 
 
 def test_a_pair_without_biases():
-    pair = Pair(load(PlainLoop), Case(bias=False))
+    pair = Pair(load(Stack), Case(bias=False))
     assert not pair.reference.bias
     assert set(pair.layers[0]) == {"weight_ih", "weight_hh"}
 
@@ -188,7 +188,7 @@ def test_a_pair_without_biases():
     ],
 )
 def test_a_result_that_is_not_one_is_a_violation(result, said):
-    target = load(PlainLoop)
+    target = load(Stack)
     pair = Pair(target, Case(num_layers=2))
     forward = pair.module.forward
     pair.module.forward = lambda input, h0: result(*forward(input, h0))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class Stack(nn.Module):
-    """A stack with its gates written out, in parts that variants and faults replace."""
+    """The seed's loop over nn.GRUCell, in parts that variants and faults replace."""
 
     def __init__(self, input_size, hidden_size, num_layers=1, dropout=0.0, bias=True):
         super().__init__()
@@ -35,6 +35,19 @@ class Stack(nn.Module):
         return h0
 
     def cell(self, cell: nn.GRUCell, x: Tensor, h: Tensor) -> Tensor:
+        return cell(x, h)
+
+    def up(self, state: Tensor, layer: int) -> Tensor:
+        return self.dropout(state) if layer < self.num_layers - 1 else state
+
+    def result(self, output: Tensor, hn: list[Tensor]) -> tuple[Tensor, Tensor]:
+        return output, torch.stack(hn)
+
+
+class Written(Stack):
+    """The gates written out."""
+
+    def cell(self, cell, x, h):
         return self.update(*self.gates(cell, x, h), h)
 
     def gates(self, cell, x, h) -> tuple[Tensor, Tensor, Tensor]:
@@ -49,21 +62,8 @@ class Stack(nn.Module):
     def update(self, r, z, n, h) -> Tensor:
         return (1 - z) * n + z * h
 
-    def up(self, state: Tensor, layer: int) -> Tensor:
-        return self.dropout(state) if layer < self.num_layers - 1 else state
 
-    def result(self, output: Tensor, hn: list[Tensor]) -> tuple[Tensor, Tensor]:
-        return output, torch.stack(hn)
-
-
-class PlainLoop(Stack):
-    """The seed's loop over nn.GRUCell."""
-
-    def cell(self, cell, x, h):
-        return cell(x, h)
-
-
-class HandWritten(Stack):
+class HandWritten(Written):
     """Products by @, sigmoid by exp."""
 
     def linear(self, x, weight, bias):
@@ -76,7 +76,7 @@ class HandWritten(Stack):
         return r, z, torch.tanh(x_n + r * h_n)
 
 
-class Einsum(Stack):
+class Einsum(Written):
     """Products by einsum, the new state as a step from the old."""
 
     def linear(self, x, weight, bias):
@@ -87,7 +87,7 @@ class Einsum(Stack):
         return h + (1 - z) * (n - h)
 
 
-class Concatenated(Stack):
+class Concatenated(Written):
     """One product of input and state for the two gates that allow it."""
 
     def gates(self, cell, x, h):
@@ -105,7 +105,7 @@ class Concatenated(Stack):
         return n + z * (h - n)
 
 
-class Float64Inside(Stack):
+class Float64Inside(Written):
     """Everything in float64, rounded once."""
 
     def cell(self, cell, x, h):
@@ -115,14 +115,14 @@ class Float64Inside(Stack):
         return F.linear(x, weight.double(), None if bias is None else bias.double())
 
 
-class Lerp(Stack):
+class Lerp(Written):
     """The new state by torch.lerp."""
 
     def update(self, r, z, n, h):
         return torch.lerp(h, n, 1 - z)
 
 
-class ProductsSummed(Stack):
+class ProductsSummed(Written):
     """Products one by one, then a sum: in half precision each product is rounded."""
 
     def linear(self, x, weight, bias):
@@ -160,7 +160,7 @@ class OwnParameters(nn.Module):
         return x, torch.stack(new)
 
 
-class LayerByLayer(Stack):
+class LayerByLayer(Written):
     """A sequence module: each layer over all steps, then dropout on all of its outputs."""
 
     def forward(self, input, h0=None):
@@ -176,7 +176,7 @@ class LayerByLayer(Stack):
         return self.result(input, hn)
 
 
-class StepByStep(Stack):
+class StepByStep(Written):
     """A sequence module: all layers at each step, so that its masks come in time order."""
 
     def forward(self, input, h0=None):
@@ -214,7 +214,7 @@ class OneLayerModules(nn.Module):
 
 
 RIGHT_CELLS = (
-    PlainLoop,
+    Stack,
     HandWritten,
     Einsum,
     Concatenated,
