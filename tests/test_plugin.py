@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -24,7 +25,7 @@ test_wrong = stackgru.suite_for(Gain, laws=["equation"], max_examples=50)
 
 @pytest.fixture
 def users_file(pytester, monkeypatch):
-    monkeypatch.syspath_prepend(str(pytest.importorskip("tests").__path__[0]) + "/..")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
     pytester.makepyfile(TEST_FILE)
     return pytester
 
