@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -103,6 +104,8 @@ def check(
 def _check(target: str, json_file: str | None, n: str | None, options: dict[str, Any]) -> int:
     if n is not None and n != "auto" and not n.isdigit():
         raise click.BadParameter(f"{n!r} is neither a whole number nor auto.", param_hint="-n")
+    # Torch says so as it is imported where NumPy is not there; nothing here needs NumPy.
+    warnings.filterwarnings("ignore", "Failed to initialize NumPy")
     from stackgru.checking import check
     from stackgru.plugin import write_text
     from stackgru.reporting.progress import Progress
