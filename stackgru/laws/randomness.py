@@ -53,11 +53,16 @@ def no_draws(pair: Pair) -> None:
 
 @law("randomness", {"min_batch": 1, "max_steps": 4}, question="seeds")
 def repeatable(pair: Pair) -> None:
-    """The same seed gives the same result twice, to the bit, with other calls in between."""
+    """The same seed gives the same result twice, to the bit, with other calls in between.
+
+    With another input, with one row, and in the other mode.
+    """
     pair.seed()
     first = pair.run()
     pair.run(other_input(pair, "call in between"))
     pair.run(pair.input[:, :1], pair.h0[:, :1])
+    with pair.mode("train" if pair.case.mode == "eval" else "eval"):
+        pair.run()
     pair.seed()
     pair.equal(pair.run(), first, "the second run from one seed")
 
