@@ -120,6 +120,9 @@ ORDERS: dict[str, Callable[[Tensor], list[Tensor]]] = {
     "all gaps and steps at once": lambda masks: [masks],
 }
 
+#: The orders in which a cell may draw them, which sees one step at a time.
+CELL_ORDERS = ("time order", "all gaps of a step at once")
+
 
 def arrange(draws: Sequence[Draw], shape: tuple[int, ...], order: str) -> Tensor | None:
     """Put recorded masks in their places.

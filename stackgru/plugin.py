@@ -117,6 +117,8 @@ def pytest_terminal_summary(
         writer.section(f"stackgru: {report.target}")
         colour = bool(writer.hasmarkup)
         writer.write(render(report, width=writer._tw.fullwidth, colour=colour, details=False))
+    if config.stash[_COLLECTOR].problem:
+        writer.write_line(f"Error: {config.stash[_COLLECTOR].problem}", red=True)
 
 
 class Collector:
@@ -130,6 +132,7 @@ class Collector:
         self._config = config
         self._found: dict[str, dict[str, Any]] = {}
         self._died: list[str] = []
+        self.problem = ""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep the result that a test report carries, if it does."""
@@ -145,13 +148,17 @@ class Collector:
         if data["result"]:
             entry["results"].append(LawResult.from_dict(data["result"]))
 
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the JSON file, on the controller only."""
         path = self._config.getoption("stackgru_json")
         reports = self.reports()
         if path and reports and not hasattr(self._config, "workerinput"):
             texts = [report.to_json() for report in reports]
-            write_text(path, texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]")
+            try:
+                write_text(path, texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]")
+            except OSError as error:
+                self.problem = f"the report could not be written to {path}: {error.strerror}"
+                session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
     def reports(self) -> list[Report]:
         """Return a report for every target that was checked."""

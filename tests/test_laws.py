@@ -16,7 +16,7 @@ from stackgru.options import Options
 from stackgru.running import runs_for
 from tests.faults import CAUGHT_BY
 from tests.seed_example import accepts, results
-from tests.variants import RIGHT_CELLS, RIGHT_SEQUENCES
+from tests.variants import RIGHT_CELLS, RIGHT_SEQUENCES, MasksAtOnce
 
 test_bundled_cell = stackgru.suite_for(stackgru.StackingGRUCell)
 
@@ -33,6 +33,13 @@ def test_no_law_accuses_a_right_variant(variant):
         with contextlib.suppress(pytest.skip.Exception):
             run.run()
         assert run.law is None or run.result.status in ("holds", "not applicable")
+
+
+@pytest.mark.parametrize("name", ["same-masks", "mask-count", "order-matters", "mode-matters"])
+def test_masks_drawn_at_once_are_in_their_order(name):
+    run = law_run(MasksAtOnce, name, max_examples=50)
+    run.run()
+    assert run.result.status == "holds"
 
 
 def test_every_law_has_a_fault():

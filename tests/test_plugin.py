@@ -87,6 +87,21 @@ def test_usage(pytester, options, said):
     result.stdout.fnmatch_lines([f"*{said}*"])
 
 
+def test_a_report_that_cannot_be_written(pytester):
+    result = pytester.runpytest_subprocess(
+        "--pyargs",
+        "stackgru.suite",
+        "--stackgru-target=torch.nn:GRU",
+        "--stackgru-laws=no-draws",
+        "--stackgru-max-examples=3",
+        "--stackgru-json=no/such/folder.json",
+    )
+    assert result.ret == pytest.ExitCode.INTERNAL_ERROR
+    result.stdout.fnmatch_lines(
+        ["*no-draws*holds*", "Error: the report could not be written to no/such/folder.json: No*"]
+    )
+
+
 def test_check_from_python():
     before = torch.get_num_threads(), torch.get_rng_state()
     report = stackgru.check(Stack, max_examples=5, seed=1)

@@ -130,6 +130,18 @@ class ProductsSummed(Written):
         return product if bias is None else product + bias
 
 
+class MasksAtOnce(Stack):
+    """The masks of all gaps of a step in one draw; the same numbers where a draw can be split."""
+
+    def forward(self, input, h0=None):
+        gaps = input.new_ones(self.num_layers - 1, len(input), self.hidden_size)
+        self.masks = self.dropout(gaps)
+        return super().forward(input, h0)
+
+    def up(self, state, layer):
+        return state * self.masks[layer] if layer < self.num_layers - 1 else state
+
+
 class OwnParameters(nn.Module):
     """Parameters of its own, numbered, in place of cells; functional dropout."""
 

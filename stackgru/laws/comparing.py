@@ -10,7 +10,7 @@ from torch import Tensor
 from stackgru import rounding
 from stackgru.cases import generator
 from stackgru.evidence import NotApplicable
-from stackgru.masks import Recorder, arrange
+from stackgru.masks import CELL_ORDERS, ORDERS, Recorder, arrange
 from stackgru.pairs import Pair, Run
 from stackgru.rounding import Bounded
 
@@ -64,6 +64,11 @@ def gap_masks(pair: Pair, recorder: Recorder) -> Tensor | None:
             f"{len(recorder.draws)} were seen where {case.num_layers - 1} are drawn"
         )
     return masks
+
+
+def orders(pair: Pair) -> tuple[str, ...]:
+    """Return the orders in which a target of this kind may draw its masks."""
+    return CELL_ORDERS if pair.kind == "cell" or pair.case.seq_len == 1 else tuple(ORDERS)
 
 
 def expected(

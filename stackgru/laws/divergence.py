@@ -15,9 +15,10 @@ from stackgru.laws.comparing import (
     assert_end_to_end,
     expected,
     gap_masks,
+    orders,
     seeded_reference,
 )
-from stackgru.masks import ORDERS, Recorder, arrange
+from stackgru.masks import Recorder, arrange
 from stackgru.pairs import Pair, Run
 from stackgru.weights import PARAMETERS
 
@@ -73,10 +74,8 @@ def order_matters(pair: Pair) -> None:
         run = pair.run()
     case = pair.case
     shape = (case.num_layers - 1, case.seq_len, case.batch, case.hidden_size)
-    orders = ["time order"] if pair.kind == "cell" else list(ORDERS)
-    arranged = [
-        masks for order in orders if (masks := arrange(recorder.draws, shape, order)) is not None
-    ]
+    every = [arrange(recorder.draws, shape, order) for order in orders(pair)]
+    arranged = _present(every)
     if not arranged:
         if recorder.others and not recorder.draws:
             raise NotApplicable("the target's masks cannot be seen: it draws none by bernoulli")

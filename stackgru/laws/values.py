@@ -15,6 +15,7 @@ from stackgru.laws.comparing import (
     assert_end_to_end,
     assert_equation,
     expected,
+    orders,
     other_input,
     pick,
     seeded_reference,
@@ -81,8 +82,7 @@ def same_masks(pair: Pair) -> None:
         gaps_of_order: dict[str, list[Tensor]] = {"none": []}
     else:
         assert gaps is not None  # noqa: S101 - seeded_reference raises otherwise
-        orders = ["time order"] if pair.kind == "cell" or pair.case.seq_len == 1 else list(ORDERS)
-        gaps_of_order = {order: ORDERS[order](gaps) for order in orders}
+        gaps_of_order = {order: ORDERS[order](gaps) for order in orders(pair)}
     bound = expected(pair, gaps) if pair.full_precision else None
     violations = []
     for order, masks in gaps_of_order.items():

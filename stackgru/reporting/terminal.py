@@ -56,8 +56,9 @@ def render(report: Report, *, width: int, colour: bool, details: bool = True) ->
                 indent = " " * (len(_LABEL) if line.startswith("  ") else 2)
                 wrapped = textwrap.wrap(line, width, subsequent_indent=indent)
                 console.print("\n".join(wrapped), soft_wrap=True)
-    console.print()
-    console.print(_facts(report))
+    if report.build_facts:
+        console.print()
+        console.print(_facts(report))
     console.print()
     console.print(_answers(report))
     console.print()
