@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 EXIT_USAGE = 2
 EXIT_FAILED = 3
+EXIT_INTERRUPTED = 130
 
 _CHECK_EPILOG = """\b
 Examples:
@@ -94,6 +95,9 @@ def check(
     """
     try:
         status = _check(target, json_file, n, options)
+    except KeyboardInterrupt:  # click would end with 1, which says that a law is violated
+        click.echo("Interrupted: no verdict.", err=True)
+        status = EXIT_INTERRUPTED
     except Exception as error:
         if with_traceback:
             traceback.print_exc()

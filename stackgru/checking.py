@@ -94,12 +94,12 @@ def check(
     shown = io.StringIO()
     with contextlib.redirect_stdout(sys.stdout if pytest_args else shown):
         status = pytest.main([*arguments, *pytest_args], plugins=[runner])
+    if status == pytest.ExitCode.INTERRUPTED and not any(r.violations for r in runner.reports):
+        raise KeyboardInterrupt
     if not runner.reports:
         if status in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED) and pytest_args:
             raise UsageError("pytest's arguments left no law to run.")
         raise CheckerFailed(f"pytest ended with status {int(status)}:\n{shown.getvalue()}")
-    if status == pytest.ExitCode.INTERRUPTED and not runner.reports[0].violations:
-        raise KeyboardInterrupt
     return runner.reports[0]
 
 

@@ -161,6 +161,17 @@ def test_a_law_that_takes_too_long(tmp_path):
     assert "no verdict, because of equation" in last_line(process)
 
 
+def test_interrupted_is_no_verdict(tmp_path):
+    command = [sys.executable, "-m", "stackgru", "check", "--max-examples", "300"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True) as process:
+        process.stderr.readline()  # the first law's result
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.endswith("Interrupted: no verdict.\n")
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_a_worker_that_dies(tmp_path):
     (tmp_path / "handwritten.py").write_text(HANDWRITTEN.read_text())
