@@ -9,14 +9,16 @@ import torch
 from hypothesis import settings
 
 import stackgru
+from stackgru.build_facts import measure
 from stackgru.cases import Case
 from stackgru.evidence import Violation
 from stackgru.laws import all_laws
 from stackgru.options import Options
 from stackgru.running import runs_for
+from stackgru.targets import load
 from tests.faults import CAUGHT_BY
 from tests.seed_example import accepts, results
-from tests.variants import RIGHT_CELLS, RIGHT_SEQUENCES, MasksAtOnce
+from tests.variants import RIGHT_CELLS, RIGHT_SEQUENCES, LayerByLayer, MasksAtOnce
 
 test_bundled_cell = stackgru.suite_for(stackgru.StackingGRUCell)
 
@@ -68,3 +70,15 @@ def test_the_seeds_example(batch_first):
     assert torch.equal(own[0], reference[0])
     assert torch.equal(own[1], reference[1])
     assert accepts(stackgru.StackingGRUCell, batch_first=batch_first)
+
+
+def test_whole_sequences_are_the_same_within_rounding_only():
+    """A difference far below any that other masks make is still one."""
+
+    class Slight(LayerByLayer):
+        def result(self, output, hn):
+            return output * (1 + 1e-6), torch.stack(hn)
+
+    facts = [measure(load(one))["whole_sequences_from_one_seed"] for one in (LayerByLayer, Slight)]
+    assert set(facts[0].values()) == {"same"}
+    assert "same" not in facts[1].values()
