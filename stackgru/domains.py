@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+from collections.abc import Mapping
 from typing import Any
 
 from hypothesis import strategies as st
@@ -33,6 +34,8 @@ def domain(law: Law, target: Target, options: Options) -> st.SearchStrategy[Case
     """
     if target.kind not in law.kinds:
         raise NotApplicable(f"it is about a {law.kinds[0]}, and the target is a {target.kind}")
+    if law.strict and not options.strict:
+        raise NotApplicable("it counts with --strict only")
     if law.name == "default-state" and not target.takes_no_state:
         raise NotApplicable("the target cannot be called without a state")
     wanted = [
@@ -72,6 +75,12 @@ def _restrict(arguments: dict[str, Any], target: Target) -> str | None:
     return None
 
 
+def _matches(law: Law, pattern: str, laws: Mapping[str, Law]) -> bool:
+    """Whether a pattern means a law: by its name, or by its family where no law is called so."""
+    family = law.family not in laws and fnmatch.fnmatchcase(law.family, pattern)
+    return family or fnmatch.fnmatchcase(law.name, pattern)
+
+
 def select(options: Options) -> list[Law]:
     """Return the laws that the options ask for, in the catalogue's order.
 
@@ -80,15 +89,16 @@ def select(options: Options) -> list[Law]:
     """
     laws = all_laws()
     for pattern in (*options.laws, *options.skip):
-        if not fnmatch.filter(laws, pattern):
-            near = difflib.get_close_matches(pattern, laws, n=1, cutoff=0.4)
+        if not any(_matches(law, pattern, laws) for law in laws.values()):
+            names = [*laws, *{law.family for law in laws.values()}]
+            near = difflib.get_close_matches(pattern, names, n=1, cutoff=0.4)
             hint = f"did you mean {near[0]!r}?" if near else "`stackgru laws` lists them."
             raise UsageError(f"no law is called {pattern!r}; {hint}")
     chosen = [
         law
-        for name, law in laws.items()
-        if any(fnmatch.fnmatchcase(name, pattern) for pattern in options.laws or ("*",))
-        and not any(fnmatch.fnmatchcase(name, pattern) for pattern in options.skip)
+        for law in laws.values()
+        if any(_matches(law, pattern, laws) for pattern in options.laws or ("*",))
+        and not any(_matches(law, pattern, laws) for pattern in options.skip)
     ]
     if not chosen:
         raise UsageError("the laws asked for are all skipped.")

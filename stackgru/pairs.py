@@ -49,6 +49,7 @@ class Pair:
         strict: count as violations what otherwise is an answer only.
 
     Attributes:
+        target: what is under test.
         case: the configuration.
         strict: likewise.
         kind: "cell" or "sequence".
@@ -64,6 +65,7 @@ class Pair:
     """
 
     def __init__(self, target: Target, case: Case, *, strict: bool = False) -> None:
+        self.target = target
         self.case = case
         self.strict = strict
         self.kind = target.kind
@@ -126,8 +128,8 @@ class Pair:
     def without_state(self, input: Tensor) -> Run:
         """Call the target once without a state, with (T, B, I); T is 1 for a cell."""
         if self.kind == "sequence":
-            return Run(*self._call(input, None))
-        output, hn = self._call(input[0], None)
+            return Run(*self._call(input))
+        output, hn = self._call(input[0])
         return Run(output[None], hn, hn[None])
 
     def run_reference(self, input: Tensor | None = None, h0: Tensor | None = None) -> Run:
@@ -176,18 +178,30 @@ class Pair:
         assert_equal(actual.outputs, expected.outputs, what=f"{what}: output", axes=axes)
         assert_equal(actual.hn, expected.hn, what=f"{what}: hn", axes=("layer", "row", "unit"))
 
-    def _call(self, input: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Call the module on copies, so that one that writes to its arguments harms nobody."""
-        arguments = [input.clone()] if state is None else [input.clone(), state.clone()]
+    def call(self, *arguments: Tensor, module: nn.Module | None = None) -> tuple[Tensor, Tensor]:
+        """Call the target once on these very tensors, in the caller's grad mode.
+
+        Args:
+            *arguments: a step's (B, I) for a cell, (T, B, I) for a sequence; and (L, B, H), or
+                nothing to call it without a state.
+            module: what to call in place of the target's module.
+
+        Returns:
+            Output and hn as the target gave them.
+
+        Raises:
+            Violation: if the target raises, or gives results of another shape or dtype.
+        """
+        module = self.module if module is None else module
         try:
-            with self._grad_mode(), warnings.catch_warnings():
+            with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                result = self.module(*arguments)
+                result = module(*arguments)
         except Exception as error:
             raise Violation(f"the target raised {named(error)}; nn.GRU gives a result") from error
         if not isinstance(result, (tuple, list)) or len(result) != 2:
             raise Violation(f"the target gave {type(result).__name__}, not an output and a state")
-        case = self.case
+        case, input = self.case, arguments[0]
         output = self._checked("output", result[0], (*input.shape[:-1], case.hidden_size))
         hn_shape = (case.num_layers, input.shape[-2], case.hidden_size)
         return output, self._checked("hn", result[1], hn_shape)
@@ -201,7 +215,13 @@ class Pair:
             raise Violation(
                 f"{name} is {value.dtype}, where nn.GRU's is {self.case.torch_dtype}, as the input"
             )
-        return value.detach().clone()
+        return value
+
+    def _call(self, *arguments: Tensor) -> tuple[Tensor, Tensor]:
+        """Call the module on copies, so that one that writes to its arguments harms nobody."""
+        with self._grad_mode():
+            output, hn = self.call(*(argument.clone() for argument in arguments))
+        return output.detach().clone(), hn.detach().clone()
 
     def _grad_mode(self) -> torch.set_grad_enabled:
         # As people call it: gradients are recorded in training and not in eval.

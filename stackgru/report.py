@@ -19,6 +19,8 @@ QUESTIONS = {
     "same_training": "same training (under the same masks)",
     "same_seeds_one_step": "same seeds for one step",
     "same_seeds_whole_sequences": "same seeds for whole sequences",
+    "same_gradients": "same gradients",
+    "safe_conduct": "safe conduct",
 }
 
 
@@ -50,7 +52,7 @@ class LawResult:
     Attributes:
         name: the law's name.
         family: its family.
-        question: what it answers in training, "training", "seeds" or "sequences".
+        question: what a violation answers; see laws.Law.
         status: one of STATUSES.
         examples: how many cases were tried, up to the first violation.
         reason: why it is not applicable, crashed or timed out.
@@ -123,10 +125,10 @@ class Report:
     def answers(self) -> dict[str, str]:
         """The verdict by what a user asks: yes, no, or "not shown"."""
         broken = {self._answered_by(result) for result in self.results if result.violation}
-        values = self._answer("same_values", broken, "values")
+        values = self._answer(broken, "values")
         no_values = values == "no"
-        training = "no" if no_values else self._answer("same_training", broken, "training")
-        seeds = "no" if no_values else self._answer("same_seeds_one_step", broken, "seeds")
+        training = "no" if no_values else self._answer(broken, "training")
+        seeds = "no" if no_values else self._answer(broken, "seeds")
         whole = self.build_facts.get("whole_sequences_from_one_seed", {})
         sequences = "not shown"
         if whole:
@@ -137,22 +139,28 @@ class Report:
             "same_training": training,
             "same_seeds_one_step": seeds,
             "same_seeds_whole_sequences": sequences,
+            "same_gradients": "no" if no_values else self._answer(broken, "gradients"),
+            "safe_conduct": self._answer(broken, "conduct"),
         }
 
     def _answered_by(self, result: LawResult) -> str:
+        if result.question in ("gradients", "conduct"):
+            return result.question
         # The smallest case is in eval wherever the law fails there too.
         if result.violation and "mode=eval" in result.violation.case.split():
             return "values" if result.family != "randomness" else "seeds"
         return result.question
 
-    def _answer(self, name: str, broken: set[str], question: str) -> str:
+    def _answer(self, broken: set[str], question: str) -> str:
         if question in broken:
             return "no"
         decisive = {
-            "same_values": {"equation", "unrolled"},
-            "same_training": {"same-masks"},
-            "same_seeds_one_step": {"one-step"},
-        }[name]
+            "values": {"equation", "unrolled"},
+            "training": {"same-masks"},
+            "seeds": {"one-step"},
+            "gradients": {"gradients"},
+            "conduct": {"purity", "stateless"},
+        }[question]
         held = {result.name for result in self.results if result.status != "not applicable"}
         unfinished = {result.name for result in self.unfinished}
         return "yes" if decisive <= held - unfinished else "not shown"

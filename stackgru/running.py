@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import signal
 import threading
@@ -139,7 +140,7 @@ class LawRun:
         name = re.sub(r"\W", "_", f"{law.name} of {self.target.name}")
         holds.__name__ = holds.__qualname__ = name
         strategy = domain(law, self.target, self.options)
-        search = _settings(self.options)(given(strategy)(holds))
+        search = _settings(self.options, law.share)(given(strategy)(holds))
         if self.options.seed is not None:
             search = hypothesis.seed(self.options.seed + zlib.crc32(law.name.encode()))(search)
         search()
@@ -194,7 +195,7 @@ def run_id(run: LawRun) -> str:
     return FACTS if run.law is None else run.law.name
 
 
-def _settings(options: Options) -> settings:
+def _settings(options: Options, share: float) -> settings:
     """Return Hypothesis' settings; no deadline, for one case may be a hundred times another."""
     changed: dict[str, Any] = {}
     if options.profile is not None:
@@ -205,13 +206,14 @@ def _settings(options: Options) -> settings:
             changed["database"] = None
     if options.max_examples is not None:
         changed["max_examples"] = options.max_examples
+    wanted = settings(settings.default, **changed)
     return settings(
-        settings.default,
+        wanted,
+        max_examples=math.ceil(share * wanted.max_examples),
         deadline=None,
         report_multiple_bugs=False,
         print_blob=False,
         phases=(Phase.reuse, Phase.generate, Phase.target, Phase.shrink),
-        **changed,
     )
 
 

@@ -31,6 +31,9 @@ HELD = (
     law_result("one-step", question="seeds"),
     law_result("unrolled"),
     law_result("same-masks"),
+    law_result("gradients", "gradients", "gradients"),
+    law_result("purity", "conduct", "conduct"),
+    law_result("stateless", "conduct", "conduct"),
 )
 
 
@@ -40,7 +43,7 @@ def test_all_hold():
     assert found.exit_status == 0
     assert set(found.answers.values()) == {"yes"}
     assert found.sentence == (
-        "my:Stack is interchangeable with nn.GRU: all 4 laws that apply hold (400 examples)."
+        "my:Stack is interchangeable with nn.GRU: all 7 laws that apply hold (700 examples)."
     )
 
 

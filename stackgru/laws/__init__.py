@@ -25,13 +25,16 @@ class Law:
 
     Attributes:
         name: as users write it, with dashes.
-        family: values, randomness or divergence.
-        question: what a violation in training answers: "training", "seeds" or "sequences".
+        family: values, randomness, divergence, gradients, conduct or transforms.
+        question: what a violation answers: "gradients" or "conduct", or where the smallest case is
+            one of training "training", "seeds" or "sequences".
         statement: the docstring, on one line.
         check: raises a Violation where the statement does not hold.
         domains: arguments of strategies.cases; the law's domain is the union of these.
         kinds: which kinds of target it is about.
         half: which kinds it is tried on in half precision.
+        share: part of the examples a law that it gets; less than 1 where one example costs much.
+        strict: whether it counts only with ``--strict``.
     """
 
     name: str
@@ -42,6 +45,8 @@ class Law:
     domains: tuple[Mapping[str, Any], ...]
     kinds: tuple[str, ...]
     half: tuple[str, ...]
+    share: float
+    strict: bool
 
 
 def law(
@@ -50,13 +55,17 @@ def law(
     question: str = "training",
     kinds: tuple[str, ...] = KINDS,
     half: tuple[str, ...] = KINDS,
+    share: float = 1.0,
+    strict: bool = False,
 ) -> Callable[[Callable[[Pair], None]], Callable[[Pair], None]]:
     """Register a function as a law; see Law for the arguments."""
 
     def register(check: Callable[[Pair], None]) -> Callable[[Pair], None]:
         name = check.__name__.replace("_", "-")
         statement = " ".join((inspect.getdoc(check) or "").split())
-        _laws[name] = Law(name, family, question, statement, check, domains, kinds, half)
+        _laws[name] = Law(
+            name, family, question, statement, check, domains, kinds, half, share, strict
+        )
         return check
 
     return register
