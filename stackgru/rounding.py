@@ -54,54 +54,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from stackgru.formats import FORMATS, Format
 from stackgru.weights import Layer
 
 _ACTIVATION = 6  # roundings of sigmoid and tanh, point 3
 _STATE = 5  # roundings of the convex sum, point 4
 _DROPOUT = 3  # roundings of a scaled mask and its product, point 5
-_STORED = 5  # stored numbers on the way to a gate's sum in half precision, point 2
-
-
-@dataclass(frozen=True)
-class Format:
-    """What a dtype rounds like.
-
-    Attributes:
-        unit: the unit roundoff u.
-        accumulator: the unit roundoff of sums of products.
-        stored: roundings to ``unit`` on the way to a gate's sum, beyond the accumulator's.
-        smallest: the smallest subnormal number.
-        normal: the smallest normal number.
-        flush: what a factor may lose where subnormal numbers are taken for zero.
-        largest: the largest number.
-    """
-
-    unit: float
-    accumulator: float
-    stored: int
-    smallest: float
-    normal: float
-    flush: float
-    largest: float
-
-
-def _format(dtype: torch.dtype) -> Format:
-    limits = torch.finfo(dtype)
-    half = dtype in (torch.float16, torch.bfloat16)
-    return Format(
-        unit=limits.eps / 2,
-        accumulator=2.0**-24 if half else limits.eps / 2,
-        stored=_STORED if half else 0,
-        smallest=limits.tiny * limits.eps,
-        normal=limits.tiny,
-        flush=limits.tiny if dtype == torch.bfloat16 else 0.0,
-        largest=limits.max,
-    )
-
-
-FORMATS = {
-    dtype: _format(dtype) for dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16)
-}
 
 
 @dataclass(frozen=True)
@@ -123,6 +81,25 @@ class Bounded:
         return cls(value, torch.zeros_like(value))
 
 
+@dataclass(frozen=True)
+class Gates:
+    """What one layer computes on the way to its new state, (..., B, H) each.
+
+    Attributes:
+        r: the reset gate.
+        z: the update gate.
+        n: the new gate.
+        state_part: W_hn h + b_hn.
+        overflow: bool, where an evaluation may overflow.
+    """
+
+    r: Bounded
+    z: Bounded
+    n: Bounded
+    state_part: Bounded
+    overflow: Tensor
+
+
 @torch.no_grad()
 def layer(x: Bounded, h: Bounded, weights: Layer, dtype: torch.dtype) -> Bounded:
     """Return one layer's new state and the bound on its error.
@@ -139,31 +116,49 @@ def layer(x: Bounded, h: Bounded, weights: Layer, dtype: torch.dtype) -> Bounded
     Source:
         The equation of nn.GRU's documentation; the module's docstring for the bound.
     """
+    return new_state(gates(x, h, weights, dtype), h, dtype)
+
+
+@torch.no_grad()
+def gates(x: Bounded, h: Bounded, weights: Layer, dtype: torch.dtype) -> Gates:
+    """Return one layer's gates and the bounds on their errors; see layer."""
     form = FORMATS[dtype]
     terms = x.value.shape[-1] + h.value.shape[-1] + 4
     gamma = terms * form.accumulator / (1 - terms * form.accumulator)
     half = _half_sum(x, weights["weight_ih"], weights.get("bias_ih"), form)
     other = _half_sum(h, weights["weight_hh"], weights.get("bias_hh"), form)
     relative = gamma + form.stored * form.unit
-    gates = [
+    sums = [
         (a, b, relative * size_a + error_a, relative * size_b + error_b)
         for a, b, size_a, size_b, error_a, error_b in zip(
             *(part.chunk(3, -1) for pair in zip(half, other, strict=True) for part in pair),
             strict=True,
         )
     ]
-    r, r_error = _sigmoid(gates[0][0] + gates[0][1], gates[0][2] + gates[0][3], form)
-    z, z_error = _sigmoid(gates[1][0] + gates[1][1], gates[1][2] + gates[1][3], form)
-    input_part, state_part, input_error, state_error = gates[2]
+    r, r_error = _sigmoid(sums[0][0] + sums[0][1], sums[0][2] + sums[0][3], form)
+    z, z_error = _sigmoid(sums[1][0] + sums[1][1], sums[1][2] + sums[1][3], form)
+    input_part, state_part, input_error, state_error = sums[2]
     n_error = input_error + r * state_error + r_error * (state_part.abs() + state_error)
     n_error += 3 * form.unit * (input_part.abs() + r * state_part.abs())
     n, n_error = _tanh(input_part + r * state_part, n_error, form)
+    return Gates(
+        Bounded(r, r_error),
+        Bounded(z, z_error),
+        Bounded(n, n_error),
+        Bounded(state_part, state_error),
+        _overflow(half[1], other[1], h, form),
+    )
+
+
+def new_state(gates: Gates, h: Bounded, dtype: torch.dtype) -> Bounded:
+    """Return the new state that these gates make of h; see layer."""
+    form, z, n = FORMATS[dtype], gates.z.value, gates.n.value
     value = (1 - z) * n + z * h.value
-    error = z_error * ((h.value - n).abs() + h.error + n_error)
-    error += (1 - z) * n_error + z * h.error
-    error += _STATE * (form.unit * (h.value.abs() + h.error + n.abs() + n_error) + form.smallest)
-    overflow = _overflow(half[1], other[1], h, form)
-    return Bounded(value, torch.where(overflow | error.isnan(), torch.inf, error))
+    error = gates.z.error * ((h.value - n).abs() + h.error + gates.n.error)
+    error += (1 - z) * gates.n.error + z * h.error
+    sizes = h.value.abs() + h.error + n.abs() + gates.n.error
+    error += _STATE * (form.unit * sizes + form.smallest)
+    return Bounded(value, torch.where(gates.overflow | error.isnan(), torch.inf, error))
 
 
 def dropped(x: Bounded, mask: Tensor, scale: float, dtype: torch.dtype) -> Bounded:

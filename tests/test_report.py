@@ -68,7 +68,7 @@ def test_a_violation_answers_the_question_of_its_case(name, question, case, answ
     found = report(*(broken if held.name == name else held for held in HELD))
     assert found.exit_status == 1
     assert tuple(found.answers.values())[:3] == answers
-    assert "is not interchangeable with nn.GRU: 1 of 4 laws violated" in found.sentence
+    assert "is not interchangeable with nn.GRU: 1 of 7 laws violated" in found.sentence
 
 
 @pytest.mark.parametrize("status", ["crashed", "timed out"])

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from stackgru.cases import generator
 from stackgru.evidence import NotApplicable, Violation, assert_within
+from stackgru.formats import FORMATS
 from stackgru.laws import law
 from stackgru.laws.comparing import (
     HN,
@@ -22,7 +23,6 @@ from stackgru.laws.comparing import (
 )
 from stackgru.masks import ORDERS, Injector, Recorder
 from stackgru.pairs import Pair, Run
-from stackgru.rounding import FORMATS
 
 
 @law("values", {"mode": "eval", "max_steps": 4, "min_batch": 1})
