@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from fractions import Fraction
 
 import pytest
 import torch
 from torch import nn
 
 from stackgru import RefusedArgument, StackingGRUCell
+from stackgru.cell import _autocast
 from stackgru.weights import gru_layers
 
 
@@ -35,6 +37,19 @@ def test_an_old_checkpoint_loads_unchanged():
     assert torch.equal(cell.grus[1].weight_hh, old.grus[1].weight_hh)
 
 
+def test_what_is_left_out_is_what_gru_takes():
+    cell, gru = StackingGRUCell(3, 4), nn.GRU(3, 4)
+    assert (cell.num_layers, cell.dropout.p) == (gru.num_layers, gru.dropout) == (1, 0.0)
+    assert "bias_ih" in cell.grus[0].state_dict()
+
+
+@pytest.mark.parametrize("dropout", [0, 1, 0.0, 1.0, Fraction(1, 2)])
+def test_the_smallest_sizes_and_every_rate_are_built(dropout):
+    cell = StackingGRUCell(1, 1, 1, dropout)
+    assert cell.dropout.p == dropout
+    assert cell(torch.zeros(1, 1))[1].shape == (1, 1, 1)
+
+
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_one_seed_gives_the_initial_weights_of_gru(bias, dtype):
@@ -53,6 +68,12 @@ def test_no_state_means_zeros():
     input = torch.randn(5, 3)
     for own, zeros in zip(cell(input), cell(input, torch.zeros(2, 5, 4)), strict=True):
         assert torch.equal(own, zeros)
+
+
+def test_a_single_row_without_a_state_has_zeros_of_its_dtype():
+    cell = StackingGRUCell(3, 4, 2, dtype=torch.float64)
+    input = torch.randn(3, dtype=torch.float64)
+    assert torch.equal(cell(input)[1], cell(input, torch.zeros(2, 4).double())[1])
 
 
 def test_a_single_row_needs_no_batch():
@@ -124,7 +145,7 @@ def test_refuses_to_be_built(arguments, error, said):
         ((5, 3), (2, 6, 4), "h0 must have shape"),
         ((5, 3), (2, 1, 4), "h0 must have shape"),
         ((5, 3), (2, 5, 3), "h0 must have shape"),
-        ((5, 3), (2, 4), "h0 must have shape"),
+        ((5, 3), (2, 4), r"h0 must have shape \(num_layers, batch, hidden_size\) = \(2, 5, 4\)"),
         ((3,), (2, 1, 4), r"h0 must have shape \(num_layers, hidden_size\) = \(2, 4\)"),
     ],
 )
@@ -148,6 +169,21 @@ def test_autocast_may_mix_dtypes():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         output, _ = cell(torch.zeros(5, 3).bfloat16(), torch.zeros(2, 5, 4))
     assert output.shape == (5, 4)
+
+
+def test_without_autocast_no_dtypes_are_mixed():
+    input, h0 = torch.zeros(5, 3).bfloat16(), torch.zeros(2, 5, 4).bfloat16()
+    for arguments in ((input, h0), (input, h0.float()), (input.float(), h0), (input, None)):
+        with pytest.raises(RefusedArgument, match=r"must be torch\.float32"):
+            StackingGRUCell(3, 4, 2)(*arguments)
+
+
+@pytest.mark.parametrize("device_type", ["cpu", "cuda"])
+def test_autocast_of_a_device_before_torch_2_4(monkeypatch, device_type):
+    """There the cpu had a function of its own, and the other took no argument."""
+    monkeypatch.setattr(torch, "is_autocast_cpu_enabled", lambda: "cpu")
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda: "cuda")
+    assert _autocast(device_type) == device_type
 
 
 def test_an_empty_batch_is_fine():
