@@ -121,7 +121,7 @@ def test_scripts_and_copies():
         ((3, 4, 1.0), TypeError, "num_layers must be an int, got 1.0"),
         ((True, 4), TypeError, "input_size must be an int, got True"),
         ((3, 4, 2, 1.5), ValueError, r"dropout must be a number in \[0, 1\], got 1.5"),
-        ((3, 4, 2, -0.1), ValueError, "got -0.1"),
+        ((3, 4, 2, -0.1), ValueError, r"dropout must be a number .* got -0\.1"),
         ((3, 4, 2, float("nan")), ValueError, "got nan"),
         ((3, 4, 2, True), ValueError, "got True"),
         ((3, 4, 2, "0.5"), ValueError, "got '0.5'"),
