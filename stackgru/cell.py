@@ -127,7 +127,6 @@ def _check_options(dropout: float, bias: bool) -> None:
         raise TypeError(f"bias must be a bool, got {bias!r}")
 
 
-@torch.jit.unused
 def _check_forward(cell: StackingGRUCell, input: Tensor, h0: Tensor) -> None:
     # One comparison of shapes and one of dtypes: the check is a part of every step's time.
     shape = input.shape
