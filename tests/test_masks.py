@@ -73,6 +73,12 @@ def test_a_recorded_mask_stays_as_it_was_drawn():
         recorder.draws[0].keep = 0.5
 
 
+def test_the_mask_of_native_dropout_is_not_its_output():
+    with Recorder() as recorder:
+        torch.native_dropout(torch.zeros(3), 0.0, True)
+    assert recorder.draws[0].mask.tolist() == [True] * 3
+
+
 def test_an_injected_mask_of_native_dropout_is_scaled_and_given_back():
     kept = torch.tensor([True, False])
     with Injector([kept]):

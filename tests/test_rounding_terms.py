@@ -118,6 +118,24 @@ def test_the_bound_is_the_docstrings(dtype, scale, error, bias):
 
 
 @pytest.mark.parametrize("dtype", FORMATS)
+def test_steps_may_come_first(dtype):
+    """(T, B, I) gives what each (B, I) gives."""
+    torch.manual_seed(3)
+    weights = {
+        "weight_ih": drawn(3 * UNITS, INPUTS, dtype=dtype, scale=1.0),
+        "weight_hh": drawn(3 * UNITS, UNITS, dtype=dtype, scale=1.0),
+    }
+    x = Bounded.exact(drawn(7, ROWS, INPUTS, dtype=dtype, scale=1.0))
+    h = Bounded.exact(drawn(7, ROWS, UNITS, dtype=dtype, scale=1.0))
+    together = rounding.layer(x, h, weights, dtype)
+    for step in range(7):
+        parts = (Bounded.exact(whole.value[step]) for whole in (x, h))
+        alone = rounding.layer(*parts, weights, dtype)
+        torch.testing.assert_close(together.value[step], alone.value)
+        torch.testing.assert_close(together.error[step], alone.error, rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
 def test_dropout_adds_three_roundings(dtype):
     u, _, _, smallest, *_ = FORMATS[dtype]
     x = Bounded(torch.tensor([-3.0, 0.0, 5.0]).double(), torch.tensor([0.0, 0.0, 1.0]).double())
