@@ -46,6 +46,7 @@ def test_records_and_injects_every_way_to_draw_a_mask(draw):
     with Injector([mask]) as injector:
         given = draw()
     assert torch.equal(given != 0, mask)
+    assert given.dtype == drawn.dtype
     assert injector.complete
     assert torch.equal(before, torch.get_rng_state()), "an injected mask draws nothing"
 

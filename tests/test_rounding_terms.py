@@ -86,10 +86,11 @@ def drawn(*shape, dtype, scale):
 
 @pytest.mark.parametrize("bias", [None, 0.0, 1.0, -90.0])
 @pytest.mark.parametrize("error", [0.0, 1e-9, 0.3, 20.0])
-@pytest.mark.parametrize("scale", [0.0, 1e-3, 1.0])
+@pytest.mark.parametrize("data", [0.0, 1.0])
+@pytest.mark.parametrize("scale", [0.0, 1.0])
 @pytest.mark.parametrize("dtype", FORMATS)
-def test_the_bound_is_the_docstrings(dtype, scale, error, bias):
-    """Scale 0 shows what underflow adds; a bias of -90 a sigmoid below the normal numbers."""
+def test_the_bound_is_the_docstrings(dtype, scale, data, error, bias):
+    """Zeros show what underflow adds; a bias of -90 a sigmoid below the normal numbers."""
     torch.manual_seed(11)
     weights = {
         "weight_ih": drawn(3 * UNITS, INPUTS, dtype=dtype, scale=scale),
@@ -101,8 +102,8 @@ def test_the_bound_is_the_docstrings(dtype, scale, error, bias):
     x, h = (
         Bounded(value, torch.rand(value.shape, dtype=torch.float64) * error)
         for value in (
-            drawn(ROWS, INPUTS, dtype=dtype, scale=scale),
-            drawn(ROWS, UNITS, dtype=dtype, scale=scale),
+            drawn(ROWS, INPUTS, dtype=dtype, scale=data),
+            drawn(ROWS, UNITS, dtype=dtype, scale=data),
         )
     )
     bounded = rounding.layer(x, h, weights, dtype)
@@ -160,8 +161,8 @@ def test_a_sum_may_overflow_past_half_the_largest_number(gate, input, overflows)
     """Half of float16's largest number is 32752; the input and the state count in one sum."""
     weights = {"weight_ih": torch.zeros(3, 1), "weight_hh": torch.zeros(3, 1)}
     weights["weight_ih"][gate], weights["weight_hh"][gate] = 1.0, -1.0
-    x, h = (Bounded.exact(torch.tensor([[part]])) for part in (input - 8, 8.0))
-    assert rounding.layer(x, h, weights, torch.float16).error.isinf().item() == overflows
+    x = Bounded.exact(torch.tensor([[input / 2]]))
+    assert rounding.layer(x, x, weights, torch.float16).error.isinf().item() == overflows
 
 
 @pytest.mark.parametrize(("state", "overflows"), [(-32752.0, False), (-32760.0, True)])
