@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -125,6 +125,27 @@ class Pair:
             states.append(state)
         return Run(torch.stack(outputs), state, torch.stack(states))
 
+    def unrolled(
+        self, input: Tensor, h0: Tensor, module: Callable[..., Any] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Call the target over a sequence, so that the results can be differentiated.
+
+        Args:
+            input: (T, B, I).
+            h0: (L, B, H).
+            module: what to call in place of the target's module.
+
+        Returns:
+            outputs (T, B, H) and hn (L, B, H).
+        """
+        if self.kind == "sequence":
+            return self.call(input, h0, module=module)
+        outputs, state = [], h0
+        for x in input:
+            output, state = self.call(x, state, module=module)
+            outputs.append(output)
+        return torch.stack(outputs), state
+
     def without_state(self, input: Tensor) -> Run:
         """Call the target once without a state, with (T, B, I); T is 1 for a cell."""
         if self.kind == "sequence":
@@ -178,7 +199,9 @@ class Pair:
         assert_equal(actual.outputs, expected.outputs, what=f"{what}: output", axes=axes)
         assert_equal(actual.hn, expected.hn, what=f"{what}: hn", axes=("layer", "row", "unit"))
 
-    def call(self, *arguments: Tensor, module: nn.Module | None = None) -> tuple[Tensor, Tensor]:
+    def call(
+        self, *arguments: Tensor, module: Callable[..., Any] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Call the target once on these very tensors, in the caller's grad mode.
 
         Args:

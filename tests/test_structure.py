@@ -19,6 +19,8 @@ ROOMS = [
     {"strategies", "finding", "masks"},
     {"targets"},
     {"pairs", "rounding"},
+    {"arithmetic"},
+    {"derivatives"},
     {"laws", "build_facts"},
     {"domains"},
     {"running"},
