@@ -14,8 +14,9 @@ With G the gradient of the new state h' = (1 - z) n + z h, and p = W_hn h + b_hn
 and a weight's gradient is the sum over steps and rows of these times what the weight was
 multiplied by. G is what comes from the outputs, from the next step and from the layer above.
 
-A sigmoid below the smallest normal numbers may have been computed by an exp that overflowed; its
-derivative is then not a number for some who are right in all values, so nothing is claimed there.
+Who writes a sigmoid s as 1 / (1 + exp(-a)) gets its derivative as s s exp(-a). There s s may
+underflow, which costs up to min(s, smallest / s), charged to s; and below the smallest normal
+numbers exp may have overflowed, so that nothing is claimed.
 """
 
 from __future__ import annotations
@@ -146,13 +147,16 @@ def _gates(network: Network, x: Bounded, h: Bounded, layer: int) -> tuple[list[N
     form = network.form
     gates = rounding.gates(x, h, network.layers[layer], network.dtype)
     unsure = gates.overflow
+    numbers = []
     for gate in (gates.r, gates.z):
-        unsure = unsure | (gate.value - gate.error <= 4 * form.normal)
-    numbers = [
-        Number(part.value, torch.where(unsure, torch.inf, part.error), form)
-        for part in (gates.r, gates.z, gates.n, gates.state_part)
+        unsure = unsure | (gate.value <= 4 * form.normal)
+        lost = torch.minimum(gate.value, 4 * form.smallest / gate.value)
+        numbers.append(Number(gate.value, gate.error + lost, form))
+    numbers += [Number.of(part, form) for part in (gates.n, gates.state_part)]
+    unsafe = [
+        Number(part.value, torch.where(unsure, torch.inf, part.error), form) for part in numbers
     ]
-    return numbers, rounding.new_state(gates, h, network.dtype)
+    return unsafe, rounding.new_state(gates, h, network.dtype)
 
 
 def _forward(network: Network) -> list[list[Step[Number]]]:

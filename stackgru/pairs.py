@@ -59,6 +59,7 @@ class Pair:
         input: (T, B, I).
         h0: (L, B, H).
         ratio: the largest ratio of difference to allowed difference so far.
+        remark: what could not be tried, if anything.
 
     Raises:
         Violation: if the target cannot be built for the case, though nn.GRU can.
@@ -81,6 +82,7 @@ class Pair:
         self.input = draw_input(case).to(target.device)
         self.h0 = draw_h0(case).to(target.device)
         self.ratio = 0.0
+        self.remark: str | None = None
 
     @property
     def full_precision(self) -> bool:

@@ -97,7 +97,7 @@ def under_masks(
         gaps_of_order = [ORDERS[order](gaps) for order in orders(pair)]
     violations = []
     for masks in gaps_of_order:
-        injector = Injector(masks)
+        injector, ratio = Injector(masks), pair.ratio
         pair.seed()
         with injector:
             result = run()
@@ -106,6 +106,7 @@ def under_masks(
             compare(result)
         except Violation as violation:
             violations.append((injector.complete, violation))
+            pair.ratio = ratio
         else:
             return
     # The order in which the target asks for masks is not known; none fits, so show the nearest.
