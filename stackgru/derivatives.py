@@ -16,7 +16,8 @@ multiplied by. G is what comes from the outputs, from the next step and from the
 
 Who writes a sigmoid s as 1 / (1 + exp(-a)) gets its derivative as s s exp(-a). There s s may
 underflow, which costs up to min(s, smallest / s), charged to s; and below the smallest normal
-numbers exp may have overflowed, so that nothing is claimed.
+numbers exp may have overflowed, so that nothing is claimed. Who writes h' as lerp(h, n, 1 - z)
+multiplies by 1 - (1 - z) in place of z, which is off by the roundings of 1.
 """
 
 from __future__ import annotations
@@ -152,6 +153,8 @@ def _gates(network: Network, x: Bounded, h: Bounded, layer: int) -> tuple[list[N
         unsure = unsure | (gate.value <= 4 * form.normal)
         lost = torch.minimum(gate.value, 4 * form.smallest / gate.value)
         numbers.append(Number(gate.value, gate.error + lost, form))
+    z = numbers[1]
+    numbers[1] = Number(z.value, z.error + 4 * form.unit, form)
     numbers += [Number.of(part, form) for part in (gates.n, gates.state_part)]
     unsafe = [
         Number(part.value, torch.where(unsure, torch.inf, part.error), form) for part in numbers

@@ -5,6 +5,7 @@ How far two right gradients may lie apart is derived in stackgru.derivatives.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -57,7 +58,7 @@ def gradients(pair: Pair) -> None:
     )
 
 
-@law("gradients", {**_SMALLER, "dtypes": ("float64",)}, question="gradients")
+@law("gradients", {**_SMALLER, "dtypes": ("float64",)}, question="gradients", share=0.5)
 def second_derivatives(pair: Pair) -> None:
     """Differentiated once more along a direction, the gradients are nn.GRU's, in float64."""
     outputs, hn, what = combination(pair)
@@ -97,7 +98,7 @@ def frozen(pair: Pair) -> None:
     )
 
 
-@law("gradients", {**_SMALLER, "dtypes": _FULL}, question="gradients")
+@law("gradients", {**_SMALLER, "dtypes": _FULL}, question="gradients", share=0.5)
 def forward_mode(pair: Pair) -> None:
     """Under the same masks, forward-mode derivatives of output and hn are nn.GRU's."""
     if not hasattr(torch, "func"):
@@ -178,7 +179,8 @@ def _pushed(
 
     at = [layers[index][name].detach() for index, name in places]
     toward = [direction.layers[index][name] for index, name in places]
-    found: tuple[Tensor, Tensor] = torch.func.jvp(
-        call, (pair.input, pair.h0, *at), (direction.input, direction.h0, *toward)
-    )[1]
+    primals, tangents = (pair.input, pair.h0, *at), (direction.input, direction.h0, *toward)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch scripts its own rules, and deprecates scripting
+        found: tuple[Tensor, Tensor] = torch.func.jvp(call, primals, tangents)[1]
     return found

@@ -42,8 +42,10 @@ def magnitudes(pair: Pair) -> None:
         assert_end_to_end(
             pair, pair.run(), pair.run_reference(), expected(pair, None), "extreme numbers"
         )
-    if pair.case.dtype == "float16" and "large" in (pair.case.weights, pair.case.input):
-        return  # sums may overflow by themselves, in one order and not in another
+    if not pair.full_precision:
+        # Sums may overflow by themselves in float16, in one order and not in another; and bfloat16
+        # products of inf and a subnormal number are inf or, where that is taken for zero, NaN.
+        return
     input, h0 = pair.input.clone(), pair.h0.clone()
     kind = pick(pair, "not finite", 0, 3)
     value = (math.nan, math.inf, -math.inf, math.nan)[kind]
