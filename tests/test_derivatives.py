@@ -8,8 +8,9 @@ from torch import nn
 
 from stackgru.arithmetic import Dual, Number
 from stackgru.cases import Case, draw_h0, draw_input, draw_weights
-from stackgru.derivatives import Direction, Network, gradients, second_derivatives, tangents
+from stackgru.derivatives import Direction, gradients, second_derivatives, tangents
 from stackgru.formats import FORMATS
+from stackgru.steps import Network
 from stackgru.weights import copy_layers, gru_layers
 
 FORM = FORMATS[torch.float64]

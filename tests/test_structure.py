@@ -20,6 +20,7 @@ ROOMS = [
     {"targets"},
     {"pairs", "rounding"},
     {"arithmetic"},
+    {"steps"},
     {"derivatives"},
     {"laws", "build_facts"},
     {"domains"},

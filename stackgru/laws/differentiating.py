@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from stackgru.cases import generator
-from stackgru.derivatives import Direction, Gradients, Network
+from stackgru.derivatives import Direction, Gradients
 from stackgru.evidence import Violation
 from stackgru.laws.comparing import gap_masks, pick, under_masks
 from stackgru.loading import named
 from stackgru.masks import Recorder
 from stackgru.pairs import Pair
 from stackgru.rounding import allowed
+from stackgru.steps import Network
 from stackgru.weights import Layer, gru_layers
 
 Grads = dict[str, Tensor]
