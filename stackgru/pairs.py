@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -178,7 +178,9 @@ class Pair:
         assert_equal(actual.outputs, expected.outputs, what=f"{what}: output", axes=axes)
         assert_equal(actual.hn, expected.hn, what=f"{what}: hn", axes=("layer", "row", "unit"))
 
-    def call(self, *arguments: Tensor, module: nn.Module | None = None) -> tuple[Tensor, Tensor]:
+    def call(
+        self, *arguments: Tensor, module: Callable[..., Any] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Call the target once on these very tensors, in the caller's grad mode.
 
         Args:
