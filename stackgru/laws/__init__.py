@@ -15,7 +15,7 @@ from typing import Any
 from stackgru.pairs import Pair
 from stackgru.targets import KINDS
 
-_MODULES = ("values", "edges", "randomness", "divergence", "conduct")
+_MODULES = ("values", "edges", "randomness", "divergence", "conduct", "transforms")
 _laws: dict[str, Law] = {}
 
 

@@ -43,9 +43,10 @@ def purity(pair: Pair) -> None:
     with settings_watched(pair):
         run = unroll(pair)
         _assert_flags(flags, _flags(pair), "a call")
+        _assert_unchanged(tensors, before, "by a call")
         if pair.case.mode == "train":
             _backward(run)
-    _assert_unchanged(tensors, before, "by a call")
+    _assert_unchanged(tensors, before, "by a backward pass")
     after = {name: value for name, value in _flags(pair).items() if "gradient" not in name}
     _assert_flags({name: flags.get(name) for name in after}, after, "a backward pass")
     for name, result in (("output", run.outputs), ("hn", run.hn)):

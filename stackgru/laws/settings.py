@@ -40,9 +40,8 @@ def settings_watched(pair: Pair) -> Iterator[None]:
         Violation: if one of them was changed within.
     """
     case = pair.case
-    full = case.torch_dtype if pair.full_precision else torch.float32
     wanted = {
-        "the default dtype": full,
+        "the default dtype": torch.float32,
         "the number of threads": 1 if case.seed % 8 else 2,  # the second costs much on busy cores
         "the deterministic-algorithms flag": bool(case.seed % 2),
         "anomaly detection": False,  # on, it warns and costs time
