@@ -160,6 +160,7 @@ class OwnParameters(nn.Module):
                 self.register_parameter(f"{name}_{layer}", nn.Parameter(torch.rand(shape) - 0.5))
 
     def forward(self, x, h):
+        h = h.contiguous()  # see Stack.start
         new = []
         for layer in range(self.n_layers):
             if layer:

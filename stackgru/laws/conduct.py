@@ -32,7 +32,7 @@ _FULL = ("float64", "float32")
 
 @law("conduct", {"max_steps": 3}, question="conduct")
 def purity(pair: Pair) -> None:
-    """A call changes neither its arguments, nor the module's parameters and modes, nor torch's own.
+    """A call leaves its arguments, its parameters and modes, and torch's settings as they were.
 
     A forward sets no gradient, a backward pass in training changes nothing else, and what is
     written into output or hn afterwards reaches neither the arguments nor the parameters.
@@ -147,7 +147,8 @@ def _layouts(tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
 def strided(pair: Pair) -> None:
     """Input and h0 give what their contiguous copies give, however they lie in memory.
 
-    Transposed, sliced and expanded tensors; in training the masks drawn from one seed are the same.
+    Within rounding, for transposed, sliced and expanded tensors; in training, from one seed, the
+    masks drawn are the same.
     """
     inputs, states = list(_layouts(pair.input)), list(_layouts(pair.h0))
     input_name, input = inputs[pick(pair, "input layout", 0, len(inputs) - 1)]
@@ -179,7 +180,7 @@ def strided(pair: Pair) -> None:
 
 @law("conduct", {"max_steps": 3}, question="conduct", share=0.5)
 def meta(pair: Pair) -> None:
-    """On the meta device the results are there as well, with nn.GRU's shapes and dtypes."""
+    """On the meta device results are on that device too, with nn.GRU's shapes and dtypes."""
     input, h0 = pair.input.to("meta"), pair.h0.to("meta")
     try:
         with warnings.catch_warnings():

@@ -23,7 +23,6 @@ from stackgru.evidence import NotApplicable, Violation, assert_equal
 from stackgru.laws import law
 from stackgru.laws.comparing import assert_end_to_end, expected, unroll
 from stackgru.laws.settings import grad_mode
-from stackgru.loading import named
 from stackgru.pairs import Pair, Run
 from stackgru.targets import Target
 
@@ -165,7 +164,10 @@ def _transformed(transform: _Transform, module: nn.Module, arguments: tuple[Tens
 
 
 def _short(error: Exception) -> str:
-    return textwrap.shorten(named(error), 160, placeholder=" ...")
+    first = (str(error).strip().splitlines() or [""])[0]  # the rest is code and advice
+    return textwrap.shorten(
+        f"{type(error).__name__}: {first}".rstrip(": ."), 120, placeholder=" ..."
+    )
 
 
 def _assert_same(
@@ -217,7 +219,7 @@ def _needs(where: Any, attribute: str, what: str) -> None:
 def functional_call(pair: Pair) -> None:
     """Called with other weights by torch.func.functional_call, it is a module that holds them.
 
-    To the bit; and it holds its own again afterwards.
+    To the bit, from one seed; and the target holds its own weights again afterwards.
     """
     _needs(torch, "func", "torch.func")
     name = "called with other weights"
@@ -271,7 +273,7 @@ def _with_gradients(pair: Pair, module: _Module | None) -> tuple[Run, dict[str, 
 
 @law("transforms", _SMALL, question="conduct", share=0.2)
 def script(pair: Pair) -> None:
-    """Scripted by torch.jit.script it gives what it gives, to the bit, from the same seed."""
+    """Scripted by torch.jit.script, the target gives the same results, to the bit, from one seed."""
     # TorchScript optimises after it has seen a call or two.
     _assert_possible(pair, "scripted", _scripted)
     _assert_same(pair, "scripted", _scripted, calls=3)
@@ -279,7 +281,7 @@ def script(pair: Pair) -> None:
 
 @law("transforms", _SMALL, question="conduct", share=0.2)
 def export(pair: Pair) -> None:
-    """Exported by torch.export it gives what it gives, to the bit, from the same seed."""
+    """Exported by torch.export, the target gives the same results, to the bit, from one seed."""
     _needs(torch, "export", "torch.export")
     _assert_possible(pair, "exported", _exported)
     _assert_same(pair, "exported", _exported)
@@ -287,7 +289,7 @@ def export(pair: Pair) -> None:
 
 @law("transforms", _SMALL, question="conduct", share=0.15)
 def compile(pair: Pair) -> None:
-    """Compiled by torch.compile it gives what it gives, to the bit, from the same seed.
+    """Compiled by torch.compile, the target gives the same results, to the bit, from one seed.
 
     With the backend that runs what was traced as it is.
     """
@@ -303,9 +305,9 @@ def compile(pair: Pair) -> None:
     share=0.5,
 )
 def vmap(pair: Pair) -> None:
-    """Two modules under one torch.func.vmap, over their weights too, give what each gives, in eval.
+    """Two modules under one torch.func.vmap, over weights, input and h0, give what each gives.
 
-    Within rounding: a product of a whole stack adds in another order.
+    In eval, within rounding.
     """
     _needs(torch, "func", "torch.func")
     _assert_possible(pair, "run under vmap", _in_an_ensemble, ("eval",))
