@@ -127,27 +127,6 @@ class Pair:
             states.append(state)
         return Run(torch.stack(outputs), state, torch.stack(states))
 
-    def unrolled(
-        self, input: Tensor, h0: Tensor, module: Callable[..., Any] | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Call the target over a sequence, so that the results can be differentiated.
-
-        Args:
-            input: (T, B, I).
-            h0: (L, B, H).
-            module: what to call in place of the target's module.
-
-        Returns:
-            outputs (T, B, H) and hn (L, B, H).
-        """
-        if self.kind == "sequence":
-            return self.call(input, h0, module=module)
-        outputs, state = [], h0
-        for x in input:
-            output, state = self.call(x, state, module=module)
-            outputs.append(output)
-        return torch.stack(outputs), state
-
     def without_state(self, input: Tensor) -> Run:
         """Call the target once without a state, with (T, B, I); T is 1 for a cell."""
         if self.kind == "sequence":

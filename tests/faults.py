@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from tests import broken_conduct
 from tests.variants import LayerByLayer, Stack
 
 
@@ -220,4 +221,5 @@ CAUGHT_BY = {
     "first-step-is-not-hn": RemembersItsFirstStep,
     "mode-matters": OneRowIsNotDropped,
     "everything-matters": NarrowWithoutBias,
+    **broken_conduct.CAUGHT_BY,
 }

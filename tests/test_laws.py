@@ -50,7 +50,7 @@ def test_every_law_has_a_fault():
 
 @pytest.mark.parametrize("name", CAUGHT_BY)
 def test_law_catches_its_fault(name):
-    run = law_run(CAUGHT_BY[name], name, seed=0)
+    run = law_run(CAUGHT_BY[name], name, seed=0, strict=all_laws()[name].strict)
     with pytest.raises(Violation) as caught:
         run.run()
     assert caught.value.law == name

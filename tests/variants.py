@@ -32,7 +32,8 @@ class Stack(nn.Module):
     def start(self, input: Tensor, h0: Tensor | None) -> Tensor:
         if h0 is None:
             return input.new_zeros(self.num_layers, input.shape[0], self.hidden_size)
-        return h0
+        # A cell's result inherits the strides of its state, and a mask is filled in memory order.
+        return h0.contiguous()
 
     def cell(self, cell: nn.GRUCell, x: Tensor, h: Tensor) -> Tensor:
         return cell(x, h)
@@ -159,6 +160,7 @@ class OwnParameters(nn.Module):
                 self.register_parameter(f"{name}_{layer}", nn.Parameter(torch.rand(shape) - 0.5))
 
     def forward(self, x, h):
+        h = h.contiguous()  # see Stack.start
         new = []
         for layer in range(self.n_layers):
             if layer:

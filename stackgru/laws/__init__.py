@@ -15,7 +15,18 @@ from typing import Any
 from stackgru.pairs import Pair
 from stackgru.targets import KINDS
 
-_MODULES = ("values", "magnitudes", "layouts", "randomness", "divergence", "gradients", "life")
+_MODULES = (
+    "values",
+    "magnitudes",
+    "layouts",
+    "edges",
+    "randomness",
+    "divergence",
+    "gradients",
+    "conduct",
+    "life",
+    "transforms",
+)
 _laws: dict[str, Law] = {}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -194,6 +194,34 @@ def assert_equation(
     pair.within(run.outputs, value[:, -1], error[:, -1], f"{what}: output", OUTPUT)
 
 
+def unroll(
+    pair: Pair,
+    input: Tensor | None = None,
+    h0: Tensor | None = None,
+    module: Callable[..., Any] | None = None,
+) -> Run:
+    """Run on these very tensors in the caller's grad mode, a cell step by step; see Pair.call.
+
+    Args:
+        pair: the pair.
+        input: (T, B, I); the case's if None.
+        h0: (L, B, H); the case's if None.
+        module: what to call in place of the target's module.
+
+    Returns:
+        The results as the target gave them, not detached.
+    """
+    input = pair.input if input is None else input
+    state = pair.h0 if h0 is None else h0
+    if pair.kind == "sequence":
+        return Run(*pair.call(input, state, module=module))
+    outputs = []
+    for x in input:
+        output, state = pair.call(x, state, module=module)
+        outputs.append(output)
+    return Run(torch.stack(outputs), state)
+
+
 def other_input(pair: Pair, name: str) -> Tensor:
     """Return other values of the input's shape and dtype, usual in magnitude."""
     numbers = torch.randn(
@@ -205,3 +233,10 @@ def other_input(pair: Pair, name: str) -> Tensor:
 def pick(pair: Pair, name: str, low: int, high: int) -> int:
     """Return a number from low to high, fixed by the case."""
     return int(torch.randint(low, high + 1, (), generator=generator(pair.case, name)))
+
+
+def generator_state(pair: Pair) -> Tensor:
+    """Return the state of the generator that dropout draws from on the pair's device."""
+    if pair.input.is_cuda:
+        return torch.cuda.get_rng_state(pair.input.device)
+    return torch.get_rng_state()

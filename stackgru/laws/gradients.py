@@ -17,7 +17,7 @@ from stackgru import derivatives
 from stackgru.derivatives import Direction
 from stackgru.evidence import NotApplicable
 from stackgru.laws import law
-from stackgru.laws.comparing import HN, OUTPUT, gap_masks, pick, under_masks
+from stackgru.laws.comparing import HN, OUTPUT, gap_masks, pick, under_masks, unroll
 from stackgru.laws.differentiating import (
     Grads,
     Tape,
@@ -175,7 +175,8 @@ def _pushed(
         if module is pair.reference:
             outputs, hn = with_parameters(input, h0)
             return outputs, hn
-        return pair.unrolled(input, h0, module=with_parameters)
+        run = unroll(pair, input, h0, with_parameters)
+        return run.outputs, run.hn
 
     at = [layers[index][name].detach() for index, name in places]
     toward = [direction.layers[index][name] for index, name in places]

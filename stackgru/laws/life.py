@@ -24,6 +24,7 @@ from stackgru.laws.comparing import (
     expected,
     seeded_reference,
     under_masks,
+    unroll,
 )
 from stackgru.laws.differentiating import as_violation, axes_of, noise
 from stackgru.loading import TargetError, named
@@ -148,10 +149,10 @@ class Life:
         pair = self._next_input()
         pair.seed()
         with torch.enable_grad(), as_violation("gradients"):
-            outputs, hn = pair.unrolled(pair.input, pair.h0)
+            run = unroll(pair)
             pair.module.zero_grad()
             factors = [noise(pair, f"{name} {self._steps}", pair.h0.shape) for name in ("o", "h")]
-            torch.autograd.backward([outputs, hn], [factors[0][:1], factors[1]])
+            torch.autograd.backward([run.outputs, run.hn], [factors[0][:1], factors[1]])
         others = gru_layers(pair.reference)
         for layer, other in zip(pair.layers, others, strict=True):
             for name, parameter in layer.items():

@@ -8,15 +8,9 @@ import torch
 
 from stackgru.evidence import Violation
 from stackgru.laws import law
-from stackgru.laws.comparing import other_input
+from stackgru.laws.comparing import generator_state, other_input
 from stackgru.masks import ORDERS, Recorder, arrange
 from stackgru.pairs import Pair
-
-
-def _generator_state(pair: Pair) -> torch.Tensor:
-    if pair.input.is_cuda:
-        return torch.cuda.get_rng_state(pair.input.device)
-    return torch.get_rng_state()
 
 
 @law("randomness", {"mode": "train", "seq_len": 1, "min_batch": 1}, question="seeds")
@@ -24,10 +18,10 @@ def same_draws(pair: Pair) -> None:
     """After one step from the same seed, both leave torch's generator in the same state."""
     pair.seed()
     pair.run_reference()
-    after_reference = _generator_state(pair)
+    after_reference = generator_state(pair)
     pair.seed()
     pair.run()
-    if not torch.equal(after_reference, _generator_state(pair)):
+    if not torch.equal(after_reference, generator_state(pair)):
         raise Violation("after one step torch's generator is not where nn.GRU leaves it")
 
 
@@ -43,9 +37,9 @@ def same_draws(pair: Pair) -> None:
 def no_draws(pair: Pair) -> None:
     """Nothing is drawn in eval, at rates 0 and 1, with one layer, or for an empty batch."""
     pair.seed()
-    python_before, before = random.getstate(), _generator_state(pair)
+    python_before, before = random.getstate(), generator_state(pair)
     pair.run()
-    if not torch.equal(before, _generator_state(pair)):
+    if not torch.equal(before, generator_state(pair)):
         raise Violation("torch's generator has moved, where nn.GRU draws nothing")
     if random.getstate() != python_before:
         raise Violation("Python's random generator has moved, where nn.GRU draws nothing")
