@@ -76,7 +76,7 @@ class Transposed(Written):
     """Rows are columns inside, and what the state is has their strides."""
 
     def linear(self, x, weight, bias):
-        product = weight @ x.T
+        product = weight @ x.t()
         return product.T if bias is None else (product + bias.unsqueeze(1)).T
 
 

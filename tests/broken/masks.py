@@ -1,4 +1,4 @@
-"""Cells whose masks are wrong: where they lie, at which rate, shared by whom."""
+"""Cells whose masks are wrong: where they lie, and who shares them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from tests.variants import Stack
-
-
-class RateCapped(Stack):
-    """Rates above one half are taken for one half."""
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.dropout = nn.Dropout(min(self.dropout.p, 0.5))
 
 
 class MaskKeptOverTime(Stack):
@@ -41,14 +33,6 @@ class MaskSharedOverLargeBatch(Stack):
         return super().gap(state, layer)
 
 
-class IgnoresMasksOfHighRates(Stack):
-    """At rates above one half a mask is drawn and not used."""
-
-    def gap(self, state, layer):
-        dropped = super().gap(state, layer)
-        return state if self.dropout.p > 0.5 else dropped
-
-
 class MaskOfTheStepBefore(Stack):
     """From the second step on, the mask of the step before is used again, and a new one drawn."""
 
@@ -61,48 +45,6 @@ class MaskOfTheStepBefore(Stack):
         used = self.before.get(layer, mask)
         self.before[layer] = mask
         return state * (used if used.shape == mask.shape else mask)
-
-
-class OneRowIsNotDropped(Stack):
-    """With one row, a mask is drawn and not used."""
-
-    def gap(self, state, layer):
-        dropped = super().gap(state, layer)
-        return state if len(state) == 1 else dropped
-
-
-class KeptValuesAreNotScaled(Stack):
-    """Values that are kept are not divided by the probability of that."""
-
-    def gap(self, state, layer):
-        return torch.where(self.dropout(torch.ones_like(state)) == 0, 0.0, state).to(state.dtype)
-
-
-class ScaledInEvalInstead(Stack):
-    """Kept values are as they are in training, and all are multiplied by that rate in eval."""
-
-    def gap(self, state, layer):
-        if not self.training:
-            return state * (1 - self.dropout.p)
-        return torch.where(self.dropout(torch.ones_like(state)) == 0, 0.0, state).to(state.dtype)
-
-
-class ScaledByTheShareKept(Stack):
-    """Kept values are divided by the share that was kept, not by the probability."""
-
-    def gap(self, state, layer):
-        dropped = super().gap(state, layer)
-        share = (dropped != 0).double().mean().clamp(min=1e-3).to(state.dtype)
-        return torch.where(dropped != 0, state / share, dropped)
-
-
-class ScaleCapped(Stack):
-    """Kept values are never multiplied by more than four."""
-
-    def gap(self, state, layer):
-        if self.training and 0.75 < self.dropout.p < 1:
-            return super().gap(state, layer) * (4 * (1 - self.dropout.p))
-        return super().gap(state, layer)
 
 
 class DropsTheInput(Stack):
@@ -176,51 +118,6 @@ class GapsShareAMaskThoughAllAreDrawn(Stack):
         return state * self.mask
 
 
-class RateIsThatOfKeeping(Stack):
-    """The rate is taken for the probability that a value is kept."""
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.dropout = nn.Dropout(1 - self.dropout.p)
-
-
-class RateRounded(Stack):
-    """The rate is rounded to two digits."""
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.dropout = nn.Dropout(round(self.dropout.p, 2))
-
-
-class RateInSinglePrecision(Stack):
-    """The rate is kept as a number of single precision."""
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.dropout = nn.Dropout(float(torch.tensor(self.dropout.p, dtype=torch.float32)))
-
-
-class RateFallsWithDepth(Stack):
-    """Each gap drops at half the rate of the one below it."""
-
-    def gap(self, state, layer):
-        return F.dropout(state, self.dropout.p / 2**layer, self.training)
-
-
-class NeverDrops(Stack):
-    """Nothing is ever dropped out."""
-
-    def gap(self, state, layer):
-        return state
-
-
-class DropsInEval(Stack):
-    """Values are dropped out in eval too."""
-
-    def gap(self, state, layer):
-        return F.dropout(state, self.dropout.p, True)
-
-
 class OnlyTheFirstGapDrops(Stack):
     """Nothing is dropped out above the second layer."""
 
@@ -276,25 +173,3 @@ class ChannelDropout(Stack):
 
     def gap(self, state, layer):
         return F.dropout1d(state, self.dropout.p, self.training)
-
-
-class RateOneKeeps(Stack):
-    """At rate one values go up as they are."""
-
-    def gap(self, state, layer):
-        return state if self.dropout.p == 1 else super().gap(state, layer)
-
-
-class SmallRatesIgnored(Stack):
-    """Rates below 0.11 drop nothing."""
-
-    def gap(self, state, layer):
-        return state if self.dropout.p < 0.11 else super().gap(state, layer)
-
-
-class HalfPrecisionIsNotDropped(Stack):
-    """In the half precisions a mask is drawn and not used."""
-
-    def gap(self, state, layer):
-        dropped = super().gap(state, layer)
-        return state if state.element_size() == 2 else dropped
