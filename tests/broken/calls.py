@@ -1,60 +1,11 @@
-"""Stacks that give nn.GRU's results in the seed's example, and conduct themselves otherwise."""
+"""What a call leaves behind, or forgets, and what torch makes of the target."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from tests.variants import Stack
-
-
-class UpdatesH0InPlace(Stack):
-    """The new state is also written into h0."""
-
-    def forward(self, input, h0=None):
-        output, hn = super().forward(input, h0)
-        if h0 is not None:
-            h0.copy_(hn.detach())
-        return output, hn
-
-
-class ClampsItsInput(Stack):
-    """Large inputs are clamped, in place."""
-
-    def forward(self, input, h0=None):
-        return super().forward(input.clamp_(-20, 20), h0)
-
-
-class LeavesGradOff(Stack):
-    """The grad mode is switched off, and stays so."""
-
-    def result(self, output, hn):
-        torch.set_grad_enabled(False)
-        return super().result(output, hn)
-
-
-class SetsTheDefaultDtype(Stack):
-    """The default dtype is set to the input's."""
-
-    def forward(self, input, h0=None):
-        torch.set_default_dtype(input.dtype)
-        return super().forward(input, h0)
-
-
-class SetsOneThread(Stack):
-    """The number of threads is set to one."""
-
-    def forward(self, input, h0=None):
-        torch.set_num_threads(1)
-        return super().forward(input, h0)
-
-
-class SetsDeterministic(Stack):
-    """Deterministic algorithms are asked for."""
-
-    def forward(self, input, h0=None):
-        torch.use_deterministic_algorithms(True)
-        return super().forward(input, h0)
+from tests.variants import Stack, Written
 
 
 class GoesIntoEval(Stack):
@@ -92,33 +43,6 @@ class BackwardInForward(Stack):
         return output, hn
 
 
-class GivesItsState(Stack):
-    """In eval hn lies in the memory of h0."""
-
-    def forward(self, input, h0=None):
-        output, hn = super().forward(input, h0)
-        if h0 is None or self.training or not h0.is_contiguous():
-            return output, hn
-        before = h0.clone()
-        result = h0.set_(h0).copy_(hn)
-        h0.data = before
-        return output, result
-
-
-class ReusesItsResult(Stack):
-    """Without gradients hn is written into one tensor, call after call."""
-
-    buffer = None
-
-    def result(self, output, hn):
-        output, hn = super().result(output, hn)
-        if hn.requires_grad:
-            return output, hn
-        if self.buffer is None or self.buffer.shape != hn.shape:
-            self.buffer = torch.empty_like(hn)
-        return output, self.buffer.copy_(hn)
-
-
 class RemembersItsFailure(Stack):
     """After a call that raised midway, the next one is a little off."""
 
@@ -143,29 +67,6 @@ class RemembersTheLargestBatch(Stack):
         return output, hn * (1 + 1e-6 * (self.largest - len(output)))
 
 
-class LetsStridesThrough(Stack):
-    """The state is taken as it lies in memory, and so are the masks drawn: the seed's loop."""
-
-    def start(self, input, h0):
-        return super().start(input, h0) if h0 is None else h0
-
-
-class ReadsMemoryInOrder(Stack):
-    """The input is read from where it begins, as if it were contiguous."""
-
-    def forward(self, input, h0=None):
-        rows, width = input.shape
-        return super().forward(input.as_strided((rows, width), (width, 1)), h0)
-
-
-class LooksAtValues(Stack):
-    """The sum of the input is looked at in Python."""
-
-    def start(self, input, h0):
-        input.sum().item()
-        return super().start(input, h0)
-
-
 class SkipsAnEmptyBatch(Stack):
     """An empty batch is answered at once, with zeros that come from nowhere."""
 
@@ -174,13 +75,6 @@ class SkipsAnEmptyBatch(Stack):
             hn = input.new_zeros(self.num_layers, 0, self.hidden_size).detach()
             return hn[-1], hn
         return super().forward(input, h0)
-
-
-class TakesOneRowForAll(Stack):
-    """An h0 of one row is taken for every row."""
-
-    def start(self, input, h0):
-        return super().start(input, h0).expand(-1, len(input), -1)
 
 
 class HoldsItsWeights(Stack):
@@ -244,14 +138,6 @@ class Scripted(nn.Module):
         return input, torch.stack(hn)
 
 
-class TracedOtherwise(Stack):
-    """Another result where torch.compile or torch.export traces it."""
-
-    def start(self, input, h0):
-        h0 = super().start(input, h0)
-        return h0 * 1.001 if torch.compiler.is_compiling() else h0
-
-
 class TracedInPart(Stack):
     """With one layer only, it says that it cannot be exported."""
 
@@ -262,15 +148,6 @@ class TracedInPart(Stack):
         return h0
 
 
-class RefusesTransforms(Stack):
-    """It says that it cannot be exported."""
-
-    def start(self, input, h0):
-        if torch.compiler.is_compiling():
-            raise RuntimeError("not to be traced")
-        return super().start(input, h0)
-
-
 class RecomputesWithoutGraph(Stack):
     """In a backward pass, where checkpoints recompute, nothing is attached to the graph."""
 
@@ -279,38 +156,17 @@ class RecomputesWithoutGraph(Stack):
         return h0.detach() if torch._C._current_graph_task_id() >= 0 else h0
 
 
-#: For each law of these families a fault that it catches.
-CAUGHT_BY = {
-    "empty-batch": SkipsAnEmptyBatch,
-    "purity": UpdatesH0InPlace,
-    "stateless": ReusesItsResult,
-    "strided": LetsStridesThrough,
-    "meta": LooksAtValues,
-    "refusals": TakesOneRowForAll,
-    "functional-call": HoldsItsWeights,
-    "checkpoint": DetachesEverySecondCall,
-    "script": Scripted,
-    "export": TracedOtherwise,
-    "compile": TracedOtherwise,
-    "vmap": HoldsItsWeights,
-}
+class OnesOfTheDefaultDtype(Written):
+    """The new state is computed with ones of torch's default dtype."""
 
-#: More faults, by law: all that each of these laws is there for.
-MORE = [
-    ("purity", ClampsItsInput),
-    ("purity", LeavesGradOff),
-    ("purity", SetsTheDefaultDtype),
-    ("purity", SetsOneThread),
-    ("purity", SetsDeterministic),
-    ("purity", GoesIntoEval),
-    ("purity", FreezesItself),
-    ("purity", NewParametersEveryCall),
-    ("purity", BackwardInForward),
-    ("purity", GivesItsState),
-    ("stateless", RemembersItsFailure),
-    ("stateless", RemembersTheLargestBatch),
-    ("strided", ReadsMemoryInOrder),
-    ("checkpoint", OwnGenerator),
-    ("checkpoint", RecomputesWithoutGraph),
-    ("export", TracedInPart),
-]
+    def update(self, r, z, n, h):
+        ones = torch.ones(z.shape[-1], device=z.device)
+        return (ones - z) * n + z * h
+
+
+class OtherwiseUnderAutocast(Stack):
+    """Under autocast the new state is a fifth too large."""
+
+    def cell(self, cell, x, h):
+        state = super().cell(cell, x, h)
+        return state * 1.2 if torch.is_autocast_cpu_enabled() else state
