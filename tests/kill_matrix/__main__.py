@@ -38,7 +38,7 @@ exit status:
 """
 
 
-def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+def parse(command: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.kill_matrix",
@@ -68,12 +68,12 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("-n", type=int, default=2, metavar="N", help="worker processes (default 2)")
     add("--results", default="kill_matrix.jsonl", metavar="FILE", help="where results are kept")
     add("--table", metavar="FILE", help="write law x fault there: .csv, or Markdown")
-    return parser.parse_args(arguments)
+    return parser.parse_args(command)
 
 
-def main() -> int:
+def main(command: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
-    arguments = parse()
+    arguments = parse(command)
     console = Console(width=None if sys.stdout.isatty() else 80, highlight=False)
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
