@@ -238,6 +238,7 @@ def _settings(options: Options, share: float) -> settings:
     if options.max_examples is not None:
         changed["max_examples"] = options.max_examples
     wanted = settings(settings.default, **changed)
+    phases = (Phase.reuse, Phase.generate, Phase.target, Phase.shrink)
     return settings(
         wanted,
         max_examples=math.ceil(share * wanted.max_examples),
@@ -245,7 +246,7 @@ def _settings(options: Options, share: float) -> settings:
         stateful_step_count=_ACTIONS_IN_A_LIFE,
         report_multiple_bugs=False,
         print_blob=False,
-        phases=(Phase.reuse, Phase.generate, Phase.target, Phase.shrink),
+        phases=phases if options.shrink else phases[:-1],
     )
 
 
