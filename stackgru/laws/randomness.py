@@ -97,7 +97,7 @@ def mask_count(pair: Pair) -> None:
 
     if _equal_by_chance(case) < 2.0**-80:
         drawn = masks.flatten(0, 1).flatten(1)
-        if len(drawn.unique(dim=0)) < len(drawn):
+        if len(torch.unique(drawn, dim=0)) < len(drawn):
             raise Violation("two masks are alike, of different steps or layers")
 
 
