@@ -17,6 +17,18 @@ DTYPES = ("float64", "float32", "bfloat16", "float16")
 MODES = ("eval", "train")
 MAGNITUDES = ("usual", "zero", "large", "tiny", "subnormal")
 MAX_SEED = 2**64 - 1
+#: What can be done to a module in the course of its life; the law `life` says what each is.
+ACTIONS = (
+    "step",
+    "train",
+    "eval",
+    "seed",
+    "deepcopy",
+    "pickle",
+    "state_dict",
+    "to",
+    "optimise",
+)
 
 _CHOICES = {
     "dtype": DTYPES,
@@ -46,6 +58,7 @@ class Case:
         weights: magnitude of weights and biases, one of MAGNITUDES.
         input: magnitude of the input.
         state: magnitude of h0.
+        actions: what is done to the module, names in ACTIONS with commas between them.
 
     Raises:
         ValueError: if a value is outside its range.
@@ -64,6 +77,7 @@ class Case:
     weights: str = "usual"
     input: str = "usual"
     state: str = "usual"
+    actions: str = ""
 
     def __post_init__(self) -> None:
         for name in ("input_size", "hidden_size", "num_layers", "seq_len", "batch"):
@@ -77,6 +91,9 @@ class Case:
             value = getattr(self, name)
             if value not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+        for action in filter(None, self.actions.split(",")):
+            if action not in ACTIONS:
+                raise ValueError(f"actions must be among {', '.join(ACTIONS)}, got {action!r}")
 
     def __str__(self) -> str:
         shown = [

@@ -10,36 +10,42 @@ from stackgru.cases import Case
 from stackgru.loading import TargetError
 from stackgru.weights import PARAMETERS, Layer
 
-_NAME = re.compile(r"(?P<before>.*?)(?P<name>(weight|bias)_(ih|hh))(?P<after>(_l|[._])?\d*)$")
+_NAME = re.compile(
+    r"(?P<before>.*?)(?P<name>(weight|bias)_(ih|hh))(?P<after>(_l|[._])?\d*(_reverse)?)$"
+)
 
 
-def find_layers(module: nn.Module, case: Case, name: str = "the target") -> list[Layer]:
+def find_layers(
+    module: nn.Module, case: Case, name: str = "the target", directions: int = 1
+) -> list[Layer]:
     """Find a module's parameters, layer by layer, under the names of nn.GRUCell.
 
     Args:
         module: the target, built for ``case``.
         case: tells how many layers of what sizes there must be.
         name: what the target is called in the message.
+        directions: 2 where it is bidirectional.
 
     Returns:
-        One mapping a layer.
+        One mapping a layer; of a bidirectional module the layer forward, then the layer back.
 
     Raises:
         TargetError: if they are not found; it says what was looked for and what there is.
     """
     found: list[dict[str, Tensor]] = []
+    number = case.num_layers * directions
     for shared in (False, True):  # a cell that serves several layers is listed once, then often
         modules = [child for _, child in module.named_modules(remove_duplicate=not shared)]
         cells = [child for child in modules if isinstance(child, nn.GRUCell)]
-        if len(found) != case.num_layers:
+        if len(found) != number:
             found = [dict(cell.named_parameters()) for cell in cells]
-        if len(found) != case.num_layers:
+        if len(found) != number:
             found = _layers_by_name(module, shared=shared)
     needed = [{"weight_ih", "weight_hh"} <= set(layer) for layer in found]
-    if len(found) != case.num_layers or not all(needed):
+    if len(found) != number or not all(needed):
         raise TargetError(_not_found(module, case, name))
     for layer, parameters in enumerate(found):
-        width = case.hidden_size if layer else case.input_size
+        width = case.hidden_size * directions if layer >= directions else case.input_size
         for key, size in (("weight_ih", width), ("weight_hh", case.hidden_size)):
             expected = (3 * case.hidden_size, size)
             if parameters[key].shape != expected:

@@ -24,6 +24,7 @@ class Options:
         device: where everything is built.
         strict: count as violations what otherwise is an answer only.
         timeout: seconds a law may take.
+        shrink: look for the smallest case that breaks a law, not only for one.
     """
 
     kind: str | None = None
@@ -36,6 +37,7 @@ class Options:
     device: str = "cpu"
     strict: bool = False
     timeout: float = DEFAULT_TIMEOUT
+    shrink: bool = True
 
 
 class UsageError(Exception):

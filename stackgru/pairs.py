@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -59,6 +59,7 @@ class Pair:
         input: (T, B, I).
         h0: (L, B, H).
         ratio: the largest ratio of difference to allowed difference so far.
+        remark: what could not be tried, if anything.
 
     Raises:
         Violation: if the target cannot be built for the case, though nn.GRU can.
@@ -81,6 +82,7 @@ class Pair:
         self.input = draw_input(case).to(target.device)
         self.h0 = draw_h0(case).to(target.device)
         self.ratio = 0.0
+        self.remark: str | None = None
 
     @property
     def full_precision(self) -> bool:
@@ -178,7 +180,9 @@ class Pair:
         assert_equal(actual.outputs, expected.outputs, what=f"{what}: output", axes=axes)
         assert_equal(actual.hn, expected.hn, what=f"{what}: hn", axes=("layer", "row", "unit"))
 
-    def call(self, *arguments: Tensor, module: nn.Module | None = None) -> tuple[Tensor, Tensor]:
+    def call(
+        self, *arguments: Tensor, module: Callable[..., Any] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Call the target once on these very tensors, in the caller's grad mode.
 
         Args:

@@ -18,6 +18,8 @@ import pytest
 import torch
 from hypothesis import Phase, given, settings
 from hypothesis.errors import Flaky
+from hypothesis.stateful import run_state_machine_as_test
+from hypothesis.strategies import SearchStrategy
 
 from stackgru.build_facts import measure
 from stackgru.cases import Case
@@ -32,6 +34,12 @@ from stackgru.targets import Target, load
 
 #: The id of the item that measures facts of the build.
 FACTS = "on-this-build"
+
+_ACTIONS_IN_A_LIFE = 12
+# Climbing takes half of the examples, and leaves them to what a ratio does not lead to: below this
+# ratio of difference to bound there is nothing to climb. Right variants stay below it but in half
+# precision, where a bound can be the whole range of a value.
+_NEAR = 0.5
 
 
 class TimedOut(BaseException):
@@ -59,6 +67,7 @@ class LawRun:
         self.facts: Mapping[str, Any] | None = None
         self._examples = 0
         self._ratio = 0.0
+        self._remark: str | None = None
         self._violation: Violation | None = None
 
     def run(self) -> None:
@@ -85,7 +94,7 @@ class LawRun:
                 status, reason = "crashed", named(error)
                 self._record(status, started, reason, None)
                 raise
-        self._record(status, started, reason, failure)
+        self._record(status, started, reason or self._remark, failure)
         if failure is not None:
             raise failure
         if status == "not applicable":
@@ -132,33 +141,55 @@ class LawRun:
 
     def _search(self, law: Law) -> None:
         """Let Hypothesis look for a case that breaks the law, and shrink it."""
-
-        def holds(case: Case) -> None:
-            self._try(law, case)
-
         # Hypothesis keeps its examples by the function's name: each law and target its own.
         name = re.sub(r"\W", "_", f"{law.name} of {self.target.name}")
-        holds.__name__ = holds.__qualname__ = name
         strategy = domain(law, self.target, self.options)
-        search = _settings(self.options, law.share)(given(strategy)(holds))
+        search: Any = self._stateful(law, strategy) if law.stateful else self._plain(law)
+        search.__name__ = search.__qualname__ = name
         if self.options.seed is not None:
             search = hypothesis.seed(self.options.seed + zlib.crc32(law.name.encode()))(search)
-        search()
+        how = _settings(self.options, law.share)
+        if law.stateful:
+            run_state_machine_as_test(search, settings=how)
+        else:
+            how(given(strategy)(search))()
 
-    def _try(self, law: Law, case: Case) -> None:
-        __tracebackhide__ = True
+    def _plain(self, law: Law) -> Callable[[Case], None]:
+        def holds(case: Case) -> None:
+            __tracebackhide__ = True
+            with self._noting(law, case):
+                pair = self._begin(case)
+                law.check(pair)
+            self._passed(pair)
+
+        return holds
+
+    def _stateful(self, law: Law, strategy: SearchStrategy[Case]) -> Any:
+        from stackgru.laws.life import machine
+
+        return machine(strategy, self._begin, lambda case: self._noting(law, case), self._passed)
+
+    def _begin(self, case: Case) -> Pair:
         if self._violation is None:
             self._examples += 1
+        return Pair(self.target, case, strict=self.options.strict)
+
+    @contextmanager
+    def _noting(self, law: Law, case: Case) -> Iterator[None]:
+        """Note a violation, and which law and case show it."""
         try:
-            pair = Pair(self.target, case, strict=self.options.strict)
-            law.check(pair)
+            yield
         except Violation as violation:
             violation.law, violation.case = law.name, str(case)
             self._violation = violation
             raise
+
+    def _passed(self, pair: Pair) -> None:
         if self._violation is None:
             self._ratio = max(self._ratio, pair.ratio)
-            hypothesis.target(min(pair.ratio, 2.0))
+            self._remark = pair.remark or self._remark
+            if pair.ratio > _NEAR and pair.full_precision:
+                hypothesis.target(min(pair.ratio, 2.0))
 
     def _flaky(self, error: Flaky) -> Violation:
         """Return the violation of a target that does not do the same thing twice."""
@@ -207,13 +238,15 @@ def _settings(options: Options, share: float) -> settings:
     if options.max_examples is not None:
         changed["max_examples"] = options.max_examples
     wanted = settings(settings.default, **changed)
+    phases = (Phase.reuse, Phase.generate, Phase.target, Phase.shrink)
     return settings(
         wanted,
         max_examples=math.ceil(share * wanted.max_examples),
         deadline=None,
+        stateful_step_count=_ACTIONS_IN_A_LIFE,
         report_multiple_bugs=False,
         print_blob=False,
-        phases=(Phase.reuse, Phase.generate, Phase.target, Phase.shrink),
+        phases=phases if options.shrink else phases[:-1],
     )
 
 

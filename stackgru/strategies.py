@@ -77,6 +77,7 @@ def cases(
     dtypes: Sequence[str] = DTYPES,
     bias: bool | None = None,
     usual: bool = False,
+    extreme: bool = False,
 ) -> Case:
     """Cases; an argument that is None is drawn, another pins its field.
 
@@ -97,6 +98,7 @@ def cases(
         dtypes: names of the dtypes to draw from.
         bias: pins whether there are biases.
         usual: keeps all magnitudes usual.
+        extreme: draws each magnitude as often as the usual one.
 
     Returns:
         A strategy for cases.
@@ -104,7 +106,7 @@ def cases(
     layers = num_layers or draw(sizes(min_layers, max_layers), label="num_layers")
     steps = seq_len or draw(sizes(min_steps, max_steps, 2), label="seq_len")
     weights, input, state = (
-        "usual" if usual else draw(magnitudes(often), label=label)
+        "usual" if usual else draw(magnitudes(1 if extreme else often), label=label)
         for often, label in ((9, "weights"), (8, "input"), (7, "state"))
     )
     return Case(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,6 +37,7 @@ class Target:
         accepts: which of num_layers, dropout and bias it can be built with.
         takes_no_state: whether it may be called without a state.
         device: where it is built.
+        options: which of batch_first and bidirectional it can be built with.
     """
 
     name: str
@@ -44,12 +46,14 @@ class Target:
     accepts: frozenset[str]
     takes_no_state: bool
     device: str = "cpu"
+    options: frozenset[str] = frozenset()
 
-    def build(self, case: Case) -> nn.Module:
+    def build(self, case: Case, **options: bool) -> nn.Module:
         """Build the module for a case, in its dtype and mode.
 
         Args:
             case: gives sizes, layers, rate, bias, dtype and mode.
+            **options: further arguments of the constructor, by name.
 
         Returns:
             The module, with its own initial weights.
@@ -57,7 +61,7 @@ class Target:
         Raises:
             TargetError: if the constructor raises, or gives something other than a module.
         """
-        module = build(self.factory, self.name, case, self.device)
+        module = build(self.factory, self.name, case, self.device, **options)
         return module.train(case.mode == "train")
 
 
@@ -95,6 +99,7 @@ def load(spec: str | Callable[..., Any], *, kind: str | None = None, device: str
         module = build(factory, name, probe, device).eval()
         find_layers(module, probe, name)
         found = _find_kind(module, probe, name, kind, device)
+        options = _options(factory, name, probe, device) if found == "sequence" else []
     return Target(
         name=name,
         factory=factory,
@@ -102,10 +107,13 @@ def load(spec: str | Callable[..., Any], *, kind: str | None = None, device: str
         accepts=accepts,
         takes_no_state=_takes_no_state(module),
         device=device,
+        options=frozenset(options),
     )
 
 
-def build(factory: Callable[..., Any], name: str, case: Case, device: str) -> nn.Module:
+def build(
+    factory: Callable[..., Any], name: str, case: Case, device: str, **options: bool
+) -> nn.Module:
     """Call a constructor with a case's numbers; see Target.build."""
     positional, by_name = _arguments(factory, name)
     values = {
@@ -119,7 +127,7 @@ def build(factory: Callable[..., Any], name: str, case: Case, device: str) -> nn
         "dtype": case.torch_dtype,
     }
     arguments = [values[key] for key in positional]
-    keywords = {key: values[key] for key in by_name}
+    keywords = {key: values[key] for key in by_name} | options
     try:
         with warnings.catch_warnings():
             # One layer with dropout: nn.GRU warns, and so may a target.
@@ -132,6 +140,23 @@ def build(factory: Callable[..., Any], name: str, case: Case, device: str) -> nn
     if not isinstance(module, nn.Module):
         raise TargetError(f"{name} built {_a(type(module).__name__)}, not an nn.Module.")
     return module.to(device=device, dtype=case.torch_dtype)
+
+
+def _options(factory: Callable[..., Any], name: str, case: Case, device: str) -> Iterator[str]:
+    """Yield the options of nn.GRU that a constructor names, or takes by keyword and heeds."""
+    try:
+        parameters = inspect.signature(factory).parameters.values()
+    except (TypeError, ValueError):
+        return
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+    for option in ("batch_first", "bidirectional"):
+        if any(parameter.name == option for parameter in parameters):
+            yield option
+        elif takes_any:
+            with contextlib.suppress(TargetError):
+                module = build(factory, name, case, device, **{option: True})
+                if getattr(module, option, False) is True:
+                    yield option
 
 
 def _takes_no_state(module: nn.Module) -> bool:

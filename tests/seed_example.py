@@ -5,19 +5,22 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from stackgru.cases import Case
+from stackgru.finding import find_layers
+from stackgru.targets import build
 from stackgru.weights import copy_layers, gru_layers
 
 SIZES = (5, 10, 3)
 RATE, BATCH, SEED = 0.1, 7, 1215
+_CASE = Case(*SIZES, BATCH, dropout=RATE, dtype="float32", mode="train", seed=SEED)
 
 
 def results(stack_class, *, batch_first=False, sequence=False):
     """Return the stack's and nn.GRU's output and hn, as two pairs."""
     torch.manual_seed(0)
-    stack = stack_class(*SIZES, RATE)
+    stack = build(stack_class, "the stack", _CASE, "cpu")
     gru = nn.GRU(*SIZES, dropout=RATE, batch_first=batch_first)
-    layers = getattr(stack, "grus", getattr(stack, "cells", None))
-    copy_layers([dict(cell.named_parameters()) for cell in layers], gru_layers(gru))
+    copy_layers(find_layers(stack, _CASE), gru_layers(gru))
     input, h0 = torch.randn(BATCH, SIZES[0]), torch.randn(SIZES[2], BATCH, SIZES[1])
     time = 1 if batch_first else 0
     torch.manual_seed(SEED)

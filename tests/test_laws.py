@@ -16,9 +16,11 @@ from stackgru.laws import all_laws
 from stackgru.options import Options
 from stackgru.running import runs_for
 from stackgru.targets import load
+from tests.cells import RIGHT_CELLS, RIGHT_WHERE_FINITE
 from tests.faults import CAUGHT_BY
 from tests.seed_example import accepts, results
-from tests.variants import RIGHT_CELLS, RIGHT_SEQUENCES, LayerByLayer, MasksAtOnce
+from tests.sequences import RIGHT_SEQUENCES, LayerByLayer
+from tests.variants import MasksAtOnce
 
 test_bundled_cell = stackgru.suite_for(stackgru.StackingGRUCell)
 
@@ -29,7 +31,10 @@ def law_run(target, name, *, max_examples=None, seed=None, strict=False):
     return runs_for(target, options, {})[0]
 
 
-@pytest.mark.parametrize("variant", RIGHT_CELLS + RIGHT_SEQUENCES, ids=lambda one: one.__name__)
+RIGHT = (*RIGHT_CELLS, *RIGHT_WHERE_FINITE, *RIGHT_SEQUENCES)
+
+
+@pytest.mark.parametrize("variant", RIGHT, ids=lambda one: one.__name__)
 def test_no_law_accuses_a_right_variant(variant):
     for run in runs_for(variant, Options(max_examples=25), {}):
         with contextlib.suppress(pytest.skip.Exception):
@@ -50,7 +55,7 @@ def test_every_law_has_a_fault():
 
 @pytest.mark.parametrize("name", CAUGHT_BY)
 def test_law_catches_its_fault(name):
-    run = law_run(CAUGHT_BY[name], name, seed=0)
+    run = law_run(CAUGHT_BY[name], name, seed=0, strict=all_laws()[name].strict)
     with pytest.raises(Violation) as caught:
         run.run()
     assert caught.value.law == name

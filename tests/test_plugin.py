@@ -38,15 +38,15 @@ def test_one_line_in_a_users_file(users_file):
         [
             "equation is violated: the target: the new state is *",
             "*case:       input_size=1 hidden_size=1 num_layers=1 *dtype=float64 mode=eval*",
-            "*again:      stackgru check tests.faults:Gain --laws equation",
+            "*again:      stackgru check tests.broken.precision:Gain --laws equation",
             "*tests.variants:Stack*",
-            "*tests.faults:Gain is not interchangeable with nn.GRU: 1 of 1 laws violated*",
+            "*tests.broken.precision:Gain is not interchangeable with nn.GRU: 1 of 1 laws*",
         ]
     )
     reports = json.loads((users_file.path / "found.json").read_text())
     assert [report["target"] for report in reports] == [
         "tests.variants:Stack",
-        "tests.faults:Gain",
+        "tests.broken.precision:Gain",
     ]
 
 

@@ -12,7 +12,9 @@ from stackgru.evidence import Violation
 from stackgru.finding import find_layers
 from stackgru.pairs import Pair
 from stackgru.targets import load
-from tests.variants import LayerByLayer, OneLayerModules, OwnParameters, Stack
+from tests.cells import OwnParameters
+from tests.sequences import LayerByLayer, OneLayerModules
+from tests.variants import Stack
 
 
 class Renamed(Stack):

@@ -15,7 +15,18 @@ from typing import Any
 from stackgru.pairs import Pair
 from stackgru.targets import KINDS
 
-_MODULES = ("values", "randomness", "divergence")
+_MODULES = (
+    "values",
+    "magnitudes",
+    "layouts",
+    "edges",
+    "randomness",
+    "divergence",
+    "gradients",
+    "conduct",
+    "life",
+    "transforms",
+)
 _laws: dict[str, Law] = {}
 
 
@@ -35,6 +46,7 @@ class Law:
         half: which kinds it is tried on in half precision.
         share: part of the examples a law that it gets; less than 1 where one example costs much.
         strict: whether it counts only with ``--strict``.
+        stateful: whether it is tried by the state machine of stackgru.laws.life.
     """
 
     name: str
@@ -47,6 +59,7 @@ class Law:
     half: tuple[str, ...]
     share: float
     strict: bool
+    stateful: bool
 
 
 def law(
@@ -57,6 +70,7 @@ def law(
     half: tuple[str, ...] = KINDS,
     share: float = 1.0,
     strict: bool = False,
+    stateful: bool = False,
 ) -> Callable[[Callable[[Pair], None]], Callable[[Pair], None]]:
     """Register a function as a law; see Law for the arguments."""
 
@@ -64,7 +78,17 @@ def law(
         name = check.__name__.replace("_", "-")
         statement = " ".join((inspect.getdoc(check) or "").split())
         _laws[name] = Law(
-            name, family, question, statement, check, domains, kinds, half, share, strict
+            name,
+            family,
+            question,
+            statement,
+            check,
+            domains,
+            kinds,
+            half,
+            share,
+            strict,
+            stateful,
         )
         return check
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from stackgru import rounding
 from stackgru.cases import generator
-from stackgru.evidence import NotApplicable
-from stackgru.masks import CELL_ORDERS, ORDERS, Recorder, arrange
+from stackgru.evidence import NotApplicable, Violation
+from stackgru.masks import CELL_ORDERS, ORDERS, Injector, Recorder, arrange
 from stackgru.pairs import Pair, Run
 from stackgru.rounding import Bounded
 
 OUTPUT = ("step", "row", "unit")
 HN = ("layer", "row", "unit")
 STATES = ("step", "layer", "row", "unit")
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,66 @@ def gap_masks(pair: Pair, recorder: Recorder) -> Tensor | None:
 def orders(pair: Pair) -> tuple[str, ...]:
     """Return the orders in which a target of this kind may draw its masks."""
     return CELL_ORDERS if pair.kind == "cell" or pair.case.seq_len == 1 else tuple(ORDERS)
+
+
+def under_masks(
+    pair: Pair, gaps: Tensor | None, run: Callable[[], Result], compare: Callable[[Result], None]
+) -> None:
+    """Run the target under nn.GRU's masks, and compare what comes out.
+
+    Args:
+        pair: the pair.
+        gaps: the masks, (L - 1, T, B, H), or None where nothing is dropped.
+        run: runs the target; the masks that it draws are replaced.
+        compare: raises a Violation where the result is not as it should be.
+
+    Raises:
+        Violation: if the comparison fails in every order in which the target may ask for masks.
+        NotApplicable: if the target draws random numbers, but not as masks.
+    """
+    __tracebackhide__ = True
+    gaps_of_order: list[list[Tensor]] = [[]]
+    if pair.case.drops:
+        assert gaps is not None  # noqa: S101 - gap_masks raises otherwise
+        gaps_of_order = [ORDERS[order](gaps) for order in orders(pair)]
+    violations = []
+    for masks in gaps_of_order:
+        injector, ratio = Injector(masks), pair.ratio
+        pair.seed()
+        with injector:
+            result = run()
+        try:
+            _assert_complete(pair, injector, len(masks))
+            compare(result)
+        except Violation as violation:
+            violations.append((injector.complete, violation))
+            pair.ratio = ratio
+        else:
+            return
+    # The order in which the target asks for masks is not known; none fits, so show the nearest.
+    raise max(violations, key=lambda item: item[0])[1]
+
+
+def _assert_complete(pair: Pair, injector: Injector, number: int) -> None:
+    if injector.complete:
+        return
+    with Recorder() as recorder:
+        pair.run()
+    if recorder.others and not recorder.draws:
+        others = ", ".join(sorted(set(recorder.others)))
+        raise NotApplicable(
+            f"the target draws random numbers by {others}, not as masks, so nn.GRU's cannot be "
+            "put in their place"
+        )
+    drawn = f"{injector.asked} mask{'s' * (injector.asked != 1)}"
+    seen = f", one of shape {injector.misfit}" if injector.misfit else ""
+    case = pair.case
+    raise Violation(
+        f"the target drew {drawn}{seen}, where num_layers - 1 of shape "
+        f"{(case.batch, case.hidden_size)} a step make {case.seq_len * (case.num_layers - 1)}"
+        if number
+        else f"the target drew {drawn}, where nn.GRU draws none"
+    )
 
 
 def expected(
@@ -130,6 +194,34 @@ def assert_equation(
     pair.within(run.outputs, value[:, -1], error[:, -1], f"{what}: output", OUTPUT)
 
 
+def unroll(
+    pair: Pair,
+    input: Tensor | None = None,
+    h0: Tensor | None = None,
+    module: Callable[..., Any] | None = None,
+) -> Run:
+    """Run on these very tensors in the caller's grad mode, a cell step by step; see Pair.call.
+
+    Args:
+        pair: the pair.
+        input: (T, B, I); the case's if None.
+        h0: (L, B, H); the case's if None.
+        module: what to call in place of the target's module.
+
+    Returns:
+        The results as the target gave them, not detached.
+    """
+    input = pair.input if input is None else input
+    state = pair.h0 if h0 is None else h0
+    if pair.kind == "sequence":
+        return Run(*pair.call(input, state, module=module))
+    outputs = []
+    for x in input:
+        output, state = pair.call(x, state, module=module)
+        outputs.append(output)
+    return Run(torch.stack(outputs), state)
+
+
 def other_input(pair: Pair, name: str) -> Tensor:
     """Return other values of the input's shape and dtype, usual in magnitude."""
     numbers = torch.randn(
@@ -141,3 +233,10 @@ def other_input(pair: Pair, name: str) -> Tensor:
 def pick(pair: Pair, name: str, low: int, high: int) -> int:
     """Return a number from low to high, fixed by the case."""
     return int(torch.randint(low, high + 1, (), generator=generator(pair.case, name)))
+
+
+def generator_state(pair: Pair) -> Tensor:
+    """Return the state of the generator that dropout draws from on the pair's device."""
+    if pair.input.is_cuda:
+        return torch.cuda.get_rng_state(pair.input.device)
+    return torch.get_rng_state()

@@ -6,17 +6,12 @@ import random
 
 import torch
 
+from stackgru.cases import Case
 from stackgru.evidence import Violation
 from stackgru.laws import law
-from stackgru.laws.comparing import other_input
+from stackgru.laws.comparing import generator_state, other_input
 from stackgru.masks import ORDERS, Recorder, arrange
 from stackgru.pairs import Pair
-
-
-def _generator_state(pair: Pair) -> torch.Tensor:
-    if pair.input.is_cuda:
-        return torch.cuda.get_rng_state(pair.input.device)
-    return torch.get_rng_state()
 
 
 @law("randomness", {"mode": "train", "seq_len": 1, "min_batch": 1}, question="seeds")
@@ -24,10 +19,10 @@ def same_draws(pair: Pair) -> None:
     """After one step from the same seed, both leave torch's generator in the same state."""
     pair.seed()
     pair.run_reference()
-    after_reference = _generator_state(pair)
+    after_reference = generator_state(pair)
     pair.seed()
     pair.run()
-    if not torch.equal(after_reference, _generator_state(pair)):
+    if not torch.equal(after_reference, generator_state(pair)):
         raise Violation("after one step torch's generator is not where nn.GRU leaves it")
 
 
@@ -43,9 +38,9 @@ def same_draws(pair: Pair) -> None:
 def no_draws(pair: Pair) -> None:
     """Nothing is drawn in eval, at rates 0 and 1, with one layer, or for an empty batch."""
     pair.seed()
-    python_before, before = random.getstate(), _generator_state(pair)
+    python_before, before = random.getstate(), generator_state(pair)
     pair.run()
-    if not torch.equal(before, _generator_state(pair)):
+    if not torch.equal(before, generator_state(pair)):
         raise Violation("torch's generator has moved, where nn.GRU draws nothing")
     if random.getstate() != python_before:
         raise Violation("Python's random generator has moved, where nn.GRU draws nothing")
@@ -72,14 +67,19 @@ def repeatable(pair: Pair) -> None:
     {"mode": "train", "partial": True, "min_layers": 2, "max_steps": 4, "min_batch": 1},
 )
 def mask_count(pair: Pair) -> None:
-    """Each step draws num_layers - 1 masks of (batch, hidden_size) at the right rate, no others."""
+    """Each step draws num_layers - 1 masks of (batch, hidden_size) at the right rate, no others.
+
+    And no two of them are alike, where chance does not make them so.
+    """
     case = pair.case
     with Recorder() as recorder:
         pair.run()
     if recorder.others:
         raise Violation(f"random numbers are drawn by {', '.join(sorted(set(recorder.others)))}")
     shape = (case.num_layers - 1, case.seq_len, case.batch, case.hidden_size)
-    if all(arrange(recorder.draws, shape, order) is None for order in ORDERS):
+    every = [arrange(recorder.draws, shape, order) for order in ORDERS]
+    masks = next((one for one in every if one is not None), None)
+    if masks is None:
         seen = [tuple(draw.mask.shape) for draw in recorder.draws]
         raise Violation(
             f"the masks drawn have shapes {_listed(seen)}, where nn.GRU draws num_layers - 1 = "
@@ -94,6 +94,16 @@ def mask_count(pair: Pair) -> None:
                 difference=abs(draw.keep - (1 - case.dropout)),
                 allowed=2.0**-52,
             )
+
+    if _equal_by_chance(case) < 2.0**-80:
+        drawn = masks.flatten(0, 1).flatten(1)
+        if len(torch.unique(drawn, dim=0)) < len(drawn):
+            raise Violation("two masks are alike, of different steps or layers")
+
+
+def _equal_by_chance(case: Case) -> float:
+    """Return the probability that two masks of (batch, hidden_size) are equal."""
+    return float((case.dropout**2 + (1 - case.dropout) ** 2) ** (case.batch * case.hidden_size))
 
 
 def _listed(shapes: list[tuple[int, ...]]) -> str:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from stackgru.cases import generator
-from stackgru.evidence import NotApplicable, Violation, assert_within
+from stackgru.evidence import assert_within
 from stackgru.formats import FORMATS
 from stackgru.laws import law
 from stackgru.laws.comparing import (
@@ -16,12 +15,11 @@ from stackgru.laws.comparing import (
     assert_end_to_end,
     assert_equation,
     expected,
-    orders,
     other_input,
     pick,
     seeded_reference,
+    under_masks,
 )
-from stackgru.masks import ORDERS, Injector, Recorder
 from stackgru.pairs import Pair, Run
 
 
@@ -78,53 +76,16 @@ def unrolled(pair: Pair) -> None:
 def same_masks(pair: Pair) -> None:
     """In training, under nn.GRU's own masks, every step's output, and hn, are nn.GRU's."""
     reference, gaps = seeded_reference(pair)
-    if not pair.case.drops:
-        gaps_of_order: dict[str, list[Tensor]] = {"none": []}
-    else:
-        assert gaps is not None  # noqa: S101 - seeded_reference raises otherwise
-        gaps_of_order = {order: ORDERS[order](gaps) for order in orders(pair)}
     bound = expected(pair, gaps) if pair.full_precision else None
-    violations = []
-    for order, masks in gaps_of_order.items():
-        injector = Injector(masks)
-        pair.seed()
-        with injector:
-            run = pair.run()
-        try:
-            _assert_complete(pair, injector, len(masks))
-            what = "under nn.GRU's masks"
-            if bound is not None:
-                assert_end_to_end(pair, run, reference, bound, what)
-            if run.states is not None:
-                assert_equation(pair, run, gaps, what=what)
-        except Violation as violation:
-            violations.append((injector.complete, order, violation))
-        else:
-            return
-    # The order in which the target asks for masks is not known; none fits, so show the nearest.
-    raise max(violations, key=lambda item: item[0])[2]
 
+    def compare(run: Run) -> None:
+        what = "under nn.GRU's masks"
+        if bound is not None:
+            assert_end_to_end(pair, run, reference, bound, what)
+        if run.states is not None:
+            assert_equation(pair, run, gaps, what=what)
 
-def _assert_complete(pair: Pair, injector: Injector, number: int) -> None:
-    if injector.complete:
-        return
-    with Recorder() as recorder:
-        pair.run()
-    if recorder.others and not recorder.draws:
-        others = ", ".join(sorted(set(recorder.others)))
-        raise NotApplicable(
-            f"the target draws random numbers by {others}, not as masks, so nn.GRU's cannot be "
-            "put in their place"
-        )
-    drawn = f"{injector.asked} mask{'s' * (injector.asked != 1)}"
-    seen = f", one of shape {injector.misfit}" if injector.misfit else ""
-    case = pair.case
-    raise Violation(
-        f"the target drew {drawn}{seen}, where num_layers - 1 of shape "
-        f"{(case.batch, case.hidden_size)} a step make {case.seq_len * (case.num_layers - 1)}"
-        if number
-        else f"the target drew {drawn}, where nn.GRU draws none"
-    )
+    under_masks(pair, gaps, pair.run, compare)
 
 
 @law("values", {"min_batch": 1})

@@ -134,7 +134,7 @@ def _printed(console: Console) -> str:
 
 def _remark(result: LawResult) -> str:
     if result.status == "holds":
-        return f"{result.examples} examples"
+        return f"{result.examples} examples" + (f", {result.reason}" if result.reason else "")
     if result.violation is not None:
         return f"by example {result.examples}"
     return result.reason or ""

@@ -1,0 +1,266 @@
+"""Laws of conduct: what a call leaves behind, what it remembers, and what it takes."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from stackgru.evidence import NotApplicable, Violation, assert_equal
+from stackgru.laws import law
+from stackgru.laws.comparing import (
+    HN,
+    OUTPUT,
+    expected,
+    gap_masks,
+    orders,
+    other_input,
+    pick,
+    unroll,
+)
+from stackgru.laws.settings import grad_mode, settings_watched
+from stackgru.loading import named
+from stackgru.masks import Injector, Recorder, arrange
+from stackgru.pairs import Pair, Run
+
+_FULL = ("float64", "float32")
+
+
+@law("conduct", {"max_steps": 3}, question="conduct")
+def purity(pair: Pair) -> None:
+    """A call leaves its arguments, its parameters and modes, and torch's settings as they were.
+
+    A forward sets no gradient, a backward pass in training changes nothing else, and what is
+    written into output or hn afterwards reaches neither the arguments nor the parameters.
+    """
+    tensors = {"input": pair.input, "h0": pair.h0, **dict(pair.module.named_parameters())}
+    before = {name: tensor.detach().clone() for name, tensor in tensors.items()}
+    flags = _flags(pair)
+    with settings_watched(pair):
+        run = unroll(pair)
+        _assert_flags(flags, _flags(pair), "a call")
+        _assert_unchanged(tensors, before, "by a call")
+        if pair.case.mode == "train":
+            _backward(run)
+    _assert_unchanged(tensors, before, "by a backward pass")
+    after = {name: value for name, value in _flags(pair).items() if "gradient" not in name}
+    _assert_flags({name: flags.get(name) for name in after}, after, "a backward pass")
+    for name, result in (("output", run.outputs), ("hn", run.hn)):
+        try:
+            result.detach().fill_(2.0)
+        except RuntimeError as error:
+            raise Violation(f"{name} cannot be written to: {named(error)}") from error
+    _assert_unchanged(tensors, before, "by writing into the results")
+
+
+def _flags(pair: Pair) -> dict[str, object]:
+    """Return what a call may not change, by name."""
+    flags: dict[str, object] = {
+        f"the training flag of {name or 'the module'}": module.training
+        for name, module in pair.module.named_modules()
+    }
+    for name, parameter in pair.module.named_parameters():
+        flags[f"the identity of {name}"] = id(parameter)
+        flags[f"requires_grad of {name}"] = parameter.requires_grad
+        flags[f"whether {name} has a gradient"] = parameter.grad is not None
+    for name, tensor in (("input", pair.input), ("h0", pair.h0)):
+        flags[f"requires_grad of {name}"] = tensor.requires_grad
+    return flags
+
+
+def _assert_flags(before: dict[str, object], after: dict[str, object], what: str) -> None:
+    for name in {**before, **after}:
+        if before.get(name) != after.get(name):
+            raise Violation(f"{what} changes {name}")
+
+
+def _assert_unchanged(tensors: dict[str, Tensor], before: dict[str, Tensor], how: str) -> None:
+    for name, tensor in tensors.items():
+        axes = tuple(f"axis {axis}, index" for axis in range(tensor.dim()))
+        assert_equal(tensor, before[name], what=f"{name}, changed {how},", axes=axes)
+
+
+def _backward(run: Run) -> None:
+    try:
+        (run.outputs.sum() + run.hn.sum()).backward()  # type: ignore[no-untyped-call]
+    except RuntimeError as error:
+        raise Violation(f"a backward pass raised {named(error)}") from error
+
+
+@law("conduct", {"max_steps": 3}, question="conduct")
+def stateless(pair: Pair) -> None:
+    """Whatever was called before, a call gives what a module never called gives, to the bit.
+
+    From the same seed; after calls with other inputs, other batches and none, in the other mode,
+    with and without gradients, and after one that failed. Results given before stay as they were.
+    """
+    fresh = Pair(pair.target, pair.case)
+    with grad_mode(pair):
+        first = unroll(pair)
+        kept = Run(first.outputs.detach().clone(), first.hn.detach().clone())
+        _calls_in_between(pair)
+        pair.equal(first, kept, "the result of an earlier call, after later ones")
+        pair.seed()
+        last = unroll(pair)
+        pair.seed()
+        pair.equal(last, unroll(fresh), "after other calls (against a module never called)")
+
+
+def _calls_in_between(pair: Pair) -> None:
+    """Call the target in many ways; that it refuses one, or fails, is for other laws to say."""
+    case, input, h0 = pair.case, pair.input, pair.h0
+    calls = [(other_input(pair, "call in between"), h0.flip(1)), (input, h0[:-1])]
+    for rows in (1, 0, case.batch + 3):
+        shape = (case.num_layers, rows, case.hidden_size)
+        calls.append((input.new_ones(case.seq_len, rows, case.input_size), h0.new_ones(shape)))
+    calls.append((input.new_ones(case.seq_len, case.batch, case.input_size + 1), h0))
+    for call in calls:
+        with contextlib.suppress(Violation):
+            unroll(pair, *call)
+    with contextlib.suppress(Violation), torch.enable_grad():
+        _backward(unroll(pair, h0=h0.clone().requires_grad_()))
+    pair.module.zero_grad()
+    mode = "train" if case.mode == "eval" else "eval"
+    with contextlib.suppress(Violation), torch.no_grad(), pair.mode(mode):
+        unroll(pair, -input, -h0)
+
+
+def _layouts(tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """Yield a (T or L, B, I or H) tensor's values in other places of memory; one with others."""
+    wide = tensor.new_full((*tensor.shape[:-1], 2 * tensor.shape[-1] + 1), 7.0)
+    for name, view in (
+        ("a transposed (B, _, _)", tensor.transpose(0, 1).contiguous().transpose(0, 1)),
+        ("a transposed (_, _, B)", tensor.transpose(1, 2).contiguous().transpose(1, 2)),
+        ("a slice of a wider tensor", wide[..., 1:].narrow(-1, 0, tensor.shape[-1])),
+        ("every second column of a wider tensor", wide[..., 1::2]),
+    ):
+        yield name, view.copy_(tensor)
+    yield "one row, expanded", tensor[:, :1].expand_as(tensor)
+    yield "one step or layer, expanded", tensor[:1].expand_as(tensor)
+
+
+@law("conduct", {"min_batch": 1, "max_steps": 3, "dtypes": _FULL}, question="conduct")
+def strided(pair: Pair) -> None:
+    """Input and h0 give what their contiguous copies give, however they lie in memory.
+
+    Within rounding, for transposed, sliced and expanded tensors; in training under the masks that
+    the copies had, and with --strict from the same seed.
+    """
+    inputs, states = list(_layouts(pair.input)), list(_layouts(pair.h0))
+    input_name, input = inputs[pick(pair, "input layout", 0, len(inputs) - 1)]
+    state_name, h0 = states[pick(pair, "h0 layout", 0, len(states) - 1)]
+    what = f"with {input_name} for input and {state_name} for h0"
+    pair.seed()
+    with grad_mode(pair), Recorder() as recorder:
+        plain = unroll(pair, input.contiguous(), h0.contiguous())
+    masks = [draw.mask for draw in recorder.draws]
+    pair.seed()
+    with grad_mode(pair), _masks_watched(pair, what, masks):
+        run = unroll(pair, input, h0)
+    if not pair.case.drops:
+        orders_seen = [gap_masks(pair, recorder)]
+    else:
+        shape = (pair.case.num_layers - 1, *pair.input.shape[:2], pair.case.hidden_size)
+        every = (arrange(recorder.draws, shape, order) for order in orders(pair))
+        orders_seen = [masks for masks in every if masks is not None]
+    if not orders_seen:
+        return  # other masks than nn.GRU's, which is for other laws; values are compared in eval
+    # Two orders can have the same shapes; the larger bound is that of the masks drawn, or above.
+    bounds = [expected(pair, gaps, input=input, h0=h0) for gaps in orders_seen]
+    outputs = torch.stack([bound.outputs.error for bound in bounds]).amax(0)
+    hn = torch.stack([bound.hn.error for bound in bounds]).amax(0)
+    pair.within(run.outputs, plain.outputs, 2 * outputs, f"{what}: output", OUTPUT)
+    pair.within(run.hn, plain.hn, 2 * hn, f"{what}: hn", HN)
+
+
+@contextmanager
+def _masks_watched(pair: Pair, what: str, masks: list[Tensor]) -> Iterator[None]:
+    """Give the target these masks in place of those it draws; with --strict it must draw them.
+
+    A mask is filled in memory order on recent builds, and a cell's result inherits the strides of
+    its state: most stacks draw other masks for a transposed h0, and are right under the same.
+    """
+    if pair.strict:
+        with Recorder() as recorder:
+            yield
+        own = [draw.mask for draw in recorder.draws]
+        if len(own) != len(masks) or not all(map(torch.equal, own, masks)):
+            raise Violation(f"{what} the masks are others than with contiguous tensors")
+        return
+    injector = Injector(masks)
+    with injector:
+        yield
+    if not injector.complete:
+        raise Violation(f"{what} other masks are asked for than with contiguous tensors")
+
+
+@law("conduct", {"max_steps": 3}, question="conduct", share=0.5)
+def meta(pair: Pair) -> None:
+    """On the meta device results are on that device too, with nn.GRU's shapes and dtypes."""
+    input, h0 = pair.input.to("meta"), pair.h0.to("meta")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            copy.deepcopy(pair.reference).to("meta")(input, h0)
+    except Exception as error:
+        reason = f"nn.GRU itself does not run on the meta device: {named(error)}"
+        raise NotApplicable(reason) from error
+    try:
+        module = pair.target.build(pair.case).to("meta")
+    except Exception as error:
+        raise Violation(f"it cannot be moved to the meta device: {named(error)}") from error
+    with grad_mode(pair):
+        run = unroll(pair, input, h0, module)
+    for name, result in (("output", run.outputs), ("hn", run.hn)):
+        if not result.is_meta:
+            raise Violation(f"on the meta device {name} is on {result.device}")
+
+
+def _refused(pair: Pair) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """Yield arguments that are wrong in one way: what, input as (T, B, I), and h0."""
+    case, input, h0 = pair.case, pair.input, pair.h0
+    wide, deep = torch.cat([input, input[..., :1]], -1), torch.cat([h0, h0[:1]])
+    other = torch.float32 if case.dtype == "float64" else torch.float64
+    yield "an input that is too wide", wide, h0
+    yield "an input that is too narrow", input[..., 1:], h0
+    yield "an h0 that is too wide", input, torch.cat([h0, h0[..., :1]], -1)
+    yield "an h0 that is too narrow", input, h0[..., 1:]
+    yield "an h0 with a layer too many", input, deep
+    yield "an h0 with a layer too few", input, h0[:-1]
+    yield "an h0 with a row too many", input, torch.cat([h0, h0[:, :1]], 1)
+    yield "an h0 with one row for all", input, h0[:, :1].repeat(1, 1 + (case.batch == 1), 1)
+    yield "an input without rows", input[:, 0], h0
+    yield "an input with an axis too many", input.unsqueeze(1), h0
+    yield "an h0 without rows", input, h0[:, 0]
+    yield "an h0 with an axis too many", input, h0.unsqueeze(1)
+    yield f"an input of {other}", input.to(other), h0
+    yield f"an h0 of {other}", input, h0.to(other)
+    yield f"input and h0 of {other}", input.to(other), h0.to(other)
+    yield "an input of whole numbers", input.long(), h0
+
+
+@law("conduct", {"min_batch": 1, "max_steps": 3}, question="conduct", strict=True)
+def refusals(pair: Pair) -> None:
+    """What nn.GRU refuses, the target refuses: wrong widths, depth, rows, axes and dtypes."""
+    for what, input, h0 in _refused(pair):
+        if pair.kind == "cell":
+            input = input[:1]
+        if not _raises(pair.reference, input, h0):
+            continue
+        if not _raises(pair.module, input[0] if pair.kind == "cell" else input, h0):
+            raise Violation(f"the target takes {what}, which nn.GRU refuses")
+
+
+def _raises(module: nn.Module, *arguments: Tensor) -> bool:
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        try:
+            module(*arguments)
+        except Exception:
+            return True
+    return False

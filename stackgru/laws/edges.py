@@ -1,0 +1,38 @@
+"""Laws of values at the edges of what nn.GRU takes."""
+
+from __future__ import annotations
+
+import torch
+
+from stackgru.evidence import Violation
+from stackgru.laws import law
+from stackgru.laws.comparing import generator_state, unroll
+from stackgru.loading import named
+from stackgru.pairs import Pair
+
+
+@law("values", {"max_batch": 0, "max_steps": 3})
+def empty_batch(pair: Pair) -> None:
+    """An empty batch gives empty results of nn.GRU's shapes and dtypes, and draws nothing.
+
+    A backward pass through it gives no gradient but zeros.
+    """
+    input, h0 = pair.input.clone().requires_grad_(), pair.h0.clone().requires_grad_()
+    parameters = {
+        f"{name} of layer {layer}": parameter
+        for layer, own in enumerate(pair.layers)
+        for name, parameter in own.items()
+    }
+    pair.seed()
+    before = generator_state(pair)
+    with torch.enable_grad():
+        run = unroll(pair, input, h0)
+        if not torch.equal(before, generator_state(pair)):
+            raise Violation("for an empty batch torch's generator has moved")
+        try:
+            (run.outputs.sum() + run.hn.sum()).backward()  # type: ignore[no-untyped-call]
+        except RuntimeError as error:
+            raise Violation(f"a backward pass through an empty batch: {named(error)}") from error
+    for name, tensor in {**parameters, "input": input, "h0": h0}.items():
+        if tensor.grad is not None and bool(tensor.grad.any()):
+            raise Violation(f"the gradient of {name} for an empty batch is not zeros")

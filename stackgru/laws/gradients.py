@@ -1,0 +1,187 @@
+"""Laws of gradients: what flows back, through output and hn, to input, h0 and every parameter.
+
+How far two right gradients may lie apart is derived in stackgru.derivatives.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stackgru import derivatives
+from stackgru.derivatives import Direction
+from stackgru.evidence import NotApplicable
+from stackgru.laws import law
+from stackgru.laws.comparing import HN, OUTPUT, gap_masks, pick, under_masks, unroll
+from stackgru.laws.differentiating import (
+    Grads,
+    Tape,
+    accumulated,
+    as_violation,
+    assert_same,
+    axes_of,
+    by_name,
+    combination,
+    differentiated,
+    direction_for,
+    grad_of,
+    network_for,
+)
+from stackgru.loading import named
+from stackgru.masks import Recorder
+from stackgru.pairs import Pair
+from stackgru.rounding import allowed
+from stackgru.weights import Layer, gru_layers
+
+_SMALL = {"min_batch": 1, "max_layers": 4, "max_steps": 4}
+_SMALLER = {"min_batch": 1, "max_batch": 3, "max_layers": 3, "max_steps": 3, "max_size": 12}
+_FULL = ("float64", "float32")
+
+
+@law("gradients", _SMALL, question="gradients")
+def gradients(pair: Pair) -> None:
+    """Under the same masks, the gradients of input, h0 and every parameter are nn.GRU's.
+
+    Of a random combination of output and hn, of output alone, and of hn alone.
+    """
+    outputs, hn, what = combination(pair)
+    assert_same(
+        pair,
+        lambda tape: grad_of(tape, outputs, hn),
+        lambda network: derivatives.gradients(network, outputs, hn),
+        f"the gradient of {what} by",
+    )
+
+
+@law("gradients", {**_SMALLER, "dtypes": ("float64",)}, question="gradients", share=0.5)
+def second_derivatives(pair: Pair) -> None:
+    """Differentiated once more along a direction, the gradients are nn.GRU's, in float64."""
+    outputs, hn, what = combination(pair)
+    direction = direction_for(pair)
+    toward = by_name(direction.input, direction.h0, direction.layers)
+
+    def differentiate(tape: Tape) -> Grads:
+        first = grad_of(tape, outputs, hn, create_graph=True)
+        parts = {name: value for name, value in first.items() if value.requires_grad}
+        if not parts:  # not a curve, so far as the target shows
+            return {name: torch.zeros_like(leaf) for name, leaf in tape.leaves.items()}
+        return differentiated(tape.leaves, list(parts.values()), [toward[name] for name in parts])
+
+    assert_same(
+        pair,
+        differentiate,
+        lambda network: derivatives.second_derivatives(network, direction, outputs, hn),
+        f"the second derivative of {what} by",
+    )
+
+
+@law("gradients", {**_SMALL, "dtypes": _FULL}, question="gradients")
+def frozen(pair: Pair) -> None:
+    """With any part of the parameters frozen, the rest have nn.GRU's gradients.
+
+    Likewise where input or h0 take no gradient.
+    """
+    outputs, hn, what = combination(pair)
+    names = list(by_name(pair.input, pair.h0, pair.layers))
+    thawed = [name for name in names if pick(pair, f"frozen {name}", 0, 1)]
+    assert_same(
+        pair,
+        lambda tape: grad_of(tape, outputs, hn),
+        lambda network: derivatives.gradients(network, outputs, hn),
+        f"with others frozen, the gradient of {what} by",
+        thawed=thawed or [names[pick(pair, "thawed", 0, len(names) - 1)]],
+    )
+
+
+@law("gradients", {**_SMALLER, "dtypes": _FULL}, question="gradients", share=0.5)
+def forward_mode(pair: Pair) -> None:
+    """Under the same masks, forward-mode derivatives of output and hn are nn.GRU's."""
+    if not hasattr(torch, "func"):
+        raise NotApplicable("this build of torch has no torch.func.jvp")
+    direction = direction_for(pair)
+    pair.seed()
+    with Recorder() as recorder:
+        try:
+            expected = _pushed(pair, direction, pair.reference, gru_layers(pair.reference))
+        except RuntimeError as error:
+            raise NotApplicable(f"nn.GRU itself raised {named(error)}") from error
+    gaps = gap_masks(pair, recorder)
+    bounds = derivatives.tangents(network_for(pair, gaps), direction)
+
+    def run() -> tuple[Tensor, Tensor]:
+        with as_violation("forward-mode derivatives"):
+            return _pushed(pair, direction, pair.module, pair.layers)
+
+    def compare(found: tuple[Tensor, Tensor]) -> None:
+        rows = zip(("output", "hn"), (OUTPUT, HN), found, expected, bounds, strict=True)
+        for name, axes, own, other, bound in rows:
+            error = 2 * allowed(bound, pair.case.torch_dtype)
+            pair.within(own, other, error, f"the forward-mode derivative of {name}", axes)
+
+    under_masks(pair, gaps, run, compare)
+
+
+@law("gradients", {**_SMALL, "max_steps": 2, "dtypes": _FULL}, question="gradients")
+def training(pair: Pair) -> None:
+    """Over steps of SGD or Adam, each step's gradients are nn.GRU's, and so are the parameters.
+
+    Each step's gradients belong to the parameters that the step before left, within the rounding of
+    one step; the parameters are, to the bit, those that these gradients make.
+    """
+    kind = (torch.optim.SGD, torch.optim.Adam)[pick(pair, "optimiser", 0, 1)]
+    own = kind(pair.module.parameters(), lr=0.125, foreach=False)
+    others = gru_layers(pair.reference)
+    followed = kind(pair.reference.parameters(), lr=0.125, foreach=False)
+    for step in range(pick(pair, "optimiser steps", 1, 3)):
+        outputs, hn, what = combination(pair, f"step {step}")
+        assert_same(
+            pair,
+            partial(accumulated, outputs=outputs, hn=hn),
+            partial(derivatives.gradients, outputs=outputs, hn=hn),
+            f"after {step} optimiser steps, the gradient of {what} by",
+        )
+        for layer, other in zip(pair.layers, others, strict=True):
+            for name, parameter in other.items():
+                grad = layer[name].grad if name in layer else None
+                parameter.grad = torch.zeros_like(parameter) if grad is None else grad.clone()
+        own.step()
+        followed.step()
+        for index, (layer, other) in enumerate(zip(pair.layers, others, strict=True)):
+            for name, parameter in layer.items():
+                nothing = torch.zeros(parameter.shape, dtype=torch.float64)
+                what = f"after {step + 1} optimiser steps: {name} of layer {index}"
+                pair.within(parameter, other[name], nothing, what, axes_of(parameter))
+
+
+def _pushed(
+    pair: Pair, direction: Direction, module: nn.Module, layers: Sequence[Layer]
+) -> tuple[Tensor, Tensor]:
+    """Return the forward-mode derivatives of outputs and hn."""
+    key_of = {id(value): key for key, value in module.named_parameters()}
+    places = [(index, name) for index, layer in enumerate(layers) for name in layer]
+    keys = [key_of[id(layers[index][name])] for index, name in places]
+
+    def call(input: Tensor, h0: Tensor, *parameters: Tensor) -> tuple[Tensor, Tensor]:
+        given = dict(zip(keys, parameters, strict=True))
+
+        def with_parameters(*arguments: Tensor) -> Any:
+            return torch.func.functional_call(module, given, arguments)
+
+        if module is pair.reference:
+            outputs, hn = with_parameters(input, h0)
+            return outputs, hn
+        run = unroll(pair, input, h0, with_parameters)
+        return run.outputs, run.hn
+
+    at = [layers[index][name].detach() for index, name in places]
+    toward = [direction.layers[index][name] for index, name in places]
+    primals, tangents = (pair.input, pair.h0, *at), (direction.input, direction.h0, *toward)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch scripts its own rules, and deprecates scripting
+        found: tuple[Tensor, Tensor] = torch.func.jvp(call, primals, tangents)[1]
+    return found

@@ -1,0 +1,253 @@
+"""The law of a module's whole life, and the state machine that tries it."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+
+import torch
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from torch import Tensor, nn
+
+from stackgru.cases import ACTIONS, MAX_SEED, Case
+from stackgru.evidence import Violation, assert_equal
+from stackgru.finding import find_layers
+from stackgru.laws import law
+from stackgru.laws.comparing import (
+    assert_end_to_end,
+    assert_equation,
+    expected,
+    seeded_reference,
+    under_masks,
+    unroll,
+)
+from stackgru.laws.differentiating import as_violation, axes_of, noise
+from stackgru.loading import TargetError, named
+from stackgru.pairs import Pair, Run
+from stackgru.weights import gru_layers
+
+
+@law(
+    "conduct",
+    {
+        "seq_len": 1,
+        "min_batch": 1,
+        "max_batch": 4,
+        "max_layers": 3,
+        "max_size": 12,
+        "dtypes": ("float64", "float32"),
+        "usual": True,
+    },
+    question="conduct",
+    share=0.3,
+    stateful=True,
+)
+def life(pair: Pair) -> None:
+    """Through a whole life the target does what nn.GRU does, by parameters that stay the same.
+
+    A life is made of steps that carry the state on, train, eval, seeding, deepcopy, pickle, saving
+    and loading a state_dict, changes of dtype, and steps of an optimiser.
+    """
+    lived = Life(pair)
+    for action in filter(None, pair.case.actions.split(",")):
+        lived.do(action)
+
+
+class Life:
+    """A pair on its way, action by action.
+
+    Attributes:
+        pair: what it is about; its module, dtype, mode, state and parameters change.
+    """
+
+    def __init__(self, pair: Pair) -> None:
+        self.pair = pair
+        self._steps = 0
+        self._left_behind: list[tuple[nn.Module, list[Tensor]]] = []
+
+    def do(self, action: str) -> None:
+        """Do what is called so, and look whether target and reference are still the same.
+
+        Raises:
+            Violation: where they are not.
+        """
+        getattr(self, f"_{action}")()
+        self._assert_parameters()
+
+    def _step(self) -> None:
+        pair = self._next_input()
+        reference, gaps = seeded_reference(pair)
+        bound = expected(pair, gaps)
+        after = []
+
+        def compare(run: Run) -> None:
+            assert_end_to_end(pair, run, reference, bound, "the step")
+            assert_equation(pair, Run(run.outputs, run.hn, run.hn[None]), gaps, what="the step")
+            after.append(run.hn)
+
+        under_masks(pair, gaps, pair.run, compare)
+        pair.h0 = after[-1]
+
+    def _train(self) -> None:
+        self._change(mode="train")
+
+    def _eval(self) -> None:
+        self._change(mode="eval")
+
+    def _seed(self) -> None:
+        pair = self._next_input()
+        pair.case = replace(pair.case, seed=(pair.case.seed + 1) % (MAX_SEED + 1))
+        pair.seed()
+        first = pair.run()
+        pair.seed()
+        pair.equal(pair.run(), first, "the second run from one seed")
+
+    def _deepcopy(self) -> None:
+        with _unharmed("deepcopy"):
+            self._replace(copy.deepcopy(self.pair.module))
+
+    def _pickle(self) -> None:
+        with _unharmed("pickle"):
+            try:
+                text = pickle.dumps(self.pair.module)
+            except (pickle.PicklingError, AttributeError) as error:
+                if self.pair.strict:
+                    raise
+                # A class inside a function, or a lambda, cannot be; it is no fault of the values.
+                self.pair.remark = f"without pickle: {named(error)}"
+                return
+            self._replace(pickle.loads(text))  # noqa: S301 - what was written the line before
+
+    def _state_dict(self) -> None:
+        pair = self.pair
+        with _unharmed("saving and loading a state_dict"):
+            file = io.BytesIO()
+            torch.save(pair.module.state_dict(), file)
+            file.seek(0)
+            fresh = pair.target.build(pair.case)
+            fresh.load_state_dict(torch.load(file, weights_only=True))
+            self._replace(fresh)
+
+    def _to(self) -> None:
+        pair = self.pair
+        name = "float32" if pair.case.dtype == "float64" else "float64"
+        dtype = getattr(torch, name)
+        with _unharmed(f".to({name})"):
+            pair.module = pair.module.to(dtype)
+        pair.reference.to(dtype)
+        pair.h0, pair.input = pair.h0.to(dtype), pair.input.to(dtype)
+        pair.case = replace(pair.case, dtype=name)
+        self._find_layers()
+
+    def _optimise(self) -> None:
+        """Take a step of SGD, and nn.GRU the same step by the same gradients."""
+        pair = self._next_input()
+        pair.seed()
+        with torch.enable_grad(), as_violation("gradients"):
+            run = unroll(pair)
+            pair.module.zero_grad()
+            factors = [noise(pair, f"{name} {self._steps}", pair.h0.shape) for name in ("o", "h")]
+            torch.autograd.backward([run.outputs, run.hn], [factors[0][:1], factors[1]])
+        others = gru_layers(pair.reference)
+        for layer, other in zip(pair.layers, others, strict=True):
+            for name, parameter in layer.items():
+                other[name].grad = None if parameter.grad is None else parameter.grad.clone()
+        for module in (pair.module, pair.reference):
+            torch.optim.SGD(module.parameters(), lr=0.125, foreach=False).step()
+
+    def _next_input(self) -> Pair:
+        self._steps += 1
+        self.pair.input = noise(self.pair, f"step {self._steps}", self.pair.input.shape)
+        return self.pair
+
+    def _change(self, mode: str) -> None:
+        pair = self.pair
+        pair.case = replace(pair.case, mode=mode)
+        pair.module.train(mode == "train")
+        pair.reference.train(mode == "train")
+
+    def _replace(self, module: nn.Module) -> None:
+        """Go on with another module, and keep an eye on the one that is left behind."""
+        pair = self.pair
+        parameters = [value.detach().clone() for value in pair.module.parameters()]
+        self._left_behind = [(pair.module, parameters)]
+        pair.module = module
+        self._find_layers()
+
+    def _find_layers(self) -> None:
+        pair = self.pair
+        try:
+            pair.layers = find_layers(pair.module, pair.case, pair.target.name)
+        except TargetError as error:
+            raise Violation(str(error)) from error
+
+    def _assert_parameters(self) -> None:
+        others = gru_layers(self.pair.reference)
+        for index, (layer, other) in enumerate(zip(self.pair.layers, others, strict=True)):
+            for name, value in layer.items():
+                if value.dtype != other[name].dtype:
+                    raise Violation(f"{name} of layer {index} is {value.dtype}")
+                assert_equal(
+                    value, other[name], what=f"{name} of layer {index}", axes=axes_of(value)
+                )
+        for module, parameters in self._left_behind:
+            for value, before in zip(module.parameters(), parameters, strict=True):
+                what = "a parameter of the module that was copied"
+                assert_equal(value, before, what=what, axes=axes_of(value))
+
+
+@contextmanager
+def _unharmed(what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise Violation(f"{what} raised {named(error)}; nn.GRU survives it") from error
+
+
+def machine(
+    strategy: st.SearchStrategy[Case],
+    begin: Callable[[Case], Pair],
+    noting: Callable[[Case], AbstractContextManager[None]],
+    passed: Callable[[Pair], None],
+) -> type[RuleBasedStateMachine]:
+    """Return the state machine that looks for a life which the target does not survive.
+
+    Args:
+        strategy: the cases to begin with.
+        begin: makes the pair for one.
+        noting: is entered while the target is tried on a case.
+        passed: is told of a pair that held.
+    """
+
+    class Lives(RuleBasedStateMachine):
+        """One life: a case, then one action after the other."""
+
+        life: Life | None = None
+
+        @initialize(case=strategy)
+        def begin(self, case: Case) -> None:
+            """Build the pair."""
+            with noting(case):
+                self.life = Life(begin(case))
+            self.case = case
+
+        @rule(action=st.sampled_from((*ACTIONS, "step")))
+        def act(self, action: str) -> None:
+            """Do one thing."""
+            assert self.life is not None  # noqa: S101 - begin comes first
+            done = ",".join(filter(None, (self.case.actions, action)))
+            self.case = replace(self.case, actions=done)
+            with noting(self.case):
+                self.life.do(action)
+
+        def teardown(self) -> None:
+            """Tell that it held; where it did not, that is known by now."""
+            if self.life is not None:
+                passed(self.life.pair)
+
+    return Lives

@@ -1,0 +1,138 @@
+"""Laws of magnitudes and dtypes: numbers at the edges, NaN and inf, default dtype, autocast."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from stackgru import rounding
+from stackgru.evidence import NotApplicable, Violation
+from stackgru.laws import law
+from stackgru.laws.comparing import (
+    HN,
+    OUTPUT,
+    STATES,
+    assert_end_to_end,
+    assert_equation,
+    expected,
+    pick,
+    seeded_reference,
+)
+from stackgru.loading import named
+from stackgru.pairs import Pair
+from stackgru.rounding import Bounded
+
+_FULL = ("float64", "float32")
+
+
+@law("values", {"mode": "eval", "max_steps": 3, "min_batch": 1, "extreme": True})
+def magnitudes(pair: Pair) -> None:
+    """From subnormal to saturating numbers results are nn.GRU's, and NaN and inf stay in place.
+
+    Within rounding, in eval; a number that is not finite, put into the input or a state, makes the
+    same results not finite.
+    """
+    assert_equation(pair, pair.steps())
+    if pair.kind == "sequence" and pair.full_precision:
+        assert_end_to_end(
+            pair, pair.run(), pair.run_reference(), expected(pair, None), "extreme numbers"
+        )
+    if not pair.full_precision:
+        # Sums may overflow by themselves in float16, in one order and not in another; and bfloat16
+        # products of inf and a subnormal number are inf or, where that is taken for zero, NaN.
+        return
+    input, h0 = pair.input.clone(), pair.h0.clone()
+    kind = pick(pair, "not finite", 0, 3)
+    value = (math.nan, math.inf, -math.inf, math.nan)[kind]
+    _put(pair, h0 if kind == 3 else input, value)
+    run, reference = pair.run(input, h0), pair.run_reference(input, h0)
+    for name, axes in (("outputs", OUTPUT), ("hn", HN)):
+        own, other = (getattr(one, name).isfinite().double() for one in (run, reference))
+        what = f"with {value} in {'h0' if kind == 3 else 'the input'}, whether {name} is finite"
+        pair.within(own, other, torch.zeros(own.shape, dtype=torch.float64), what, axes)
+
+
+def _put(pair: Pair, tensor: Tensor, value: float) -> None:
+    at = [pick(pair, f"place {axis}", 0, size - 1) for axis, size in enumerate(tensor.shape)]
+    tensor[tuple(at)] = value
+
+
+@law("values", {"max_steps": 3, "min_batch": 1, "dtypes": _FULL})
+def dtypes(pair: Pair) -> None:
+    """Results come in the input's dtype, whatever torch's default dtype is.
+
+    And where nothing is random they are the same, within rounding.
+    """
+    _, gaps = seeded_reference(pair)
+    pair.seed()
+    plain = pair.run()
+    pair.seed()
+    with _default_dtype(torch.float32 if pair.case.dtype == "float64" else torch.float64):
+        other = pair.run()
+    if not pair.case.drops:
+        bound = expected(pair, gaps)
+        assert_end_to_end(pair, other, plain, bound, "under another default dtype")
+
+
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+@law(
+    "values",
+    {"mode": "eval", "max_steps": 2, "min_batch": 1, "dtypes": ("float32",), "usual": True},
+)
+def autocast(pair: Pair) -> None:
+    """Under autocast to bfloat16, results come in nn.GRU's dtype, within bfloat16's rounding."""
+    with _autocast():
+        dtype = pair.reference(pair.input, pair.h0)[0].dtype
+        state = pair.h0
+        for x in pair.input:
+            arguments = (x, state) if pair.kind == "cell" else (x[None], state)
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    output, hn = pair.module(*arguments)
+            except RuntimeError as error:
+                if pair.strict:
+                    raise Violation(f"under autocast the target raised {named(error)}") from error
+                raise NotApplicable(f"under autocast the target raised {named(error)}") from error
+            for name, value in (("output", output), ("hn", hn)):
+                if value.dtype != dtype:
+                    raise Violation(
+                        f"under autocast {name} is {value.dtype}, where nn.GRU's is {dtype}"
+                    )
+            _assert_autocast(pair, x, state, hn)
+            state = hn.to(pair.h0)
+
+
+def _assert_autocast(pair: Pair, x: Tensor, before: Tensor, hn: Tensor) -> None:
+    below = _cast(x)
+    for index, weights in enumerate(pair.layers):
+        new = rounding.layer(below, _cast(before[index]), weights, torch.bfloat16)
+        what = f"under autocast: the new state of layer {index}"
+        pair.within(hn[index], new.value, rounding.allowed(new, torch.bfloat16), what, STATES[2:])
+        below = _cast(hn[index])
+
+
+def _cast(value: Tensor) -> Bounded:
+    # Both factors of a product are cast to bfloat16: one rounding of each, here both of the one.
+    exact = Bounded.exact(value)
+    return Bounded(exact.value, 2.01 * 2.0**-8 * exact.value.abs())
+
+
+@contextmanager
+def _autocast() -> Iterator[None]:
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        yield

@@ -1,0 +1,152 @@
+"""Laws of transforms: what torch makes of the target gives what the target gives."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint as checkpointed
+
+from stackgru.evidence import NotApplicable, Violation, assert_equal
+from stackgru.laws import law
+from stackgru.laws.comparing import assert_end_to_end, expected, unroll
+from stackgru.laws.transforming import (
+    Callee,
+    arguments_of,
+    assert_possible,
+    assert_same,
+    called_with,
+    compiled,
+    ensemble,
+    exported,
+    in_an_ensemble,
+    other_pair,
+    scripted,
+    seeded,
+    short,
+    weights_of,
+    with_weights,
+)
+from stackgru.pairs import Pair, Run
+
+#: Tracing takes milliseconds a layer and step, and does not depend on sizes.
+_SMALL = {"min_batch": 1, "max_layers": 3, "max_steps": 2, "max_size": 16}
+
+
+def _needs(where: Any, attribute: str, what: str) -> None:
+    if not hasattr(where, attribute):
+        raise NotApplicable(f"this build of torch has no {what}")
+
+
+@law("transforms", {"max_steps": 3}, question="conduct", share=0.5)
+def functional_call(pair: Pair) -> None:
+    """torch.func.functional_call with other weights gives what a module that holds them gives.
+
+    To the bit, from one seed; and the target holds its own weights again afterwards.
+    """
+    _needs(torch, "func", "torch.func")
+    name = "called with other weights"
+    assert_possible(pair, name, called_with)
+    holder = other_pair(pair).module
+    weights = weights_of(holder)
+    own = seeded(pair)
+    assert_same(pair, name, lambda module, _: with_weights(module, weights), module=holder)
+    pair.equal(seeded(pair), own, "its own weights, after a call with others")
+
+
+@law("transforms", {"max_steps": 3}, question="conduct", share=0.5)
+def checkpoint(pair: Pair) -> None:
+    """Under torch.utils.checkpoint results and gradients are what they are without, to the bit.
+
+    From the same seed, in training and in eval, without reentrant autograd.
+    """
+
+    def recomputed(*arguments: Tensor) -> Any:
+        return checkpointed(pair.module, *arguments, use_reentrant=False)
+
+    plain, gradients = _with_gradients(pair, None)
+    run, others = _with_gradients(pair, recomputed)
+    pair.equal(run, plain, "under torch.utils.checkpoint")
+    for name, gradient in gradients.items():
+        other = others[name]
+        if gradient is None or other is None:
+            if gradient is not other:
+                raise Violation(f"under torch.utils.checkpoint {name} has another gradient")
+            continue
+        axes = tuple(f"axis {axis}, index" for axis in range(gradient.dim()))
+        what = f"under torch.utils.checkpoint the gradient of {name}"
+        assert_equal(other, gradient, what=what, axes=axes)
+
+
+def _with_gradients(pair: Pair, module: Callee | None) -> tuple[Run, dict[str, Tensor | None]]:
+    """Run from the case's seed; return results and the gradients of their sum, by name."""
+    input, h0 = pair.input.clone().requires_grad_(), pair.h0.clone().requires_grad_()
+    leaves = {"input": input, "h0": h0, **dict(pair.module.named_parameters())}
+    pair.seed()
+    with torch.enable_grad():
+        run = unroll(pair, input, h0, module)
+        total = run.outputs.sum() + run.hn.sum()
+        try:
+            found = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
+        except RuntimeError as error:
+            how = "a backward pass" + (" under torch.utils.checkpoint" if module else "")
+            raise Violation(f"{how} raised {short(error)}") from error
+    return run, dict(zip(leaves, found, strict=True))
+
+
+@law("transforms", _SMALL, question="conduct", share=0.2)
+def script(pair: Pair) -> None:
+    """Scripted by torch.jit.script, it gives the same results, to the bit, from one seed."""
+    # TorchScript optimises after it has seen a call or two.
+    assert_possible(pair, "scripted", scripted)
+    assert_same(pair, "scripted", scripted, calls=3)
+
+
+@law("transforms", _SMALL, question="conduct", share=0.2)
+def export(pair: Pair) -> None:
+    """Exported by torch.export, it gives the same results, to the bit, from one seed."""
+    _needs(torch, "export", "torch.export")
+    assert_possible(pair, "exported", exported)
+    assert_same(pair, "exported", exported)
+
+
+@law("transforms", _SMALL, question="conduct", share=0.15)
+def compile(pair: Pair) -> None:
+    """Compiled by torch.compile, it gives the same results, to the bit, from one seed.
+
+    With the backend that runs what was traced as it is.
+    """
+    _needs(torch, "compile", "torch.compile")
+    assert_possible(pair, "compiled", compiled)
+    assert_same(pair, "compiled", compiled)
+
+
+@law(
+    "transforms",
+    {"mode": "eval", "max_steps": 3, "min_batch": 1, "dtypes": ("float64", "float32")},
+    question="conduct",
+    share=0.5,
+)
+def vmap(pair: Pair) -> None:
+    """Two modules under one torch.func.vmap, over weights, input and h0, give what each gives.
+
+    In eval, within rounding.
+    """
+    _needs(torch, "func", "torch.func")
+    assert_possible(pair, "run under vmap", in_an_ensemble, ("eval",))
+    pairs = [pair, other_pair(pair)]
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns where it falls back on a loop
+        arguments = zip(*map(arguments_of, pairs), strict=True)
+        try:
+            outputs, hn = ensemble([one.module for one in pairs])(*map(torch.stack, arguments))
+        except Exception as error:
+            raise Violation(f"under vmap the target raised {short(error)}") from error
+        for index, one in enumerate(pairs):
+            steps = one.input[:1] if pair.kind == "cell" else one.input
+            alone = unroll(one, steps, one.h0.clone())
+            run = Run(outputs[index].reshape(alone.outputs.shape), hn[index])
+            bound = expected(one, None, input=steps)
+            assert_end_to_end(pair, run, alone, bound, f"under vmap, module {index}")

@@ -1,0 +1,87 @@
+"""Laws of conduct and transforms, beyond the one fault that each has in tests/faults.py."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import stackgru
+from stackgru.evidence import Violation
+from tests.broken.conduct import SetsDeterminism, SetsThreads, TurnsGradientsOff
+from tests.test_laws import law_run
+from tests.variants import Stack
+
+
+@pytest.fixture(autouse=True)
+def _settings_put_back():
+    """Put back what a fault sets as it is loaded."""
+    dtype, flag = torch.get_default_dtype(), torch.are_deterministic_algorithms_enabled()
+    threads, grad = torch.get_num_threads(), torch.is_grad_enabled()
+    yield
+    torch.set_default_dtype(dtype)
+    torch.use_deterministic_algorithms(flag)
+    torch.set_num_threads(threads)
+    torch.set_grad_enabled(grad)
+
+
+class RefusesTransforms(Stack):
+    """It says that it cannot be exported."""
+
+    def start(self, input, h0):
+        if torch.compiler.is_compiling():
+            raise RuntimeError("not to be traced")
+        return super().start(input, h0)
+
+
+class LetsStridesThrough(Stack):
+    """The seed's loop: the state is taken as it lies in memory, and so are the masks drawn."""
+
+    def cell(self, cell, x, h):
+        return cell(x, h)
+
+    def up(self, state, layer):
+        return self.dropout(state) if layer < self.num_layers - 1 else state
+
+    def forward(self, input, h0):
+        hn = []
+        for layer, cell in enumerate(self.cells):
+            hn.append(cell(input, h0[layer]))
+            input = self.up(hn[-1], layer)
+        return input, torch.stack(hn)
+
+
+def test_masks_that_follow_strides_are_violated_with_strict_only():
+    law_run(LetsStridesThrough, "strided", seed=0).run()
+    with pytest.raises(Violation, match="the masks are others"):
+        law_run(LetsStridesThrough, "strided", seed=0, strict=True).run()
+
+
+@pytest.mark.parametrize("target", [stackgru.StackingGRUCell, nn.GRU])
+def test_strict_laws_hold_for_the_bundled_cell_and_the_reference(target):
+    run = law_run(target, "refusals", max_examples=25, strict=True)
+    run.run()
+    assert run.result.status == "holds"
+
+
+@pytest.mark.parametrize(("target", "name"), [(nn.GRU, "vmap"), (RefusesTransforms, "export")])
+def test_what_cannot_be_transformed_is_violated_with_strict_only(target, name):
+    run = law_run(target, name, seed=0)
+    with pytest.raises(pytest.skip.Exception, match="not applicable"):
+        run.run()
+    assert run.result.status == "not applicable"
+    assert run.result.examples == 1
+    if "no torch." in run.result.reason or "nn.GRU itself" in run.result.reason:
+        pytest.skip(run.result.reason)
+    assert run.result.reason.startswith("the target cannot be ")
+    with pytest.raises(Violation, match="the target cannot be "):
+        law_run(target, name, seed=0, strict=True).run()
+
+
+@pytest.mark.parametrize("fault", [TurnsGradientsOff, SetsThreads, SetsDeterminism])
+def test_settings_are_put_back_after_a_fault(fault):
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    with pytest.raises(Violation):
+        law_run(fault, "purity", seed=0).run()
+    assert torch.is_grad_enabled()
+    assert before == (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
