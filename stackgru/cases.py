@@ -146,7 +146,7 @@ class Case:
     @property
     def gap_scale(self) -> float:
         """What a value that goes up a layer and is not zeroed is multiplied by."""
-        if self.mode == "eval" or self.dropout == 0:
+        if self.mode == "eval":
             return 1.0
         return 0.0 if self.dropout == 1 else 1 / (1 - self.dropout)
 

@@ -36,6 +36,7 @@ def test_what_is_left_out_of_a_text_is_plain():
     assert Case.parse("") == Case() == Case(bias=True, weights="usual", input="usual")
     assert Case.parse("bias=True dropout=1") == Case(dropout=1.0)
     assert Case.parse("bias=False") == Case(bias=False)
+    assert str(Case(actions="step,to")) == f"{plain} mode=eval seed=0 actions=step,to"
 
 
 @pytest.mark.parametrize("name", ["input_size", "hidden_size", "num_layers", "seq_len", "batch"])
@@ -96,6 +97,7 @@ def test_when_masks_are_drawn_and_what_they_scale(text, drops, scale):
         ("dtype=float8", "dtype must be one of float64"),
         ("num_layers=0", "num_layers is too small"),
         ("seed=18446744073709551616", "seed must be in 0"),
+        ("actions=step,jump", "actions must be among step, train, .*, got 'jump'"),
         ("seed=__import__('os').getpid()", "seed must be a whole number"),
     ],
 )

@@ -202,6 +202,8 @@ def test_a_sequence_is_layer_upon_layer_step_by_step():
     for expected, own in zip((outputs, states), found, strict=True):
         assert torch.equal(torch.stack([part.value for part in expected]), own.value)
         assert torch.equal(torch.stack([part.error for part in expected]), own.error)
+    with pytest.raises(ValueError, match="zip"):
+        rounding.sequence(input, h0, layers, gaps[:, 1:], scale, dtype)
 
 
 @pytest.mark.parametrize("dtype", FORMATS)
