@@ -16,7 +16,7 @@ from stackgru.laws import all_laws
 from stackgru.options import Options
 from stackgru.running import runs_for
 from stackgru.targets import load
-from tests.cells import RIGHT_CELLS, RIGHT_WHERE_FINITE
+from tests.cells import RIGHT_CELLS
 from tests.faults import CAUGHT_BY
 from tests.seed_example import accepts, results
 from tests.sequences import RIGHT_SEQUENCES, LayerByLayer
@@ -31,7 +31,7 @@ def law_run(target, name, *, max_examples=None, seed=None, strict=False):
     return runs_for(target, options, {})[0]
 
 
-RIGHT = (*RIGHT_CELLS, *RIGHT_WHERE_FINITE, *RIGHT_SEQUENCES)
+RIGHT = (*RIGHT_CELLS, *RIGHT_SEQUENCES)
 
 
 @pytest.mark.parametrize("variant", RIGHT, ids=lambda one: one.__name__)
