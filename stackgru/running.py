@@ -85,7 +85,10 @@ class LawRun:
             except Violation as violation:
                 status, failure = "violated", violation
             except Flaky as error:
-                status, failure = "violated", self._flaky(error)
+                if self._violation is None:
+                    self._record("crashed", started, named(error), None)
+                    raise
+                status, failure = "violated", self._flaky(self._violation)
             except NotApplicable as skipped:
                 status, reason = "not applicable", str(skipped)
             except TimedOut:
@@ -191,11 +194,8 @@ class LawRun:
             if pair.ratio > _NEAR and pair.full_precision:
                 hypothesis.target(min(pair.ratio, 2.0))
 
-    def _flaky(self, error: Flaky) -> Violation:
+    def _flaky(self, found: Violation) -> Violation:
         """Return the violation of a target that does not do the same thing twice."""
-        if self._violation is None:
-            raise error
-        found = self._violation
         again = Violation(
             f"not every time, for the target does not do the same twice: {found.message}",
             difference=found.difference,
