@@ -25,10 +25,9 @@ from tests.variants import MasksAtOnce
 test_bundled_cell = stackgru.suite_for(stackgru.StackingGRUCell)
 
 
-def law_run(target, name, *, max_examples=None, seed=None, strict=False):
+def law_run(target, name, **options):
     """Return the run of one law, ready to run."""
-    options = Options(laws=(name,), max_examples=max_examples, seed=seed, strict=strict)
-    return runs_for(target, options, {})[0]
+    return runs_for(target, Options(laws=(name,), **options), {})[0]
 
 
 RIGHT = (*RIGHT_CELLS, *RIGHT_SEQUENCES)
