@@ -31,6 +31,7 @@ from stackgru.options import PROFILES, Options
 from stackgru.pairs import Pair
 from stackgru.report import Finding, LawResult
 from stackgru.targets import Target, load
+from stackgru.torch_settings import settings_kept
 
 #: The id of the item that measures facts of the build.
 FACTS = "on-this-build"
@@ -75,7 +76,8 @@ class LawRun:
         __tracebackhide__ = True
         started = time.perf_counter()
         status, reason, failure = "holds", None, None
-        with _one_thread(), torch.random.fork_rng(devices=[]):
+        with settings_kept(), torch.random.fork_rng(devices=[]):
+            torch.set_num_threads(1)
             if self.law is None:
                 self.facts = measure(self.target)
                 return
@@ -248,16 +250,6 @@ def _settings(options: Options, share: float) -> settings:
         print_blob=False,
         phases=phases if options.shrink else phases[:-1],
     )
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from stackgru.cases import Case
 from stackgru.finding import find_layers
 from stackgru.loading import TargetError, import_target, named
+from stackgru.torch_settings import settings_kept
 
 KINDS = ("cell", "sequence")
 
@@ -95,7 +96,7 @@ def load(spec: str | Callable[..., Any], *, kind: str | None = None, device: str
     positional, by_name = _arguments(factory, name)
     accepts = frozenset((*positional, *by_name)) & {"num_layers", "dropout", "bias"}
     probe = _PROBE if "num_layers" in accepts else replace(_PROBE, num_layers=1)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), settings_kept():
         module = build(factory, name, probe, device).eval()
         find_layers(module, probe, name)
         found = _find_kind(module, probe, name, kind, device)

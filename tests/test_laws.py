@@ -11,9 +11,10 @@ from hypothesis import settings
 import stackgru
 from stackgru.build_facts import measure
 from stackgru.cases import Case
+from stackgru.domains import select
 from stackgru.evidence import Violation
 from stackgru.laws import all_laws
-from stackgru.options import Options
+from stackgru.options import Options, UsageError
 from stackgru.running import runs_for
 from stackgru.targets import load
 from tests.cells import RIGHT_CELLS
@@ -86,3 +87,24 @@ def test_whole_sequences_are_the_same_within_rounding_only():
     facts = [measure(load(one))["whole_sequences_from_one_seed"] for one in (LayerByLayer, Slight)]
     assert set(facts[0].values()) == {"same"}
     assert "same" not in facts[1].values()
+
+
+def test_a_family_is_selected_by_its_name():
+    chosen = select(Options(laws=("transforms", "equation"), skip=("vm*",)))
+    assert [law.name for law in chosen] == [
+        "equation",
+        "functional-call",
+        "checkpoint",
+        "script",
+        "export",
+        "compile",
+    ]
+
+
+def test_a_laws_name_goes_before_a_familys():
+    assert [law.name for law in select(Options(laws=("gradients",)))] == ["gradients"]
+
+
+def test_a_family_that_is_nearly_right_is_suggested():
+    with pytest.raises(UsageError, match="did you mean 'transforms'"):
+        select(Options(laws=("transfroms",)))
