@@ -235,7 +235,8 @@ def _find_kind(module: nn.Module, case: Case, name: str, kind: str | None, devic
         input = torch.zeros(*rows, case.input_size, device=device)
         h0 = torch.zeros(case.num_layers, case.batch, case.hidden_size, device=device)
         try:
-            with torch.no_grad():
+            with torch.no_grad(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
                 result = module(input, h0)
         except Exception as error:
             seen.append(f"as a {candidate} it raised {named(error)}")

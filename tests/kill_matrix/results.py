@@ -71,7 +71,7 @@ class Store:
                     yield law, seed, results[seed]
 
     def likely(self, subject: Subject, law: str) -> tuple[int, int]:
-        """How often a law caught this fault, or one of the same file, whatever the code was then."""
+        """How often a law caught this fault, and others of its file, whatever the code was then."""
         return self._caught[subject.spec, law], self._caught[_file(subject.spec), law]
 
     def _keep(self, key: tuple[str, str, str], seed: int, result: Result) -> None:
