@@ -8,6 +8,7 @@ that need masks say so.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -39,7 +40,16 @@ class Draw:
     keep: float
 
 
-class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """A mode that sees every operator; seen from there, torch.compile does not exist."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # Recent torch would guard each operator against being compiled, which costs more than it.
+        return False
+
+
+class Recorder(_Mode):
     """Records the masks that are drawn while it is entered.
 
     Attributes:
@@ -68,7 +78,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
 
-class Injector(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Injector(_Mode):
     """Gives the masks it holds, in turn, to whoever draws one while it is entered.
 
     Args:
@@ -174,6 +184,7 @@ def _keep_probability(func: Any, args: Any, kwargs: Any) -> float:
     return float(p.flatten()[0])
 
 
+@functools.cache
 def _draws_random_numbers(func: Any) -> bool:
     # torch 1.13 has no tag for this, so the names of such operators serve there.
     tag = getattr(torch.Tag, "nondeterministic_seeded", None)

@@ -31,6 +31,7 @@ from stackgru.options import PROFILES, Options
 from stackgru.pairs import Pair
 from stackgru.report import Finding, LawResult
 from stackgru.targets import Target, load
+from stackgru.torch_settings import settings_kept
 
 #: The id of the item that measures facts of the build.
 FACTS = "on-this-build"
@@ -75,7 +76,8 @@ class LawRun:
         __tracebackhide__ = True
         started = time.perf_counter()
         status, reason, failure = "holds", None, None
-        with _one_thread(), torch.random.fork_rng(devices=[]):
+        with settings_kept(), torch.random.fork_rng(devices=[]):
+            torch.set_num_threads(1)
             if self.law is None:
                 self.facts = measure(self.target)
                 return
@@ -85,7 +87,10 @@ class LawRun:
             except Violation as violation:
                 status, failure = "violated", violation
             except Flaky as error:
-                status, failure = "violated", self._flaky(error)
+                if self._violation is None:
+                    self._record("crashed", started, named(error), None)
+                    raise
+                status, failure = "violated", self._flaky(self._violation)
             except NotApplicable as skipped:
                 status, reason = "not applicable", str(skipped)
             except TimedOut:
@@ -191,11 +196,8 @@ class LawRun:
             if pair.ratio > _NEAR and pair.full_precision:
                 hypothesis.target(min(pair.ratio, 2.0))
 
-    def _flaky(self, error: Flaky) -> Violation:
+    def _flaky(self, found: Violation) -> Violation:
         """Return the violation of a target that does not do the same thing twice."""
-        if self._violation is None:
-            raise error
-        found = self._violation
         again = Violation(
             f"not every time, for the target does not do the same twice: {found.message}",
             difference=found.difference,
@@ -248,16 +250,6 @@ def _settings(options: Options, share: float) -> settings:
         print_blob=False,
         phases=phases if options.shrink else phases[:-1],
     )
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @contextmanager

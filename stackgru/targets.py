@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from stackgru.cases import Case
 from stackgru.finding import find_layers
 from stackgru.loading import TargetError, import_target, named
+from stackgru.torch_settings import settings_kept
 
 KINDS = ("cell", "sequence")
 
@@ -95,7 +96,7 @@ def load(spec: str | Callable[..., Any], *, kind: str | None = None, device: str
     positional, by_name = _arguments(factory, name)
     accepts = frozenset((*positional, *by_name)) & {"num_layers", "dropout", "bias"}
     probe = _PROBE if "num_layers" in accepts else replace(_PROBE, num_layers=1)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), settings_kept():
         module = build(factory, name, probe, device).eval()
         find_layers(module, probe, name)
         found = _find_kind(module, probe, name, kind, device)
@@ -234,7 +235,8 @@ def _find_kind(module: nn.Module, case: Case, name: str, kind: str | None, devic
         input = torch.zeros(*rows, case.input_size, device=device)
         h0 = torch.zeros(case.num_layers, case.batch, case.hidden_size, device=device)
         try:
-            with torch.no_grad():
+            with torch.no_grad(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
                 result = module(input, h0)
         except Exception as error:
             seen.append(f"as a {candidate} it raised {named(error)}")

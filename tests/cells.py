@@ -239,7 +239,6 @@ RIGHT_CELLS = (
     NamedLayers,
     ParameterLists,
     OwnParameters,
+    Lerp,
+    StepFromTheOld,
 )
-
-#: Right for every finite state.
-RIGHT_WHERE_FINITE = (Lerp, StepFromTheOld)

@@ -19,6 +19,7 @@ from tests.broken import (
     derivatives,
     draws,
     equations,
+    fewer,
     gradients,
     layouts,
     life,
@@ -62,8 +63,9 @@ CELLS = _faults(
 #: Broken sequence modules.
 SEQUENCES = _faults(sequences, sequence_masks, layouts)
 
-#: Right but for what they take that nn.GRU refuses: violations with --strict only.
-REFUSALS = _faults(refusals)
+#: Right but for what they take that nn.GRU refuses, or the other way round: violations with
+#: --strict only.
+REFUSALS = (*_faults(refusals), *_faults(fewer))
 
 #: For every law a fault that it catches, and says best what is wrong with.
 CAUGHT_BY = {

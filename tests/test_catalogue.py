@@ -8,7 +8,7 @@ import pickle
 import pytest
 import torch
 
-from tests.cells import RIGHT_CELLS, RIGHT_WHERE_FINITE
+from tests.cells import RIGHT_CELLS
 from tests.faults import CELLS, REFUSALS, SEQUENCES
 from tests.layouts import Whole
 from tests.sequences import RIGHT_SEQUENCES
@@ -32,9 +32,7 @@ def test_a_fault_says_in_one_sentence_what_is_wrong(fault):
 
 
 @pytest.mark.parametrize("rows", [0, 3])
-@pytest.mark.parametrize(
-    "variant", [*RIGHT_CELLS, *RIGHT_WHERE_FINITE, *RIGHT_SEQUENCES], ids=lambda one: one.__name__
-)
+@pytest.mark.parametrize("variant", [*RIGHT_CELLS, *RIGHT_SEQUENCES], ids=lambda one: one.__name__)
 def test_a_right_variant_can_be_copied_and_differentiated_twice(variant, rows):
     original = variant(5, 4, 3, 0.5) if variant not in _BY_NAME else variant(5, 4, 3, dropout=0.5)
     module = pickle.loads(pickle.dumps(copy.deepcopy(original))).double()

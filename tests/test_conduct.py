@@ -13,18 +13,6 @@ from tests.test_laws import law_run
 from tests.variants import Stack
 
 
-@pytest.fixture(autouse=True)
-def _settings_put_back():
-    """Put back what a fault sets as it is loaded."""
-    dtype, flag = torch.get_default_dtype(), torch.are_deterministic_algorithms_enabled()
-    threads, grad = torch.get_num_threads(), torch.is_grad_enabled()
-    yield
-    torch.set_default_dtype(dtype)
-    torch.use_deterministic_algorithms(flag)
-    torch.set_num_threads(threads)
-    torch.set_grad_enabled(grad)
-
-
 class RefusesTransforms(Stack):
     """It says that it cannot be exported."""
 

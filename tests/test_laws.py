@@ -11,12 +11,13 @@ from hypothesis import settings
 import stackgru
 from stackgru.build_facts import measure
 from stackgru.cases import Case
+from stackgru.domains import select
 from stackgru.evidence import Violation
 from stackgru.laws import all_laws
-from stackgru.options import Options
+from stackgru.options import Options, UsageError
 from stackgru.running import runs_for
 from stackgru.targets import load
-from tests.cells import RIGHT_CELLS, RIGHT_WHERE_FINITE
+from tests.cells import RIGHT_CELLS
 from tests.faults import CAUGHT_BY
 from tests.seed_example import accepts, results
 from tests.sequences import RIGHT_SEQUENCES, LayerByLayer
@@ -25,13 +26,12 @@ from tests.variants import MasksAtOnce
 test_bundled_cell = stackgru.suite_for(stackgru.StackingGRUCell)
 
 
-def law_run(target, name, *, max_examples=None, seed=None, strict=False):
+def law_run(target, name, **options):
     """Return the run of one law, ready to run."""
-    options = Options(laws=(name,), max_examples=max_examples, seed=seed, strict=strict)
-    return runs_for(target, options, {})[0]
+    return runs_for(target, Options(laws=(name,), **options), {})[0]
 
 
-RIGHT = (*RIGHT_CELLS, *RIGHT_WHERE_FINITE, *RIGHT_SEQUENCES)
+RIGHT = (*RIGHT_CELLS, *RIGHT_SEQUENCES)
 
 
 @pytest.mark.parametrize("variant", RIGHT, ids=lambda one: one.__name__)
@@ -87,3 +87,24 @@ def test_whole_sequences_are_the_same_within_rounding_only():
     facts = [measure(load(one))["whole_sequences_from_one_seed"] for one in (LayerByLayer, Slight)]
     assert set(facts[0].values()) == {"same"}
     assert "same" not in facts[1].values()
+
+
+def test_a_family_is_selected_by_its_name():
+    chosen = select(Options(laws=("transforms", "equation"), skip=("vm*",)))
+    assert [law.name for law in chosen] == [
+        "equation",
+        "functional-call",
+        "checkpoint",
+        "script",
+        "export",
+        "compile",
+    ]
+
+
+def test_a_laws_name_goes_before_a_familys():
+    assert [law.name for law in select(Options(laws=("gradients",)))] == ["gradients"]
+
+
+def test_a_family_that_is_nearly_right_is_suggested():
+    with pytest.raises(UsageError, match="did you mean 'transforms'"):
+        select(Options(laws=("transfroms",)))

@@ -14,7 +14,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 #: From the bottom to the top; what stands on one line may not import each other.
 ROOMS = [
-    {"weights", "options", "loading", "evidence", "formats"},
+    {"weights", "options", "loading", "evidence", "formats", "torch_settings"},
     {"cell", "cases", "report"},
     {"strategies", "finding", "masks"},
     {"targets"},

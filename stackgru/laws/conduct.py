@@ -45,7 +45,7 @@ def purity(pair: Pair) -> None:
         run = unroll(pair)
         _assert_flags(flags, _flags(pair), "a call")
         _assert_unchanged(tensors, before, "by a call")
-        if pair.case.mode == "train":
+        if pair.case.mode == "train" and torch.is_grad_enabled():
             _backward(run)
     _assert_unchanged(tensors, before, "by a backward pass")
     after = {name: value for name, value in _flags(pair).items() if "gradient" not in name}

@@ -47,13 +47,17 @@ def magnitudes(pair: Pair) -> None:
         # products of inf and a subnormal number are inf or, where that is taken for zero, NaN.
         return
     input, h0 = pair.input.clone(), pair.h0.clone()
-    kind = pick(pair, "not finite", 0, 3)
-    value = (math.nan, math.inf, -math.inf, math.nan)[kind]
-    _put(pair, h0 if kind == 3 else input, value)
+    # What comes of an infinite state, later or in the layer above, is inf for some and NaN for
+    # others who are right: it is put into the last layer's, and one step is taken.
+    kind = pick(pair, "not finite", 0, 4)
+    value = (math.nan, math.inf, -math.inf, math.nan, math.inf)[kind]
+    _put(pair, (input, input, input, h0, h0[-1:])[kind], value)
+    if kind == 4:
+        input = input[:1]
     run, reference = pair.run(input, h0), pair.run_reference(input, h0)
     for name, axes in (("outputs", OUTPUT), ("hn", HN)):
         own, other = (getattr(one, name).isfinite().double() for one in (run, reference))
-        what = f"with {value} in {'h0' if kind == 3 else 'the input'}, whether {name} is finite"
+        what = f"with {value} in {'h0' if kind >= 3 else 'the input'}, whether {name} is finite"
         pair.within(own, other, torch.zeros(own.shape, dtype=torch.float64), what, axes)
 
 

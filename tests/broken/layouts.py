@@ -84,13 +84,6 @@ class PackedRowsThatEndedAreZero(Whole):
         return outputs, torch.cat([state[:last], torch.zeros_like(state[last:])])
 
 
-class PackedIsRefused(Whole):
-    """Packed rows are refused."""
-
-    def packed(self, input, h0):
-        raise TypeError("a packed sequence cannot be taken")
-
-
 class BatchFirstState(Whole):
     """Batch first, hn is batch first as well."""
 
@@ -156,13 +149,6 @@ class UnbatchedForgetsItsState(Whole):
 
     def unbatched(self, input, h0):
         return super().unbatched(input, None)
-
-
-class UnbatchedIsRefused(Whole):
-    """An unbatched sequence is refused."""
-
-    def unbatched(self, input, h0):
-        raise ValueError("the input must have three axes")
 
 
 class ReverseLeftReversed(Whole):

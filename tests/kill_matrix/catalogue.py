@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import inspect
 import sys
 from collections.abc import Callable, Iterable
@@ -15,7 +14,9 @@ from torch import nn
 import stackgru
 from stackgru.loading import TargetError, import_target
 from stackgru.targets import load
-from tests import faults, variants
+from tests import faults
+from tests.cells import RIGHT_CELLS
+from tests.sequences import RIGHT_SEQUENCES
 
 _ALIASES = {nn.GRU: "torch.nn:GRU", stackgru.StackingGRUCell: "stackgru:StackingGRUCell"}
 
@@ -53,19 +54,10 @@ class Subject:
 
 def project_subjects() -> list[Subject]:
     """Return the project's own faults, then its right variants."""
-    explained = {fault: law for law, several in faults.CAUGHT_BY.items() for fault in _all(several)}
-    refusals = set(getattr(faults, "REFUSALS", ()))
-    wrong = [
-        *getattr(faults, "CELLS", ()),
-        *getattr(faults, "SEQUENCES", ()),
-        *getattr(faults, "REFUSALS", ()),
-        *explained,
-    ]
-    if hasattr(variants, "RIGHT_SEQUENCES"):
-        sequences = variants.RIGHT_SEQUENCES
-    else:
-        sequences = importlib.import_module("tests.sequences").RIGHT_SEQUENCES
-    right = [stackgru.StackingGRUCell, *variants.RIGHT_CELLS, *sequences, nn.GRU]
+    explained = {fault: law for law, fault in faults.CAUGHT_BY.items()}
+    refusals = set(faults.REFUSALS)
+    wrong = [*faults.CELLS, *faults.SEQUENCES, *faults.REFUSALS]
+    right = [stackgru.StackingGRUCell, *RIGHT_CELLS, *RIGHT_SEQUENCES, nn.GRU]
     return [
         *(
             _subject(_spec(one), True, strict=one in refusals, law=explained.get(one))
@@ -107,10 +99,6 @@ def _defined_in(place: str) -> list[str]:
     if not found:
         raise TargetError(f"{place} defines no torch.nn.Module with a docstring.")
     return found
-
-
-def _all(faults_of_a_law: type | Iterable[type]) -> Iterable[type]:
-    return [faults_of_a_law] if isinstance(faults_of_a_law, type) else faults_of_a_law
 
 
 def _spec(factory: Callable[..., nn.Module]) -> str:

@@ -55,24 +55,25 @@ class Seeds:
                     yield law, seed
                     if self._is_caught(subject, store, seed):
                         break
-            for method in METHODS:
-                yield method, seed
+        for method in METHODS:
+            yield method, self.seeds[0]
 
     def _is_caught(self, subject: Subject, store: Store, seed: int) -> bool:
         found = (store.get(subject, law, seed) for law in self.laws)
         return any(result["status"] == "violated" for result in found if result)
 
     def _fastest_first(self, subject: Subject, store: Store) -> list[str]:
-        # What the project says explains it goes first of those that nothing is known of; a law
-        # that did not catch it for some seed goes after those.
+        # What the project says explains it goes first of those that nothing is known of, then what
+        # caught others of its file; a law that did not catch it for some seed goes last.
         cost = {law: (1.0 if law == subject.law else 2.0, 0.0) for law in self.laws}
+        likely = {law: store.likely(subject, law) for law in self.laws}
         for law, _, result in store.of(subject, self.laws):
             if result["status"] == "violated":
                 known = cost[law] if cost[law][0] == 0 else (0.0, math.inf)
                 cost[law] = min(known, (0.0, result["seconds"]))
             elif cost[law][0] != 0:
                 cost[law] = (3.0, 0.0)
-        return sorted(self.laws, key=lambda law: cost[law])
+        return sorted(self.laws, key=lambda law: (cost[law], [-number for number in likely[law]]))
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,10 @@ class Examples:
 
     def __call__(self, subject: Subject, store: Store) -> Iterator[tuple[str, int]]:
         tried = 0
+        for method in METHODS:
+            yield method, self.seed
         for seed in itertools.count(self.seed):
-            for law in (*self.laws, *METHODS):
+            for law in self.laws:
                 yield law, seed
             found = [store.get(subject, law, seed) for law in self.laws]
             new = sum(result["examples"] for result in found if result)

@@ -6,7 +6,7 @@ import functools
 import hashlib
 import json
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ class Store:
         self._path = Path(path)
         self._lock = threading.Lock()
         self._results: dict[tuple[str, str, str], dict[int, Result]] = defaultdict(dict)
+        self._caught: Counter[tuple[str, str]] = Counter()
         self._codes: dict[tuple[Subject, bool], str] = {}
         if self._path.exists():
             self._read(self._path.read_text(encoding="utf-8"))
@@ -57,7 +58,7 @@ class Store:
         named = dict(zip(_KEY, key, strict=True))
         line = json.dumps({**named, "seed": seed, **result}) + "\n"
         with self._lock:
-            self._results[key][seed] = result
+            self._keep(key, seed, result)
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(line)
 
@@ -68,6 +69,16 @@ class Store:
             for law, results in found.items():
                 if seed in results:
                     yield law, seed, results[seed]
+
+    def likely(self, subject: Subject, law: str) -> tuple[int, int]:
+        """How often a law caught this fault, and others of its file, whatever the code was then."""
+        return self._caught[subject.spec, law], self._caught[_file(subject.spec), law]
+
+    def _keep(self, key: tuple[str, str, str], seed: int, result: Result) -> None:
+        spec, law, _ = key
+        self._results[key][seed] = result
+        if result["status"] == "violated":
+            self._caught.update([(spec, law), (_file(spec), law)])
 
     def _of(self, subject: Subject, law: str) -> dict[int, Result]:
         return self._results.get(self._key(subject, law), {})
@@ -89,10 +100,14 @@ class Store:
                 key, seed = tuple(result.pop(name) for name in _KEY), result.pop("seed")
             except (ValueError, KeyError):
                 continue  # cut off by an interruption
-            self._results[key][seed] = result
+            self._keep(key, seed, result)
         if text and not text.endswith("\n"):
             with self._path.open("a", encoding="utf-8") as file:
                 file.write("\n")
+
+
+def _file(spec: str) -> str:
+    return spec.rpartition(":")[0]
 
 
 @functools.cache
