@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from stackgru import masks as masks_module
 from stackgru.masks import ORDERS, Draw, Injector, Recorder, arrange
 
 
@@ -112,9 +113,11 @@ def test_other_draws_are_known_by_their_tag():
 
 def test_other_draws_are_known_by_their_name_where_torch_has_no_tag(monkeypatch):
     monkeypatch.setattr(torch, "Tag", object)
+    masks_module._draws_random_numbers.cache_clear()
     with Recorder() as recorder:
         torch.empty(3).uniform_()
         torch.zeros(3) + 1
+    masks_module._draws_random_numbers.cache_clear()
     assert [name.split(".")[1] for name in recorder.others] == ["uniform_"]
 
 
