@@ -145,7 +145,18 @@ class Summary:
         tried = sum(
             result["examples"] for s in self.right for _, _, result in self.store.of(s, self.laws)
         )
-        table.caption = f"seeds a fault: up to {seeds}; law examples on right variants: {tried:,}"
+        ratio = max(
+            (
+                result.get("ratio", 0.0)
+                for s in self.right
+                for _, _, result in self.store.of(s, self.laws)
+            ),
+            default=0.0,
+        )
+        table.caption = (
+            f"seeds a fault: up to {seeds}; law examples on right variants: {tried:,}, "
+            f"the largest difference at {ratio:.2f} of its bound"
+        )
         return table
 
     def _judges(self, verb: str) -> list[tuple[str, Callable[[Subject], Counts]]]:

@@ -85,7 +85,11 @@ def _law(law: str, target: Target, seed: int, options: Options) -> Result:
         crash = named(error)
     if run.result is None:
         return {"status": "crashed", "examples": 0, "message": crash}
-    result = {"status": run.result.status, "examples": run.result.examples}
+    result = {
+        "status": run.result.status,
+        "examples": run.result.examples,
+        "ratio": round(run.result.ratio, 3),
+    }
     found = run.result.violation
     if found:
         return {**result, "case": found.case, "message": found.message}
