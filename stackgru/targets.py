@@ -144,20 +144,33 @@ def build(
 
 
 def _options(factory: Callable[..., Any], name: str, case: Case, device: str) -> Iterator[str]:
-    """Yield the options of nn.GRU that a constructor names, or takes by keyword and heeds."""
-    try:
-        parameters = inspect.signature(factory).parameters.values()
-    except (TypeError, ValueError):
-        return
-    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+    """Yield the options of nn.GRU that a constructor names, itself or where it passes on to."""
+    named_options, passes_on = _named_by(factory)
     for option in ("batch_first", "bidirectional"):
-        if any(parameter.name == option for parameter in parameters):
+        if option in named_options:
             yield option
-        elif takes_any:
+        elif passes_on:  # a function: what it builds tells whether it was heeded
             with contextlib.suppress(TargetError):
                 module = build(factory, name, case, device, **{option: True})
                 if getattr(module, option, False) is True:
                     yield option
+
+
+def _named_by(factory: Callable[..., Any]) -> tuple[set[str], bool]:
+    """Return the names of a constructor's arguments, and whether it takes others as well."""
+    names: set[str] = set()
+    constructors = [factory]
+    if isinstance(factory, type):
+        constructors = [vars(one)["__init__"] for one in factory.__mro__ if "__init__" in vars(one)]
+    for constructor in constructors:
+        try:
+            parameters = inspect.signature(constructor).parameters.values()
+        except (TypeError, ValueError):
+            return names, False
+        names |= {parameter.name for parameter in parameters}
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            return names, False
+    return names, True
 
 
 def _takes_no_state(module: nn.Module) -> bool:

@@ -19,7 +19,6 @@ from tests.broken import (
     derivatives,
     draws,
     equations,
-    fewer,
     gradients,
     layouts,
     life,
@@ -30,6 +29,7 @@ from tests.broken import (
     sequence_masks,
     sequences,
     states,
+    strictly,
 )
 
 
@@ -63,9 +63,8 @@ CELLS = _faults(
 #: Broken sequence modules.
 SEQUENCES = _faults(sequences, sequence_masks, layouts)
 
-#: Right but for what they take that nn.GRU refuses, or the other way round: violations with
-#: --strict only.
-REFUSALS = (*_faults(refusals), *_faults(fewer))
+#: Violations with --strict only: what they take that nn.GRU refuses, or the other way round.
+REFUSALS = (*_faults(refusals), *_faults(strictly))
 
 #: For every law a fault that it catches, and says best what is wrong with.
 CAUGHT_BY = {
@@ -106,7 +105,7 @@ CAUGHT_BY = {
     "refusals": refusals.CutsTheInput,
     "life": life.CopiesForgetTheRate,
     "functional-call": calls.HoldsItsWeights,
-    "checkpoint": contexts.OtherwiseInBackward,
+    "checkpoint": calls.DetachesEverySecondCall,
     "script": contexts.OtherwiseWhenScripted,
     "export": calls.TracedInPart,
     "compile": contexts.OtherwiseWhenCompiled,

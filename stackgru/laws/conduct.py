@@ -23,7 +23,7 @@ from stackgru.laws.comparing import (
     pick,
     unroll,
 )
-from stackgru.laws.settings import grad_mode, settings_watched
+from stackgru.laws.settings import settings_watched
 from stackgru.loading import named
 from stackgru.masks import Injector, Recorder, arrange
 from stackgru.pairs import Pair, Run
@@ -96,19 +96,26 @@ def _backward(run: Run) -> None:
 def stateless(pair: Pair) -> None:
     """Whatever was called before, a call gives what a module never called gives, to the bit.
 
-    From the same seed; after calls with other inputs, other batches and none, in the other mode,
-    with and without gradients, and after one that failed. Results given before stay as they were.
+    From the same seed, for as many rows or more; after calls with other inputs, other batches and
+    none, in the other mode, with and without gradients, and after one that failed. Results given
+    before stay as they were.
     """
     fresh = Pair(pair.target, pair.case)
-    with grad_mode(pair):
+    with pair.grad_mode():
         first = unroll(pair)
         kept = Run(first.outputs.detach().clone(), first.hn.detach().clone())
         _calls_in_between(pair)
         pair.equal(first, kept, "the result of an earlier call, after later ones")
+        more = 3 * pick(pair, "more rows", 0, 1)
+        input, h0 = (
+            torch.cat([part, part.new_ones(part.shape[0], more, part.shape[2])], 1)
+            for part in (pair.input, pair.h0)
+        )
         pair.seed()
-        last = unroll(pair)
+        last = unroll(pair, input, h0)
         pair.seed()
-        pair.equal(last, unroll(fresh), "after other calls (against a module never called)")
+        others = unroll(fresh, input, h0)
+        pair.equal(last, others, "after other calls (against a module never called)")
 
 
 def _calls_in_between(pair: Pair) -> None:
@@ -156,11 +163,11 @@ def strided(pair: Pair) -> None:
     state_name, h0 = states[pick(pair, "h0 layout", 0, len(states) - 1)]
     what = f"with {input_name} for input and {state_name} for h0"
     pair.seed()
-    with grad_mode(pair), Recorder() as recorder:
+    with pair.grad_mode(), Recorder() as recorder:
         plain = unroll(pair, input.contiguous(), h0.contiguous())
     masks = [draw.mask for draw in recorder.draws]
     pair.seed()
-    with grad_mode(pair), _masks_watched(pair, what, masks):
+    with pair.grad_mode(), _masks_watched(pair, what, masks):
         run = unroll(pair, input, h0)
     if not pair.case.drops:
         orders_seen = [gap_masks(pair, recorder)]
@@ -201,7 +208,10 @@ def _masks_watched(pair: Pair, what: str, masks: list[Tensor]) -> Iterator[None]
 
 @law("conduct", {"max_steps": 3}, question="conduct", share=0.5)
 def meta(pair: Pair) -> None:
-    """On the meta device results are on that device too, with nn.GRU's shapes and dtypes."""
+    """On the meta device results are on that device too, with nn.GRU's shapes and dtypes.
+
+    With a state, and without where the target takes none.
+    """
     input, h0 = pair.input.to("meta"), pair.h0.to("meta")
     try:
         with warnings.catch_warnings():
@@ -214,8 +224,11 @@ def meta(pair: Pair) -> None:
         module = pair.target.build(pair.case).to("meta")
     except Exception as error:
         raise Violation(f"it cannot be moved to the meta device: {named(error)}") from error
-    with grad_mode(pair):
+    with pair.grad_mode():
         run = unroll(pair, input, h0, module)
+        if pair.target.takes_no_state:
+            one = input if pair.kind == "sequence" else input[0]
+            pair.call(one, module=module)
     for name, result in (("output", run.outputs), ("hn", run.hn)):
         if not result.is_meta:
             raise Violation(f"on the meta device {name} is on {result.device}")

@@ -43,7 +43,7 @@ _SMALLER = {"min_batch": 1, "max_batch": 3, "max_layers": 3, "max_steps": 3, "ma
 _FULL = ("float64", "float32")
 
 
-@law("gradients", _SMALL, question="gradients")
+@law("gradients", {**_SMALL, "max_steps": 8}, question="gradients")
 def gradients(pair: Pair) -> None:
     """Under the same masks, the gradients of input, h0 and every parameter are nn.GRU's.
 

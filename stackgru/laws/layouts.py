@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from stackgru import rounding
-from stackgru.cases import generator
+from stackgru.cases import Case, generator
 from stackgru.evidence import NotApplicable, Violation
 from stackgru.finding import find_layers
 from stackgru.laws import law
-from stackgru.laws.comparing import HN, OUTPUT, expected, pick
+from stackgru.laws.comparing import HN, OUTPUT, Expected, expected, pick
 from stackgru.loading import TargetError, named
 from stackgru.pairs import Pair
 from stackgru.rounding import Bounded, allowed
@@ -36,86 +36,111 @@ def layouts(pair: Pair) -> None:
     In the input's dtype, for each row of a packed batch up to its own length; where the target
     takes such input.
     """
-    tried = [_batch_first(pair), _unbatched(pair), _packed(pair)]
+    batch_first = _with_option(pair, "batch_first")
+    tried = [_unbatched(pair, pair.module), _packed(pair)]
+    if batch_first is not None:
+        copy_layers(pair.layers, find_layers(batch_first, pair.case, pair.target.name))
+        _batch_first(pair, batch_first)
+        tried += [True, _unbatched(pair, batch_first)]
     if not any(tried):
         raise NotApplicable("the target takes neither batch first, unbatched nor packed input")
 
 
-def _batch_first(pair: Pair) -> bool:
-    module = _with_option(pair, "batch_first")
-    if module is None:
-        return False
-    copy_layers(pair.layers, find_layers(module, pair.case, pair.target.name))
-    outputs, hn = _result(pair, module, pair.input.transpose(0, 1).contiguous(), pair.h0)
-    bound = expected(pair, None)
-    batch, steps = pair.input.shape[1], pair.input.shape[0]
-    _assert_shape("batch first: output", outputs, (batch, steps, pair.case.hidden_size))
-    _assert_tensors(pair, "batch first", outputs.transpose(0, 1), hn, bound.outputs, bound.hn)
-    return True
+class _Refused(Exception):
+    """The target raised, where nn.GRU gives a result."""
 
 
-def _unbatched(pair: Pair) -> bool:
-    input, h0 = pair.input[:, 0], pair.h0[:, 0]
+def _batch_first(pair: Pair, module: nn.Module) -> None:
     try:
-        outputs, hn = _result(pair, pair.module, input, h0)
-    except Violation:
-        if pair.strict:
-            raise
-        return False
+        outputs, hn = _called(module, pair.input.transpose(0, 1).contiguous(), pair.h0)
+    except _Refused as error:
+        raise Violation(f"batch first {error}") from error
+    _assert_tensor(pair, "batch first: output", outputs, _swapped(pair.input, pair.case))
+    _assert_results(pair, "batch first", outputs.transpose(0, 1), hn, expected(pair, None))
+
+
+def _swapped(input: Tensor, case: Case) -> tuple[int, ...]:
+    return input.shape[1], input.shape[0], case.hidden_size
+
+
+def _unbatched(pair: Pair, module: nn.Module) -> bool:
     case = pair.case
-    if outputs.shape != (case.seq_len, case.hidden_size):
+    try:
+        outputs, hn = _called(module, pair.input[:, 0], pair.h0[:, 0])
+    except _Refused as error:
+        return _not_offered(pair, "unbatched", error)
+    shape = (case.seq_len, case.hidden_size)
+    if not isinstance(outputs, Tensor) or outputs.shape not in (shape, (shape[0], 1, shape[1])):
         return False  # it takes two dimensions for something else
+    _assert_tensor(pair, "unbatched: output", outputs, shape)
+    _assert_tensor(pair, "unbatched: hn", hn, (case.num_layers, case.hidden_size))
     bound = expected(pair, None, input=pair.input[:, :1], h0=pair.h0[:, :1])
-    _assert_shape("unbatched: hn", hn, (case.num_layers, case.hidden_size))
-    outputs, hn = outputs.unsqueeze(1), hn.unsqueeze(1)
-    _assert_tensors(pair, "unbatched", outputs, hn, bound.outputs, bound.hn)
+    _assert_results(pair, "unbatched", outputs.unsqueeze(1), hn.unsqueeze(1), bound)
     return True
 
 
 def _packed(pair: Pair) -> bool:
-    batch, steps = pair.input.shape[1], pair.input.shape[0]
+    def bound_of(input: Tensor, h0: Tensor) -> Expected:
+        return expected(pair, None, input=input, h0=h0)
+
+    return _assert_packed(pair, pair.module, pair.h0, bound_of)
+
+
+def _assert_packed(
+    pair: Pair, module: nn.Module, h0: Tensor, bound_of: Callable[[Tensor, Tensor], Expected]
+) -> bool:
+    """Raise a violation where packed rows are not what each gives alone; False if not taken.
+
+    Args:
+        pair: the pair.
+        module: the target, one way or both.
+        h0: its state, in the order of the rows.
+        bound_of: gives for a row's input and state what it should come to.
+    """
+    steps, batch = pair.input.shape[:2]
     lengths = [pick(pair, f"length {row}", 1, steps) for row in range(batch)]
     is_sorted = bool(pick(pair, "sorted", 0, 1))
     if is_sorted:
         lengths.sort(reverse=True)
+    what = "packed" if is_sorted else "packed and not sorted"
     packed = pack_padded_sequence(pair.input, torch.tensor(lengths), enforce_sorted=is_sorted)
     try:
-        outputs, hn = _result(pair, pair.module, packed, pair.h0)
-    except Violation:
-        if pair.strict:
-            raise
-        return False
+        outputs, hn = _called(module, packed, h0)
+    except _Refused as error:
+        return _not_offered(pair, what, error)
     if not isinstance(outputs, PackedSequence):
-        raise Violation(f"packed: output is {type(outputs).__name__}, where nn.GRU's is packed")
-    what = "packed" if is_sorted else "packed and not sorted"
-    reference, _ = pair.reference(packed, pair.h0)
+        raise Violation(f"{what}: output is {type(outputs).__name__}, where nn.GRU's is packed")
     for name in ("batch_sizes", "sorted_indices", "unsorted_indices"):
-        own, other = getattr(outputs, name), getattr(reference, name)
+        own, other = getattr(outputs, name), getattr(packed, name)
         if (own is None) != (other is None) or (own is not None and not torch.equal(own, other)):
-            raise Violation(f"{what}: {name} of the output is not nn.GRU's")
-    _assert_shape(f"{what}: hn", hn, tuple(pair.h0.shape))
-    padded, _ = nn.utils.rnn.pad_packed_sequence(outputs)
+            raise Violation(f"{what}: {name} of the output is not the input's, as nn.GRU's")
+    padded, _ = pad_packed_sequence(outputs)
+    _assert_tensor(pair, f"{what}: hn", hn, tuple(h0.shape))
     for row, length in enumerate(lengths):
         one = slice(row, row + 1)
-        bound = expected(pair, None, input=pair.input[:length, one], h0=pair.h0[:, one])
-        _assert_tensors(
-            pair,
-            f"{what}, row {row} of length {length}",
-            padded[:length, one],
-            hn[:, one],
-            bound.outputs,
-            bound.hn,
-        )
+        bound = bound_of(pair.input[:length, one], h0[:, one])
+        about = f"{what}, row {row} of length {length}"
+        _assert_results(pair, about, padded[:length, one], hn[:, one], bound)
     return True
+
+
+def _not_offered(pair: Pair, what: str, error: Exception) -> bool:
+    if pair.strict:
+        raise Violation(f"{what} {error}") from error
+    return False
 
 
 @law(
     "values",
     {"min_batch": 1, "max_batch": 4, "max_steps": 4, "max_layers": 3, "dtypes": _FULL},
     kinds=("sequence",),
+    question="conduct",
 )
 def bidirectional(pair: Pair) -> None:
-    """Built bidirectional, output and hn are those of a bidirectional nn.GRU, in eval."""
+    """Built bidirectional, output and hn are those of a bidirectional nn.GRU, in eval.
+
+    Plain, and packed where the target takes that.
+    """
     module = _with_option(pair, "bidirectional")
     if module is None:
         raise NotApplicable("the target's constructor takes no bidirectional")
@@ -129,19 +154,26 @@ def bidirectional(pair: Pair) -> None:
                 parameter.copy_(_noise(pair, f"{name} {index}", parameter.shape) * scale)
     shape = (2 * case.num_layers, case.batch, case.hidden_size)
     h0 = _noise(pair, "h0", shape)
-    outputs, hn = _result(pair, module, pair.input, h0)
-    _assert_shape("output", outputs, (case.seq_len, case.batch, 2 * case.hidden_size))
-    _assert_shape("hn", hn, shape)
-    _assert_tensors(pair, "bidirectional", outputs, hn, *_both_ways(pair, layers, h0))
+
+    def bound_of(input: Tensor, h0: Tensor) -> Expected:
+        return _both_ways(layers, input, h0, case.torch_dtype)
+
+    if pick(pair, "packed", 0, 1) and _assert_packed(pair, module, h0, bound_of):
+        return
+    try:
+        outputs, hn = _called(module, pair.input, h0)
+    except _Refused as error:
+        raise Violation(f"bidirectional {error}") from error
+    _assert_results(pair, "bidirectional", outputs, hn, bound_of(pair.input, h0))
 
 
-def _both_ways(pair: Pair, layers: Sequence[Layer], h0: Tensor) -> tuple[Bounded, Bounded]:
+def _both_ways(layers: Sequence[Layer], input: Tensor, h0: Tensor, dtype: torch.dtype) -> Expected:
     """Return the outputs (T, B, 2 H) and hn (2 L, B, H) of layers forward and back."""
-    dtype, steps = pair.case.torch_dtype, pair.case.seq_len
-    below, last = [Bounded.exact(x) for x in pair.input], []
+    below, last = [Bounded.exact(x) for x in input], []
+    steps = range(len(below))
     for index in range(0, len(layers), 2):
         ways = []
-        for way, order in enumerate((range(steps), reversed(range(steps)))):
+        for way, order in enumerate((steps, reversed(steps))):
             state = Bounded.exact(h0[index + way])
             states = {}
             for step in order:
@@ -149,8 +181,8 @@ def _both_ways(pair: Pair, layers: Sequence[Layer], h0: Tensor) -> tuple[Bounded
                 states[step] = state
             last.append(state)
             ways.append(states)
-        below = [_beside(ways[0][step], ways[1][step]) for step in range(steps)]
-    return rounding.stacked(below), rounding.stacked(last)
+        below = [_beside(ways[0][step], ways[1][step]) for step in steps]
+    return Expected(rounding.stacked(below), rounding.stacked(last))
 
 
 def _beside(one: Bounded, other: Bounded) -> Bounded:
@@ -170,37 +202,36 @@ def _with_option(pair: Pair, name: str) -> nn.Module | None:
         return None
 
 
-def _result(pair: Pair, module: nn.Module, *arguments: Any) -> tuple[Any, Tensor]:
-    """Call a module; its output may be packed."""
+def _called(module: nn.Module, *arguments: Any) -> tuple[Any, Any]:
+    """Call a module with what nn.GRU takes."""
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             outputs, hn = module(*arguments)
     except Exception as error:
-        raise Violation(f"the target raised {named(error)}; nn.GRU gives a result") from error
-    data = outputs.data if isinstance(outputs, PackedSequence) else outputs
-    for name, value in (("output", data), ("hn", hn)):
-        if not isinstance(value, Tensor):
-            raise Violation(f"{name} is {type(value).__name__}, where nn.GRU's is a tensor")
-        if value.dtype != pair.case.torch_dtype:
-            raise Violation(f"{name} is {value.dtype}, where nn.GRU's is {pair.case.torch_dtype}")
+        raise _Refused(f"the target raised {named(error)}; nn.GRU gives a result") from error
     return outputs, hn
 
 
-def _assert_shape(what: str, value: Tensor, shape: tuple[int, ...]) -> None:
+def _assert_tensor(pair: Pair, what: str, value: Any, shape: tuple[int, ...]) -> None:
+    if not isinstance(value, Tensor):
+        raise Violation(f"{what} is {type(value).__name__}, where nn.GRU's is a tensor")
     if value.shape != shape:
         raise Violation(f"{what} has shape {tuple(value.shape)}, where nn.GRU's is {shape}")
+    if value.dtype != pair.case.torch_dtype:
+        raise Violation(f"{what} is {value.dtype}, where nn.GRU's is {pair.case.torch_dtype}")
 
 
-def _assert_tensors(
-    pair: Pair, what: str, outputs: Tensor, hn: Tensor, outputs_bound: Bounded, hn_bound: Bounded
-) -> None:
+def _assert_results(pair: Pair, what: str, outputs: Any, hn: Any, bound: Expected) -> None:
     """Raise a violation where results are further from the equation's than rounding puts them."""
     __tracebackhide__ = True
-    dtype = pair.case.torch_dtype
-    error = allowed(outputs_bound, dtype)
-    pair.within(outputs, outputs_bound.value, error, f"{what}: output", OUTPUT)
-    pair.within(hn, hn_bound.value, allowed(hn_bound, dtype), f"{what}: hn", HN)
+    for name, value, right, axes in (
+        ("output", outputs, bound.outputs, OUTPUT),
+        ("hn", hn, bound.hn, HN),
+    ):
+        _assert_tensor(pair, f"{what}: {name}", value, tuple(right.value.shape))
+        error = allowed(right, pair.case.torch_dtype)
+        pair.within(value, right.value, error, f"{what}: {name}", axes)
 
 
 def _noise(pair: Pair, name: str, shape: Sequence[int]) -> Tensor:

@@ -12,11 +12,6 @@ from stackgru.pairs import Pair
 from stackgru.torch_settings import SETTINGS, settings_kept
 
 
-def grad_mode(pair: Pair) -> torch.set_grad_enabled:
-    """Return what sets the grad mode in which people call: gradients in training only."""
-    return torch.set_grad_enabled(pair.case.mode == "train")
-
-
 @contextmanager
 def settings_watched(pair: Pair) -> Iterator[None]:
     """Set torch's settings to values of the case, and put them back.

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from stackgru.cases import MAX_SEED, MODES, Case
 from stackgru.evidence import NotApplicable, Violation
 from stackgru.laws.comparing import unroll
-from stackgru.laws.settings import grad_mode
 from stackgru.pairs import Pair, Run
 from stackgru.targets import Target
 
@@ -190,7 +189,7 @@ def assert_same(
     __tracebackhide__ = True
     plain = seeded(pair, module)
     try:
-        with warnings.catch_warnings(), grad_mode(pair):
+        with warnings.catch_warnings(), pair.grad_mode():
             warnings.simplefilter("ignore")
             other = transform(pair.module, arguments_of(pair))
     except Exception as error:
@@ -206,7 +205,7 @@ def assert_same(
 def seeded(pair: Pair, module: Callee | None = None) -> Run:
     """Run from the case's seed, on copies, the target or what is called in its place."""
     pair.seed()
-    with grad_mode(pair):
+    with pair.grad_mode():
         return unroll(pair, pair.input.clone(), pair.h0.clone(), module)
 
 

@@ -63,25 +63,6 @@ class NeedsAView(Stack):
         return h0.view(-1).view(h0.shape)
 
 
-class MasksFollowStrides(Stack):
-    """Masks are filled in the order of the state's memory, not row by row."""
-
-    def forward(self, input, h0=None):
-        states = self.start(input, h0)
-        hn = []
-        for layer, cell in enumerate(self.cells):
-            hn.append(self.cell(cell, input, states[layer]))
-            input = self.up(hn[-1], layer)
-        return self.result(input, hn)
-
-
-class ResultIsNotContiguous(Stack):
-    """hn is put together row by row, and handed on as a view that cannot be flattened."""
-
-    def result(self, output, hn):
-        return output, torch.stack(hn, 1).transpose(0, 1)
-
-
 class OtherwiseWhenScripted(StackingGRUCell):
     """Scripted, the input is taken a thousandth too large."""
 
