@@ -169,4 +169,4 @@ class OtherwiseUnderAutocast(Stack):
 
     def cell(self, cell, x, h):
         state = super().cell(cell, x, h)
-        return state * 1.2 if torch.is_autocast_cpu_enabled() else state
+        return state * 1.2 if torch.is_autocast_enabled("cpu") else state
