@@ -74,6 +74,9 @@ class Number:
         terms = self.value.shape[-1] + _CHARGE
         gamma = terms * self.form.unit / (1 - terms * self.form.unit)
         own = gamma * (self.size @ other.size) + terms * self.form.smallest
+        if self.form.flush:  # factors below the smallest normal number may be taken for zero
+            factors = self.size.sum(-1, keepdim=True) + other.size.sum(-2, keepdim=True) + terms
+            own = own + self.form.flush * factors
         error = self.value.abs() @ other.error + self.error @ other.size + own
         return Number(self.value @ other.value, error, self.form)._unless_too_large()
 

@@ -10,12 +10,13 @@ import pytest
 import torch
 
 import stackgru
-from tests.faults import DrawsOneMore, Gain
+from tests.broken.draws import DrawsOneMore
+from tests.broken.precision import Gain
 from tests.variants import Stack
 
 TEST_FILE = """
 import stackgru
-from tests.faults import Gain
+from tests.broken.precision import Gain
 from tests.variants import Stack
 
 test_right = stackgru.suite_for(Stack, laws=["equation", "causal"], max_examples=10)

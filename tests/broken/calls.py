@@ -100,7 +100,7 @@ class DetachesEverySecondCall(Stack):
         return h0.detach() if self.calls % 2 == 0 else h0
 
 
-class OwnGenerator(Stack):
+class GeneratorLostByCheckpoints(Stack):
     """At rates above one half masks come from a generator of its own, which checkpoints lose."""
 
     generator = None
