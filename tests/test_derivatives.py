@@ -176,6 +176,13 @@ def test_errors_are_carried_on(result, value, error):
     assert own > 0 or value == 0
 
 
+def test_bfloat16_products_may_lose_subnormal_numbers():
+    form = FORMATS[torch.bfloat16]
+    tiny = Number.exact(torch.full((1, 3), form.normal / 2), form)
+    one = Number.exact(torch.ones(3, 1), form)
+    assert (tiny @ one).error.item() >= 3 * form.normal / 2
+
+
 def test_a_dual_number_is_differentiated():
     x, y = Dual(number(3.0), number(1.0)), Dual(number(5.0), number(0.0))
     assert (x * x * y).tangent.value.item() == 30.0
