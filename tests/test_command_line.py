@@ -137,18 +137,8 @@ def test_wrong_options_are_usage(arguments, said, tmp_path):
 
 def test_workers_and_pytests_own_options(tmp_path):
     junit = tmp_path / "junit.xml"
-    arguments = (
-        "--laws",
-        "equ*",
-        "--laws",
-        "eve*",
-        "--max-examples",
-        5,
-        "-n",
-        2,
-        "--",
-        f"--junitxml={junit}",
-    )
+    laws = ("--laws", "equ*", "--laws", "eve*", "--max-examples", 5)
+    arguments = (*laws, "-n", 2, "--", f"--junitxml={junit}")
     process = stackgru("check", "torch.nn:GRU", *arguments, cwd=tmp_path)
     assert process.returncode == 0, process.stdout + process.stderr
     assert "[2/2]" in process.stderr
