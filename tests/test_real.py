@@ -21,7 +21,7 @@ def check(target, tmp_path, *options):
 
 def test_opacus_drops_out_what_it_carries_on(tmp_path):
     pytest.importorskip("opacus", reason="opacus is not installed")
-    process, report = check("opacus.layers:DPGRU", tmp_path)
+    process, report = check("opacus.layers:DPGRU", tmp_path, "--max-examples", 50)
     assert process.returncode == 1
     assert "same values yes, same training no" in last_line(process)
     assert report["kind"] == "sequence"
@@ -37,7 +37,7 @@ def test_opacus_drops_out_what_it_carries_on(tmp_path):
 
 def test_torchrl_draws_its_masks_in_time_order(tmp_path):
     pytest.importorskip("torchrl", reason="torchrl is not installed")
-    process, report = check("torchrl.modules:GRU", tmp_path)
+    process, report = check("torchrl.modules:GRU", tmp_path, "--max-examples", 20)
     assert process.returncode == 0, process.stdout
     verdict = report["verdict"]
     assert verdict["same_values"] == verdict["same_training"] == "yes"
@@ -57,6 +57,6 @@ def test_torchrl_is_violated_when_that_counts(tmp_path):
 
 
 def test_gru_is_gru(tmp_path):
-    process, report = check("torch.nn:GRU", tmp_path, "--strict")
+    process, report = check("torch.nn:GRU", tmp_path, "--strict", "--max-examples", 20)
     assert process.returncode == 0, process.stdout
     assert set(list(report["verdict"].values())[2:]) == {"yes"}

@@ -111,12 +111,16 @@ def arguments_of(pair: Pair) -> tuple[Tensor, Tensor]:
 def assert_possible(
     pair: Pair, name: str, transform: Transform, modes: tuple[str, ...] = MODES
 ) -> None:
-    """Raise where nn.GRU or the target cannot be transformed at all; ``name`` says into what."""
-    reason = None if transform is in_an_ensemble else _reference_obstacle(transform)
+    """Raise where nn.GRU or the target cannot be transformed at all; ``name`` says into what.
+
+    vmap is asked of the target alone, and counts only where it works: nn.GRU itself has none.
+    """
+    is_gru_able = transform is not in_an_ensemble
+    reason = _reference_obstacle(transform) if is_gru_able else None
     if reason is not None:
         raise NotApplicable(f"nn.GRU itself cannot be {name} on this build: {reason}")
     reason = _obstacle(pair.target, transform, modes)
-    if reason is not None and pair.strict:
+    if reason is not None and pair.strict and is_gru_able:
         raise Violation(f"the target cannot be {name}: {reason}")
     if reason is not None:
         raise NotApplicable(f"the target cannot be {name}: {reason}")
