@@ -30,8 +30,9 @@ With E(v) the bound carried next to v, u the unit roundoff of the dtype, v the a
 3. Activations. The error of an argument is multiplied by the largest slope of sigmoid (s (1 - s))
    or tanh (1 - t**2) on the interval that the error allows: the slope at the interval's point
    closest to 0. Their own evaluation adds 6 u of the value: exp to one ulp (2 u), an addition, a
-   division and the rounding of the result. exp may overflow where sigmoid is below the
-   smallest normal number, which is therefore added.
+   division and the rounding of the result. A sigmoid may be (1 + tanh(a / 2)) / 2, where an ulp
+   of a number next to 1 is left however small the sum is: another 2 u. exp may overflow where
+   sigmoid is below the smallest normal number, which is therefore added.
 4. The new state. h' is a product and a convex sum: E(h') = E(z)(|h - n| + E(h) + E(n)) +
    (1 - z) E(n) + z E(h) + 5 u (|h| + |n|), whether it is written (1 - z) n + z h, n + z (h - n)
    or h + (1 - z)(n - h): none rounds more than five times, each time a number of at most |h| + |n|.
@@ -58,6 +59,7 @@ from stackgru.formats import FORMATS, Format
 from stackgru.weights import Layer
 
 _ACTIVATION = 6  # roundings of sigmoid and tanh, point 3
+_HALF_ANGLE = 2  # roundings of 1 in a sigmoid by tanh, point 3
 _STATE = 5  # roundings of the convex sum, point 4
 _DROPOUT = 3  # roundings of a scaled mask and its product, point 5
 
@@ -254,7 +256,7 @@ def _sigmoid(value: Tensor, error: Tensor, form: Format) -> tuple[Tensor, Tensor
     s = torch.sigmoid(value)
     # The slope is s (1 - s) on either side; with s close to 1 the difference would lose all digits.
     steepest = torch.sigmoid(-(value.abs() - error).clamp(min=0))
-    own = _ACTIVATION * form.unit * s + form.normal
+    own = _ACTIVATION * form.unit * s + _HALF_ANGLE * form.unit + form.normal
     return s, (steepest * (1 - steepest) * error + own).clamp(max=1)
 
 

@@ -217,6 +217,20 @@ class OwnParameters(nn.Module):
         return x, torch.stack(new)
 
 
+class SigmoidByTanh(Written):
+    """The sigmoid by the tanh of half its argument."""
+
+    def sigmoid(self, sums):
+        return (torch.tanh(sums / 2) + 1) / 2
+
+
+class SigmoidByLogarithm(Written):
+    """The sigmoid as the exponential of its logarithm."""
+
+    def sigmoid(self, sums):
+        return F.logsigmoid(sums).exp()
+
+
 RIGHT_CELLS = (
     Stack,
     Written,
@@ -241,4 +255,6 @@ RIGHT_CELLS = (
     OwnParameters,
     Lerp,
     StepFromTheOld,
+    SigmoidByTanh,
+    SigmoidByLogarithm,
 )

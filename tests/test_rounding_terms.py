@@ -37,7 +37,7 @@ def sigmoid(value, error, form):
     """Return the sigmoid and its error (point 3); its slope at a is 1 / (2 cosh(a / 2)) ** 2."""
     s = 1 / (1 + math.exp(-value))
     slope = 1 / (2 * math.cosh(max(0, abs(value) - error) / 2)) ** 2
-    return s, min(1, slope * error + 6 * form[0] * s + form[4])
+    return s, min(1, slope * error + 6 * form[0] * s + 2 * form[0] + form[4])
 
 
 def tanh(value, error, form):
