@@ -49,12 +49,12 @@ class Target:
     device: str = "cpu"
     options: frozenset[str] = frozenset()
 
-    def build(self, case: Case, **options: bool) -> nn.Module:
+    def build(self, case: Case, **options: Any) -> nn.Module:
         """Build the module for a case, in its dtype and mode.
 
         Args:
             case: gives sizes, layers, rate, bias, dtype and mode.
-            **options: further arguments of the constructor, by name.
+            **options: other arguments of the constructor, by nn.GRU's names.
 
         Returns:
             The module, with its own initial weights.
@@ -113,7 +113,7 @@ def load(spec: str | Callable[..., Any], *, kind: str | None = None, device: str
 
 
 def build(
-    factory: Callable[..., Any], name: str, case: Case, device: str, **options: bool
+    factory: Callable[..., Any], name: str, case: Case, device: str, **options: Any
 ) -> nn.Module:
     """Call a constructor with a case's numbers; see Target.build."""
     positional, by_name = _arguments(factory, name)
@@ -126,9 +126,11 @@ def build(
         "batch_first": False,
         "device": device,
         "dtype": case.torch_dtype,
+        **options,
     }
     arguments = [values[key] for key in positional]
-    keywords = {key: values[key] for key in by_name} | options
+    keywords = {key: values[key] for key in by_name}
+    keywords |= {key: value for key, value in options.items() if key not in positional}
     try:
         with warnings.catch_warnings():
             # One layer with dropout: nn.GRU warns, and so may a target.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -29,6 +29,15 @@ from stackgru.masks import Injector, Recorder, arrange
 from stackgru.pairs import Pair, Run
 
 _FULL = ("float64", "float32")
+_SIZES = frozenset({"input_size", "hidden_size"})
+_REFUSED_OPTIONS: tuple[dict[str, float], ...] = (
+    {"dropout": -0.25},
+    {"dropout": 1.25},
+    {"num_layers": 0},
+    {"hidden_size": 0},
+    {"input_size": 0},
+    {"hidden_size": -1},
+)
 
 
 @law("conduct", {"max_steps": 3}, question="conduct")
@@ -259,7 +268,16 @@ def _refused(pair: Pair) -> Iterator[tuple[str, Tensor, Tensor]]:
 
 @law("conduct", {"min_batch": 1, "max_steps": 3}, question="conduct", strict=True)
 def refusals(pair: Pair) -> None:
-    """What nn.GRU refuses, the target refuses: wrong widths, depth, rows, axes and dtypes."""
+    """What nn.GRU refuses, the target refuses: wrong widths, depth, rows, axes and dtypes.
+
+    And, as they are built, rates outside [0, 1] and sizes below one.
+    """
+    for options in _REFUSED_OPTIONS:
+        if _builds(pair, nn.GRU, options) or not set(options) & (pair.target.accepts | _SIZES):
+            continue
+        if _builds(pair, pair.target.build, options):
+            named_options = ", ".join(f"{name}={value}" for name, value in options.items())
+            raise Violation(f"the target is built with {named_options}, which nn.GRU refuses")
     for what, input, h0 in _refused(pair):
         if pair.kind == "cell":
             input = input[:1]
@@ -267,6 +285,18 @@ def refusals(pair: Pair) -> None:
             continue
         if not _raises(pair.module, input[0] if pair.kind == "cell" else input, h0):
             raise Violation(f"the target takes {what}, which nn.GRU refuses")
+
+
+def _builds(pair: Pair, build: Callable[..., nn.Module], options: dict[str, float]) -> bool:
+    case = pair.case
+    sizes = {name: getattr(case, name) for name in ("input_size", "hidden_size", "num_layers")}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            build(**sizes | options) if build is nn.GRU else build(case, **options)
+        except Exception:
+            return False
+    return True
 
 
 def _raises(module: nn.Module, *arguments: Tensor) -> bool:
