@@ -11,6 +11,7 @@ from stackgru.evidence import NotApplicable
 from stackgru.laws import all_laws
 from stackgru.options import Options
 from stackgru.targets import load
+from tests.cells import OwnParameters
 from tests.variants import Stack
 
 
@@ -39,6 +40,7 @@ def without_layers(input_size, hidden_size, dropout=0.0):
     [
         (Stack, "causal", {}, "it is about a sequence, and the target is a cell"),
         (Stack, "refusals", {}, "it counts with --strict only"),
+        (OwnParameters, "default-state", {}, "the target cannot be called without a state"),
         (without_rate, "mask-count", {}, "the target's constructor takes no dropout"),
         (without_layers, "mask-count", {}, "the target's constructor takes no num_layers"),
         (
