@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from stackgru.__main__ import cli
+
 ROOT = Path(__file__).parents[1]
 HANDWRITTEN = ROOT / "examples" / "handwritten.py"
 
@@ -189,6 +191,18 @@ def test_a_report_that_cannot_be_written(tmp_path):
     assert process.returncode == 3
     assert "the report could not be written to no/such/folder.json: No such file" in process.stderr
     assert "equation  holds  5 examples" in process.stdout
+
+
+def test_where_the_checker_itself_fails_there_is_no_verdict(monkeypatch, capsys):
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--collect-only")
+    with pytest.raises(SystemExit) as ended:
+        cli(["check", "--laws", "no-draws"])
+    assert ended.value.code == 3
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith(
+        "Error: stackgru itself failed, so there is no verdict: CheckerFailed: pytest ended with"
+    )
 
 
 def test_settings_of_the_folder_do_not_count(tmp_path):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import hypothesis
 import pytest
 import torch
 
 import stackgru
+from stackgru.checking import CheckerFailed
+from stackgru.plugin import Collector
 from tests.broken.draws import DrawsOneMore
 from tests.broken.precision import Gain
 from tests.variants import Stack
@@ -103,6 +106,32 @@ def test_a_report_that_cannot_be_written(pytester):
     )
 
 
+def test_only_the_law_of_a_worker_that_died_has_crashed():
+    """The user's other tests may kill a worker too, and other targets have reports of their own."""
+
+    def report(nodeid, failed=False, **attributes):
+        return SimpleNamespace(nodeid=nodeid, failed=failed, when="???", **attributes)
+
+    facts = {"target": "my:Stack", "kind": "cell", "torch_version": "9.9", "facts": {"python": "4"}}
+    collector = Collector(SimpleNamespace(getoption={"stackgru_seed": 3}.get))
+    collector.pytest_runtest_logreport(
+        report("test_my.py::test_stack[on-this-build]", stackgru={**facts, "result": None})
+    )
+    for nodeid in (
+        "test_my.py::test_stack[rows]",
+        "test_my.py::test_other_stack[chunks]",
+        "test_my.py::test_stack[no-such-law]",
+        "test_my.py::test_of_the_users_own",
+    ):
+        collector.pytest_runtest_logreport(report(nodeid, failed=True))
+    (found,) = collector.reports()
+    (rows,) = found.results
+    assert (rows.name, rows.status) == ("rows", "crashed")
+    assert rows.reason == "the worker process died while it ran"
+    assert found.exit_status == 3
+    assert found.seed == 3
+
+
 def test_check_from_python():
     before = torch.get_num_threads(), torch.get_rng_state()
     report = stackgru.check(Stack, max_examples=5, seed=1)
@@ -150,6 +179,38 @@ def test_check_leaves_hypothesis_as_it_was():
 def test_check_refuses_what_does_not_fit(arguments, said):
     with pytest.raises(stackgru.UsageError, match=said):
         stackgru.check(Stack, **arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--collect-only"], ["-k", "nothing"], ["-p", "no:stackgru-collector"]]
+)
+def test_arguments_that_leave_no_law_to_run(arguments):
+    with pytest.raises(stackgru.UsageError, match=r"^pytest's arguments left no law to run\.$"):
+        stackgru.check(Stack, laws=["no-draws"], max_examples=1, pytest_args=arguments)
+
+
+def test_where_pytest_itself_fails_there_is_no_verdict(monkeypatch):
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--collect-only")
+    with pytest.raises(CheckerFailed, match=r"^pytest ended with status 0:\n(?s:.*)no-draws"):
+        stackgru.check(Stack, laws=["no-draws"])
+
+
+def test_check_draws_what_was_asked_for():
+    seen = set()
+
+    class Sees(Stack):
+        def start(self, input, h0):
+            seen.add(input.dtype)
+            return super().start(input, h0)
+
+    report = stackgru.check(
+        Sees, kind="cell", laws=["equation"], dtypes=["float32", "float16"], max_examples=20, seed=1
+    )
+    (equation,) = report.results
+    assert (equation.status, equation.examples) == ("holds", 20)
+    # Float64 is there all the same, for the facts of the build.
+    assert torch.float16 in seen
+    assert torch.bfloat16 not in seen
 
 
 def test_check_refuses_what_is_no_target():

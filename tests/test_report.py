@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 
 import pytest
 
 from stackgru.plugin import write_text
 from stackgru.report import Finding, LawResult, Report
+from stackgru.reporting.progress import Progress
 from stackgru.reporting.terminal import render, violation_text
 
 EVAL_CASE = "input_size=1 hidden_size=1 num_layers=1 batch=1 seq_len=1 dropout=0.0 mode=eval"
@@ -145,3 +148,31 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
         write_text(path, "after")
     assert path.read_text() == "before"
     assert [file.name for file in tmp_path.iterdir()] == ["report.json"]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
+def test_progress_is_a_line_a_law(stream, monkeypatch):
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "70")
+    monkeypatch.setattr(sys, "stderr", stream())
+    stderr = sys.stderr
+    with Progress("my:Stack") as progress:
+        progress.update(HELD[0], 10)
+        progress.update(law_result("rows", case=EVAL_CASE), 10)
+    shown = stderr.getvalue()
+    held = "[ 1/10] equation               holds           100 examples"
+    violated = "[ 2/10] rows                   violated        by example 100: input_s"
+    if stream is Terminal:
+        assert f"\x1b[32m{held}\x1b[0m\n" in shown, "in green"
+        assert f"\x1b[1;31m{violated[:69]}…\x1b[0m\n" in shown, "in red, cut to the width"
+        assert "checking my:Stack" in shown, "the moving line"
+        assert shown.endswith("\x1b[2K"), "which is taken away"
+    else:
+        assert shown.splitlines() == [held, f"{violated[:-7]}{EVAL_CASE}"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import torch
 from torch import nn
 
 from stackgru import StackingGRUCell, TargetError
@@ -55,6 +54,27 @@ class OneTensor(Stack):
         return super().forward(input, h0)[0]
 
 
+class ThreeThings(Stack):
+    def forward(self, input, h0):
+        return [*super().forward(input, h0), None]
+
+
+class GivesNothing(Stack):
+    def forward(self, input, h0):
+        return None
+
+
+class OutputOfTheFirstUnit(Stack):
+    def forward(self, input, h0):
+        output, hn = super().forward(input, h0)
+        return output[..., :1], hn
+
+
+class StateOfTheLastLayer(Stack):
+    def result(self, output, hn):
+        return output, hn[-1][None]
+
+
 class RaisesWhenBuilt(Stack):
     def __init__(self, input_size, hidden_size, num_layers, dropout):
         raise ZeroDivisionError("no stack today")
@@ -78,6 +98,44 @@ class OneCellForAllButTheFirst(Stack):
             self.cells[layer] = self.cells[1]
 
 
+class WithoutSignature:
+    """Calls a function, but like some that are compiled does not show what it takes."""
+
+    __signature__ = 0
+
+    def __init__(self, function):
+        self.function = function
+
+    def __call__(self, *arguments):
+        return self.function(*arguments)
+
+
+class ForwardWithoutSignature(Stack):
+    def __init__(self, input_size, hidden_size):
+        super().__init__(input_size, hidden_size)
+        self.forward = WithoutSignature(self.forward)
+
+
+def rate_in_place_of_layers(input_size, hidden_size, dropout=0.0, n_layers=1):
+    return Stack(input_size, hidden_size, n_layers, dropout)
+
+
+def list_of_cells(input_size, hidden_size):
+    return [nn.GRUCell(input_size, hidden_size)]
+
+
+def gru_by_keywords(**keywords):
+    return nn.GRU(**keywords)
+
+
+def layer_by_layer_by_keywords(**keywords):
+    return LayerByLayer(**keywords)
+
+
+def heeds_nothing_else(input_size, hidden_size, num_layers=1, dropout=0.0, **others):
+    return LayerByLayer(input_size, hidden_size, num_layers, dropout)
+
+
 @pytest.mark.parametrize(
     ("spec", "kind", "accepts"),
     [
@@ -89,6 +147,9 @@ class OneCellForAllButTheFirst(Stack):
         (WithActivation, "cell", set()),
         (by_keywords, "cell", {"num_layers", "dropout"}),
         (by_position, "cell", {"num_layers", "dropout"}),
+        (rate_in_place_of_layers, "cell", {"dropout"}),
+        (WithoutSignature(Stack), "cell", {"num_layers", "dropout"}),
+        (WithoutSignature(LayerByLayer), "sequence", {"num_layers", "dropout"}),
         (LayerByLayer, "sequence", {"num_layers", "dropout", "bias"}),
         (OneLayerModules, "sequence", {"num_layers", "dropout"}),
         (BatchFirstByDefault, "sequence", {"num_layers", "dropout"}),
@@ -107,6 +168,30 @@ def test_finds_kind_and_arguments(spec, kind, accepts):
 def test_takes_no_state():
     assert load(StackingGRUCell).takes_no_state
     assert not load(OwnParameters).takes_no_state
+    assert not load(ForwardWithoutSignature).takes_no_state, "nobody can tell"
+
+
+@pytest.mark.parametrize(
+    ("spec", "options"),
+    [
+        (nn.GRU, {"batch_first", "bidirectional"}),
+        (gru_by_keywords, {"batch_first", "bidirectional"}),
+        (layer_by_layer_by_keywords, set()),
+        (heeds_nothing_else, set()),
+        (BatchFirstByDefault, {"batch_first"}),
+        (WithoutSignature(LayerByLayer), set()),
+        (Stack, set()),
+    ],
+)
+def test_finds_the_layouts_that_a_sequence_offers(spec, options):
+    assert load(spec).options == options
+
+
+def test_a_state_of_a_wrong_shape_is_for_the_laws_to_show():
+    target = load(StateOfTheLastLayer)
+    assert target.kind == "cell"
+    with pytest.raises(Violation, match=r"hn has shape \(1, 1, 1\), where nn.GRU's is \(2, 1, 1\)"):
+        Pair(target, Case(num_layers=2)).run()
 
 
 @pytest.mark.parametrize(
@@ -123,6 +208,10 @@ def test_takes_no_state():
         (RaisesWhenBuilt, r"\(input_size=3, .*\) raised ZeroDivisionError: no stack today"),
         (RaisesWhenCalled, "as a cell it raised KeyError: 'nothing here'"),
         (OneTensor, "gave one tensor of shape"),
+        (ThreeThings, "as a cell it gave 3 things, not an output and a state"),
+        (GivesNothing, "as a sequence it gave a NoneType; as a cell it gave a NoneType"),
+        (OutputOfTheFirstUnit, r"as a cell it gave an output of shape \(5, 1\)"),
+        (list_of_cells, "list_of_cells built a list, not an nn.Module"),
         (Linears, "were not found: looked for 1 nn.GRUCell .* linear.weight"),
         (nn.LSTM, r"weight_ih of layer 0 has shape \(16, 3\), where nn.GRU's"),
     ],
@@ -164,35 +253,3 @@ def test_a_cell_that_serves_two_layers_is_found_twice():
     case = Case(input_size=2, hidden_size=3, num_layers=3, dtype="float32")
     first, second, third = find_layers(target.build(case), case)
     assert second["weight_ih"] is third["weight_ih"] is not first["weight_ih"]
-
-
-def test_a_pair_holds_the_same_weights():
-    case = Case(input_size=2, hidden_size=3, num_layers=2, batch=4, dtype="float32")
-    pair = Pair(load(Stack), case)
-    assert torch.equal(pair.module.cells[1].weight_hh, pair.reference.weight_hh_l1)
-    assert torch.equal(pair.run().hn, pair.run_reference().hn)
-
-
-def test_a_pair_without_biases():
-    pair = Pair(load(Stack), Case(bias=False))
-    assert not pair.reference.bias
-    assert set(pair.layers[0]) == {"weight_ih", "weight_hh"}
-
-
-@pytest.mark.parametrize(
-    ("result", "said"),
-    [
-        (lambda output, hn: (output.float(), hn), "output is torch.float32"),
-        (lambda output, hn: (output, hn[:-1]), r"hn has shape \(1, 1, 1\)"),
-        (lambda output, hn: (output, [hn]), "hn is list"),
-        (lambda output, hn: output, "gave Tensor, not an output and a state"),
-        (lambda output, hn: 1 / 0, "the target raised ZeroDivisionError"),
-    ],
-)
-def test_a_result_that_is_not_one_is_a_violation(result, said):
-    target = load(Stack)
-    pair = Pair(target, Case(num_layers=2))
-    forward = pair.module.forward
-    pair.module.forward = lambda input, h0: result(*forward(input, h0))
-    with pytest.raises(Violation, match=said):
-        pair.run()
