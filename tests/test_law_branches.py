@@ -1,7 +1,7 @@
 """Violations that laws find by ways of their own, each on one fixed case, and what they say.
 
-Beyond the fault that every law has in tests/faults.py; tests/test_law_reasons.py has the reasons
-why a law does not apply, and the laws of layouts and transforms.
+Beyond the fault that every law has in tests/faults.py. tests/test_law_sequences.py does the same
+for sequence modules, and tests/test_law_reasons.py has the reasons why a law does not apply.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from tests.broken.calls import GoesIntoEval
 from tests.broken.derivatives import ChangesWhatIsSaved
 from tests.broken.draws import (
     DrawsForEmptyBatches,
+    DrawsOneMore,
     MasksByRand,
     SeedsItself,
     TwiceAsManyRows,
@@ -69,6 +70,9 @@ class CannotLeaveItsDevice(Stack):
 
 class StateOnTheCpu(Stack):
     """Wherever the input is, hn is on the CPU."""
+
+    def forward(self, input, h0):  # a state it must have
+        return super().forward(input, h0)
 
     def result(self, output, hn):
         output, hn = super().result(output, hn)
@@ -176,6 +180,12 @@ VIOLATIONS = [
     ("no-draws", AsksPython, EVAL, r"^Python's random generator has moved, where nn.GRU draws "),
     ("mask-count", MasksByRand, DROPS, r"^random numbers are drawn by aten.rand_like"),
     ("mask-count", RateALittleOff, DROPS, r"^values are kept with probability 0.49.*, where 1 - p"),
+    (
+        "order-matters",
+        DrawsOneMore,
+        DROPS,
+        r"^the masks drawn are not num_layers - 1 a step, in any order known$",
+    ),
     (
         "mask-count",
         SeedsItself,
