@@ -16,7 +16,6 @@ from stackgru.evidence import Violation
 from stackgru.laws import all_laws
 from stackgru.pairs import Pair
 from stackgru.targets import load
-from stackgru.torch_settings import settings_kept
 from tests.broken.calls import GoesIntoEval
 from tests.broken.derivatives import ChangesWhatIsSaved
 from tests.broken.draws import (
@@ -272,24 +271,25 @@ def test_life_says_what_became_of_the_parameters(fault, action, message):
         check("life", fault, Case(2, 3, 3, 2, actions=action))
 
 
-def test_inference_mode_left_on_is_a_violation_where_gradients_were_off():
-    class Infers(Stack):
-        """Inference mode is turned on for everybody."""
+class Infers(Stack):
+    """Inference mode is turned on for everybody in eval, and gradients are left as they were."""
 
-        mode = torch.inference_mode()
+    modes = ()
 
-        def start(self, input, h0):
-            if input.dtype == torch.float64:  # what loading calls it with is float32
-                self.mode.__enter__()
-            return super().start(input, h0)
+    def start(self, input, h0):
+        if not self.training and not torch.is_inference_mode_enabled():
+            before = torch.is_grad_enabled()
+            Infers.modes = (*Infers.modes, torch.inference_mode())
+            Infers.modes[-1].__enter__()
+            torch.set_grad_enabled(before)
+        return super().start(input, h0)
 
-    pair = Pair(load(Infers), Case(seed=6))
-    with settings_kept():
-        try:
-            with pytest.raises(Violation, match=r"^inference mode is on after a call, and was off"):
-                all_laws()["purity"].check(pair)
-        finally:
-            pair.module.mode.__exit__(None, None, None)
+
+def test_inference_mode_left_on_is_a_violation_and_turned_off_again():
+    with pytest.raises(Violation, match=r"^inference mode is on after a call, and was off before"):
+        law_run(Infers, "purity", seed=0).run()
+    assert not torch.is_inference_mode_enabled()
+    assert torch.is_grad_enabled()
 
 
 def test_a_life_that_cannot_begin_is_a_violation():
