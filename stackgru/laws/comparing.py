@@ -237,6 +237,6 @@ def pick(pair: Pair, name: str, low: int, high: int) -> int:
 
 def generator_state(pair: Pair) -> Tensor:
     """Return the state of the generator that dropout draws from on the pair's device."""
-    if pair.input.is_cuda:
+    if pair.input.is_cuda:  # pragma: no cover - only where there is a GPU
         return torch.cuda.get_rng_state(pair.input.device)
     return torch.get_rng_state()

@@ -61,7 +61,8 @@ def purity(pair: Pair) -> None:
     _assert_flags({name: flags.get(name) for name in after}, after, "a backward pass")
     for name, result in (("output", run.outputs), ("hn", run.hn)):
         try:
-            result.detach().fill_(2.0)
+            # Unlike fill_, copy_ refuses memory where one number stands for several.
+            result.detach().copy_(torch.full_like(result, 2.0))
         except RuntimeError as error:
             raise Violation(f"{name} cannot be written to: {named(error)}") from error
     _assert_unchanged(tensors, before, "by writing into the results")

@@ -205,6 +205,8 @@ class Life:
 def _unharmed(what: str) -> Iterator[None]:
     try:
         yield
+    except Violation:
+        raise
     except Exception as error:
         raise Violation(f"{what} raised {named(error)}; nn.GRU survives it") from error
 
