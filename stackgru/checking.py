@@ -96,6 +96,8 @@ def check(
         status = pytest.main([*arguments, *pytest_args], plugins=[runner])
     if status == pytest.ExitCode.INTERRUPTED and not any(r.violations for r in runner.reports):
         raise KeyboardInterrupt
+    if status == pytest.ExitCode.USAGE_ERROR and pytest_args:
+        raise UsageError("pytest does not take the arguments after --.")
     if not runner.reports:
         if status in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED) and pytest_args:
             raise UsageError("pytest's arguments left no law to run.")

@@ -245,3 +245,9 @@ def test_laws_are_listed(tmp_path):
     text = " ".join(process.stdout.split())
     for law in all_laws().values():
         assert f"{law.name} {law.statement}" in text
+
+
+def test_what_pytest_does_not_take_is_the_users_mistake(tmp_path):
+    process = stackgru("check", "stackgru:StackingGRUCell", "--", "--no-such", cwd=tmp_path)
+    assert process.returncode == 2
+    assert "pytest does not take the arguments after --." in process.stderr

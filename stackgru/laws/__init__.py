@@ -24,6 +24,7 @@ _MODULES = (
     "divergence",
     "gradients",
     "conduct",
+    "refusals",
     "life",
     "transforms",
 )

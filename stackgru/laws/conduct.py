@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import copy
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from stackgru.evidence import NotApplicable, Violation, assert_equal
 from stackgru.laws import law
@@ -29,15 +29,6 @@ from stackgru.masks import Injector, Recorder, arrange
 from stackgru.pairs import Pair, Run
 
 _FULL = ("float64", "float32")
-_SIZES = frozenset({"input_size", "hidden_size"})
-_REFUSED_OPTIONS: tuple[dict[str, float], ...] = (
-    {"dropout": -0.25},
-    {"dropout": 1.25},
-    {"num_layers": 0},
-    {"hidden_size": 0},
-    {"input_size": 0},
-    {"hidden_size": -1},
-)
 
 
 @law("conduct", {"max_steps": 3}, question="conduct")
@@ -242,69 +233,3 @@ def meta(pair: Pair) -> None:
     for name, result in (("output", run.outputs), ("hn", run.hn)):
         if not result.is_meta:
             raise Violation(f"on the meta device {name} is on {result.device}")
-
-
-def _refused(pair: Pair) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """Yield arguments that are wrong in one way: what, input as (T, B, I), and h0."""
-    case, input, h0 = pair.case, pair.input, pair.h0
-    wide, deep = torch.cat([input, input[..., :1]], -1), torch.cat([h0, h0[:1]])
-    other = torch.float32 if case.dtype == "float64" else torch.float64
-    yield "an input that is too wide", wide, h0
-    yield "an input that is too narrow", input[..., 1:], h0
-    yield "an h0 that is too wide", input, torch.cat([h0, h0[..., :1]], -1)
-    yield "an h0 that is too narrow", input, h0[..., 1:]
-    yield "an h0 with a layer too many", input, deep
-    yield "an h0 with a layer too few", input, h0[:-1]
-    yield "an h0 with a row too many", input, torch.cat([h0, h0[:, :1]], 1)
-    yield "an h0 with one row for all", input, h0[:, :1].repeat(1, 1 + (case.batch == 1), 1)
-    yield "an input without rows", input[:, 0], h0
-    yield "an input with an axis too many", input.unsqueeze(1), h0
-    yield "an h0 without rows", input, h0[:, 0]
-    yield "an h0 with an axis too many", input, h0.unsqueeze(1)
-    yield f"an input of {other}", input.to(other), h0
-    yield f"an h0 of {other}", input, h0.to(other)
-    yield f"input and h0 of {other}", input.to(other), h0.to(other)
-    yield "an input of whole numbers", input.long(), h0
-
-
-@law("conduct", {"min_batch": 1, "max_steps": 3}, question="conduct", strict=True)
-def refusals(pair: Pair) -> None:
-    """What nn.GRU refuses, the target refuses: wrong widths, depth, rows, axes and dtypes.
-
-    And, as they are built, rates outside [0, 1] and sizes below one.
-    """
-    for options in _REFUSED_OPTIONS:
-        if _builds(pair, nn.GRU, options) or not set(options) & (pair.target.accepts | _SIZES):
-            continue
-        if _builds(pair, pair.target.build, options):
-            named_options = ", ".join(f"{name}={value}" for name, value in options.items())
-            raise Violation(f"the target is built with {named_options}, which nn.GRU refuses")
-    for what, input, h0 in _refused(pair):
-        if pair.kind == "cell":
-            input = input[:1]
-        if not _raises(pair.reference, input, h0):
-            continue
-        if not _raises(pair.module, input[0] if pair.kind == "cell" else input, h0):
-            raise Violation(f"the target takes {what}, which nn.GRU refuses")
-
-
-def _builds(pair: Pair, build: Callable[..., nn.Module], options: dict[str, float]) -> bool:
-    case = pair.case
-    sizes = {name: getattr(case, name) for name in ("input_size", "hidden_size", "num_layers")}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            build(**sizes | options) if build is nn.GRU else build(case, **options)
-        except Exception:
-            return False
-    return True
-
-
-def _raises(module: nn.Module, *arguments: Tensor) -> bool:
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        try:
-            module(*arguments)
-        except Exception:
-            return True
-    return False
