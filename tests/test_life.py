@@ -9,7 +9,7 @@ from stackgru.evidence import Violation
 from stackgru.laws import all_laws
 from stackgru.pairs import Pair
 from stackgru.targets import load
-from tests.broken.life import CannotBeCopied, CopiesForgetTheRate
+from tests.broken.life import CannotBeCopied, CopiesForgetTheRate, KeepsWeightsByVersion
 from tests.test_laws import law_run
 from tests.variants import Stack
 
@@ -54,3 +54,9 @@ def test_what_cannot_be_copied_is_a_violation():
 def test_an_unknown_action_is_refused():
     with pytest.raises(ValueError, match="actions must be among step, train"):
         Case.parse("actions=step,die")
+
+
+def test_a_gradient_of_another_dtype_is_a_violation():
+    case = Case(mode="train", actions="step,to,optimise")
+    with pytest.raises(Violation, match=r"is torch.float32, its gradient torch.float64"):
+        all_laws()["life"].check(Pair(load(KeepsWeightsByVersion), case))

@@ -156,7 +156,10 @@ class Life:
         others = gru_layers(pair.reference)
         for layer, other in zip(pair.layers, others, strict=True):
             for name, parameter in layer.items():
-                other[name].grad = None if parameter.grad is None else parameter.grad.clone()
+                grad = parameter.grad
+                if grad is not None and grad.dtype != parameter.dtype:
+                    raise Violation(f"{name} is {parameter.dtype}, its gradient {grad.dtype}")
+                other[name].grad = None if grad is None else grad.clone()
         for module in (pair.module, pair.reference):
             torch.optim.SGD(module.parameters(), lr=0.125, foreach=False).step()
 
