@@ -108,7 +108,7 @@ def autocast(pair: Pair) -> None:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     output, hn = pair.module(*arguments)
-            except RuntimeError as error:
+            except Exception as error:
                 if pair.strict:
                     raise Violation(f"under autocast the target raised {named(error)}") from error
                 raise NotApplicable(f"under autocast the target raised {named(error)}") from error
