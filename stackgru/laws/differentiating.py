@@ -78,11 +78,15 @@ def taped(
 ) -> Tape:
     """Call either side so that it can be differentiated by what is thawed; by all if None."""
     leaves = by_name(pair.input.clone(), pair.h0.clone(), layers)
+    wanted = {name: leaf for name, leaf in leaves.items() if thawed is None or name in thawed}
     with torch.enable_grad():
         for name, leaf in leaves.items():
-            leaf.requires_grad_(thawed is None or name in thawed)
+            leaf.requires_grad_(name in wanted)
         outputs, hn = call(leaves["input"], leaves["h0"])
-    return Tape({name: leaf for name, leaf in leaves.items() if leaf.requires_grad}, outputs, hn)
+    for name, leaf in leaves.items():
+        if leaf.requires_grad != (name in wanted):
+            raise Violation(f"a call changes requires_grad of {name}")
+    return Tape(wanted, outputs, hn)
 
 
 def grad_of(tape: Tape, outputs: Tensor, hn: Tensor, **keywords: bool) -> Grads:
