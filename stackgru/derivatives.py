@@ -8,7 +8,7 @@ the matrix of second derivatives and that direction. The tangents themselves are
 With G the gradient of the new state h' = (1 - z) n + z h, and p = W_hn h + b_hn::
 
     dn = G (1 - z)      da_n = dn (1 - n n)      dx = [da_r, da_z, da_n] W_i
-    dz = G (h - n)      da_z = dz z (1 - z)      dh = [da_r, da_z, da_n r] W_h + G z
+    dz = G h - G n      da_z = dz z (1 - z)      dh = [da_r, da_z, da_n r] W_h + G z
                         da_r = da_n p r (1 - r)
 
 and a weight's gradient is the sum over steps and rows of these times what the weight was
@@ -141,7 +141,7 @@ def _tangent(
     r = step.r.slope_of_sigmoid() * (x_r + h_r)
     z = step.z.slope_of_sigmoid() * (x_z + h_z)
     n = (one - step.n * step.n) * (x_n + r * step.state_part + step.r * h_n)
-    state = (one - step.z) * n + z * (step.h - step.n) + step.z * h
+    state = (one - step.z) * n + (z * step.h - z * step.n) + step.z * h
     values = (step.x, step.h, step.r, step.z, step.n, step.state_part)
     pairs = zip(values, (x, h, r, z, n, h_n), strict=True)
     return Step(*(Dual(value, tangent) for value, tangent in pairs)), state
@@ -190,7 +190,9 @@ def _gates_backward(step: Step[N], gradient: N) -> tuple[N, N, N]:
     """Return the gradients of the sums of x, of those of h, and what passes on to h."""
     one = step.z.constant(torch.ones(()))
     sum_n = gradient * (one - step.z) * (one - step.n * step.n)
-    sum_z = gradient * (step.h - step.n) * (step.z * (one - step.z))
+    # Not h - n: the gradients of z and of 1 - z may come through two sigmoids, of opposite sums.
+    slope = step.z * (one - step.z)
+    sum_z = gradient * step.h * slope - gradient * step.n * slope
     sum_r = sum_n * step.state_part * (step.r * (one - step.r))
     h_gates = type(sum_n).cat([sum_r, sum_z, sum_n * step.r], -1)
     return type(sum_n).cat([sum_r, sum_z, sum_n], -1), h_gates, gradient * step.z

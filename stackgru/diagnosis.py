@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import combinations
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from stackgru.cases import Case, draw_weights
+from stackgru.designs import Design, Results, results
 from stackgru.evidence import Violation
 from stackgru.mask_plans import places
 from stackgru.masks import Draw, Recorder
@@ -24,7 +26,7 @@ from stackgru.pairs import Pair, Run
 from stackgru.rounding import Bounded, allowed
 from stackgru.strategies import MAX_BATCH, MAX_LAYERS, MAX_SIZE, MAX_STEPS
 from stackgru.targets import Target
-from stackgru.variants import TIME_ORDER, VARIANTS, Design, Results, Variant, design, results
+from stackgru.variants import TIME_ORDER, VARIANTS, Variant, design
 from stackgru.weights import Layer, copy_layers, gru_layers
 
 #: Cases on which a variant must agree, and of these those in which nn.GRU must differ from it.
@@ -55,6 +57,10 @@ class Diagnosis:
             return "agrees with none of the known variants of nn.GRU, nor with two of them at once"
         what = "; and ".join(self.variants)
         return f"agrees with nn.GRU with: {what} ({self.cases} of {self.cases} cases)"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain data, for a report."""
+        return {**asdict(self), "variants": list(self.variants), "sentence": self.sentence}
 
 
 @dataclass(frozen=True)

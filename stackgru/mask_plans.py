@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from stackgru.cases import Case
+from stackgru.designs import Design, Site
 from stackgru.masks import Draw, fits
-from stackgru.variants import Design, Site
 
 #: How one draw is spread: over one step, one step of all layers, or all steps of a site.
 _Shape = tuple[int, ...]

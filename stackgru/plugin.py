@@ -96,6 +96,7 @@ def pytest_runtest_makereport(
     run = params.get("stackgru_law")
     if run is not None and call.when == "call":
         setattr(report, _RESULT, run.to_dict())
+        item.config.stash[_COLLECTOR].note(item.nodeid, run)
         if run.result is not None and run.result.violation is not None:
             from stackgru.reporting.terminal import violation_text
 
@@ -132,7 +133,14 @@ class Collector:
         self._config = config
         self._found: dict[str, dict[str, Any]] = {}
         self._died: list[str] = []
+        self._to_diagnose: dict[str, Any] = {}
+        self._diagnoses: dict[str, dict[str, Any]] = {}
         self.problem = ""
+
+    def note(self, nodeid: str, run: Any) -> None:
+        """Note a target of this process that may be a variant of nn.GRU; the first run of each."""
+        if run.asks_what_it_is:
+            self._to_diagnose.setdefault(_key(nodeid), run)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep the result that a test report carries, if it does."""
@@ -141,7 +149,7 @@ class Collector:
             if report.failed and str(report.when) == "???":  # as xdist reports a worker that died
                 self._died.append(report.nodeid)
             return
-        key = report.nodeid.rpartition("[")[0]
+        key = _key(report.nodeid)
         entry = self._found.setdefault(key, {**data, "results": [], "facts": {}})
         if data["facts"]:
             entry["facts"] = data["facts"]
@@ -149,7 +157,10 @@ class Collector:
             entry["results"].append(LawResult.from_dict(data["result"]))
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write the JSON file, on the controller only."""
+        """Say what the targets are; write the JSON file, on the controller only."""
+        self._diagnoses |= {key: run.diagnosis() for key, run in self._to_diagnose.items()}
+        if hasattr(self._config, "workeroutput"):
+            self._config.workeroutput[_RESULT] = self._diagnoses
         path = self._config.getoption("stackgru_json")
         reports = self.reports()
         if path and reports and not hasattr(self._config, "workerinput"):
@@ -159,6 +170,11 @@ class Collector:
             except OSError as error:
                 self.problem = f"the report could not be written to {path}: {error.strerror}"
                 session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take over what a worker of xdist found."""
+        self._diagnoses |= getattr(node, "workeroutput", {}).get(_RESULT, {})
 
     def reports(self) -> list[Report]:
         """Return a report for every target that was checked."""
@@ -184,7 +200,13 @@ class Collector:
             build_facts=entry["facts"],
             results=[results[name] for name in laws if name in results],
             seed=self._config.getoption("stackgru_seed"),
+            diagnosis=self._diagnoses.get(key),
         )
+
+
+def _key(nodeid: str) -> str:
+    """Return what stands for a target: the id of the test function that runs its laws."""
+    return nodeid.rpartition("[")[0]
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -35,6 +35,9 @@ class Finding:
         largest_difference: the largest difference seen, where values are compared.
         allowed_difference: what is allowed at the same place.
         place: where the two first part.
+        parts_at: of values, the first step and layer whose new state is not the equation of its
+            own input and state, with both numbers and the bound.
+        gate: the first gate there that is wrong by itself, likewise.
     """
 
     law: str
@@ -43,6 +46,8 @@ class Finding:
     largest_difference: float | None = None
     allowed_difference: float | None = None
     place: str | None = None
+    parts_at: str | None = None
+    gate: str | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,8 @@ class Report:
         build_facts: what was measured on this build; never passes or fails.
         results: one a law that was run, in the catalogue's order.
         seed: what the run started from, or None where Hypothesis' own seed was used.
+        diagnosis: what the target is, where it is not nn.GRU: the names of the variants that it
+            agrees with, on how many cases, and a sentence; None where it was not asked.
     """
 
     target: str
@@ -97,6 +104,7 @@ class Report:
     build_facts: Mapping[str, Any] = field(default_factory=dict)
     results: Sequence[LawResult] = ()
     seed: int | None = None
+    diagnosis: Mapping[str, Any] | None = None
 
     @property
     def violations(self) -> list[Finding]:
@@ -206,6 +214,9 @@ class Report:
             entry.pop("question")
             if entry["violation"]:
                 entry["violation"].pop("law")
+                for name in ("parts_at", "gate"):
+                    if entry["violation"][name] is None:
+                        del entry["violation"][name]
             laws.append(entry)
         return {
             "schema_version": SCHEMA_VERSION,
@@ -214,6 +225,7 @@ class Report:
             "torch_version": self.torch_version,
             "seed": self.seed,
             "build_facts": dict(self.build_facts),
+            "diagnosis": None if self.diagnosis is None else dict(self.diagnosis),
             "verdict": {"ok": self.ok, "sentence": self.sentence, **self.answers},
             "laws": laws,
         }

@@ -36,6 +36,8 @@ With E(v) the bound carried next to v, u the unit roundoff of the dtype, v the a
 4. The new state. h' is a product and a convex sum: E(h') = E(z)(|h - n| + E(h) + E(n)) +
    (1 - z) E(n) + z E(h) + 5 u (|h| + |n|), whether it is written (1 - z) n + z h, n + z (h - n)
    or h + (1 - z)(n - h): none rounds more than five times, each time a number of at most |h| + |n|.
+   1 - z may be the sigmoid of the opposite sum: the error of the sum is the same in both, their
+   own evaluations are not, which adds those of point 3 of z times |h| and of 1 - z times |n|.
 5. Dropout multiplies value and bound by mask / (1 - p) and rounds at most three times.
 6. Underflow adds the smallest subnormal number for each operation. In bfloat16 some processors'
    dot products take subnormal numbers for zero: there each factor, bias and sum may be off by the
@@ -81,6 +83,13 @@ class Bounded:
         """Return ``value`` without error."""
         value = value.detach().double().cpu()
         return cls(value, torch.zeros_like(value))
+
+    @classmethod
+    def shown(cls, value: Tensor) -> Bounded:
+        """Return what may go on unrounded where ``value`` is what is shown of it."""
+        form = FORMATS[value.dtype]
+        exact = cls.exact(value).value
+        return cls(exact, form.unit * exact.abs() + form.smallest)
 
 
 @dataclass(frozen=True)
@@ -131,12 +140,7 @@ def gates(
 ) -> Gates:
     """Return one layer's gates and the bounds on their errors; see layer.
 
-    Args:
-        x: likewise.
-        h: likewise.
-        weights: likewise.
-        dtype: likewise.
-        activation: gives r and z for their sums and the bounds on these; sigmoid if None.
+    ``activation`` gives r and z for their sums and the bounds on these; sigmoid if None.
     """
     activation = activation or sigmoid
     form = FORMATS[dtype]
@@ -172,7 +176,8 @@ def new_state(gates: Gates, h: Bounded, dtype: torch.dtype) -> Bounded:
     error = gates.z.error * ((h.value - n).abs() + h.error + gates.n.error)
     error += (1 - z) * gates.n.error + z * h.error
     sizes = h.value.abs() + h.error + n.abs() + gates.n.error
-    error += _STATE * (form.unit * sizes + form.smallest)
+    apart = _ACTIVATION * (z * h.value.abs() + (1 - z) * n.abs()) + _HALF_ANGLE * sizes
+    error += form.unit * (_STATE * sizes + apart) + _STATE * form.smallest
     return Bounded(value, torch.where(gates.overflow | error.isnan(), torch.inf, error))
 
 
@@ -247,9 +252,8 @@ def allowed(bounded: Bounded, dtype: torch.dtype) -> Tensor:
 
 def relative_error(x: Bounded, h: Bounded, form: Format) -> float:
     """Return the error of a gate's sum of x and h, relative to its absolute values."""
-    terms = x.value.shape[-1] + h.value.shape[-1] + 4
-    gamma = terms * form.accumulator / (1 - terms * form.accumulator)
-    return gamma + form.stored * form.unit
+    errors = (x.value.shape[-1] + h.value.shape[-1] + 4) * form.accumulator
+    return errors / (1 - errors) + form.stored * form.unit
 
 
 def half_sum(

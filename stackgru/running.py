@@ -23,12 +23,14 @@ from hypothesis.strategies import SearchStrategy
 
 from stackgru.build_facts import measure
 from stackgru.cases import Case
+from stackgru.diagnosis import diagnose
 from stackgru.domains import domain, select
 from stackgru.evidence import NotApplicable, Violation
 from stackgru.laws import Law
 from stackgru.loading import named
 from stackgru.options import PROFILES, Options
 from stackgru.pairs import Pair
+from stackgru.parting import parting
 from stackgru.report import Finding, LawResult
 from stackgru.targets import Target, load
 from stackgru.torch_settings import settings_kept
@@ -36,6 +38,8 @@ from stackgru.torch_settings import settings_kept
 #: The id of the item that measures facts of the build.
 FACTS = "on-this-build"
 
+#: Questions whose violations a variant of nn.GRU may explain; see stackgru.laws.Law.
+_EXPLAINED = ("training", "seeds", "sequences")
 _ACTIONS_IN_A_LIFE = 12
 # Climbing takes half of the examples, and leaves them to what a ratio does not lead to: below this
 # ratio of difference to bound there is nothing to climb. Right variants stay below it but in half
@@ -107,6 +111,21 @@ class LawRun:
         if status == "timed out":
             pytest.fail(f"timed out: {reason}", pytrace=False)
 
+    @property
+    def asks_what_it_is(self) -> bool:
+        """Whether what was found may be explained by a variant of nn.GRU."""
+        violated = self.result is not None and self.result.status == "violated"
+        return violated and self.law is not None and self.law.question in _EXPLAINED
+
+    def diagnosis(self) -> dict[str, Any]:
+        """Return what the target is, as plain data; see stackgru.diagnosis."""
+        with settings_kept():
+            try:
+                with _time_limit(self.options.timeout):
+                    return diagnose(self.target, order_counts=self.options.strict).to_dict()
+            except (Exception, TimedOut) as error:  # a target may do anything
+                return {"variants": [], "sentence": f"could not be compared: {named(error)}"}
+
     def to_dict(self) -> dict[str, Any]:
         """Return what became of it as plain data, as a worker sends it."""
         return {
@@ -131,6 +150,7 @@ class LawRun:
                 largest_difference=failure.difference,
                 allowed_difference=failure.allowed,
                 place=failure.place,
+                **self._parting(law, failure),
             )
         self.result = LawResult(
             name=law.name,
@@ -143,6 +163,14 @@ class LawRun:
             seconds=round(time.perf_counter() - started, 3),
             ratio=self._ratio,
         )
+
+    def _parting(self, law: Law, failure: Violation) -> dict[str, str | None]:
+        """Return where a violation of values first parts, as a finding keeps it."""
+        if law.family != "values" or failure.place is None:
+            return {}
+        with settings_kept():
+            found = parting(self.target, Case.parse(failure.case))
+        return {} if found is None else {"parts_at": found.text, "gate": found.gate}
 
     def _search(self, law: Law) -> None:
         """Let Hypothesis look for a case that breaks the law, and shrink it."""

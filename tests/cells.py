@@ -224,6 +224,26 @@ class SigmoidByTanh(Written):
         return (torch.tanh(sums / 2) + 1) / 2
 
 
+class OppositeSigmoids(Written):
+    """1 - z as the sigmoid of the opposite sum, whose rounding is its own."""
+
+    def activate(self, x_products, h_products):
+        r, _, n = super().activate(x_products, h_products)
+        return r, x_products.chunk(3, -1)[1] + h_products.chunk(3, -1)[1], n
+
+    def update(self, r, z, n, h):
+        return torch.sigmoid(-z) * n + torch.sigmoid(z) * h
+
+
+class WholeInFloat64(Float64Inside):
+    """All layers in float64; only what is shown is rounded."""
+
+    def forward(self, input, h0=None):
+        h0 = self.start(input, h0)
+        output, hn = super().forward(input.double(), h0.double())
+        return output.to(input.dtype), hn.to(input.dtype)
+
+
 class SigmoidByLogarithm(Written):
     """The sigmoid as the exponential of its logarithm."""
 
@@ -256,5 +276,7 @@ RIGHT_CELLS = (
     Lerp,
     StepFromTheOld,
     SigmoidByTanh,
+    OppositeSigmoids,
+    WholeInFloat64,
     SigmoidByLogarithm,
 )

@@ -82,6 +82,18 @@ class InputProductsAtOnce(LayerByLayer):
         return torch.stack(outputs), state
 
 
+class WholeInFloat64(LayerByLayer):
+    """A sequence module all in float64, of which only the results are rounded."""
+
+    def forward(self, input, h0=None):
+        h0 = self.start(input[0], h0)
+        output, hn = super().forward(input.double(), h0.double())
+        return output.to(input.dtype), hn.to(input.dtype)
+
+    def linear(self, x, weight, bias):
+        return super().linear(x, weight.double(), None if bias is None else bias.double())
+
+
 class OutputsPreallocated(LayerByLayer):
     """Every layer writes its outputs into a tensor that is made beforehand."""
 
@@ -196,6 +208,7 @@ RIGHT_SEQUENCES = (
     BatchFirstInside,
     OneLayerModules,
     InputProductsAtOnce,
+    WholeInFloat64,
     OutputsPreallocated,
     BackwardsAndBack,
     PadsTheBatch,

@@ -76,7 +76,9 @@ def new_state(x, h, weights, dtype, row, unit):
     _, (z, z_error), (n, n_error), _ = gates(x, h, weights, dtype, row, unit)
     old, old_error = h.value[row, unit].item(), h.error[row, unit].item()
     error = z_error * (abs(old - n) + old_error + n_error) + (1 - z) * n_error + z * old_error
-    error += 5 * (u * (abs(old) + old_error + abs(n) + n_error) + smallest)
+    sizes = abs(old) + old_error + abs(n) + n_error
+    error += 5 * (u * sizes + smallest)
+    error += u * (6 * (z * abs(old) + (1 - z) * abs(n)) + 2 * sizes)  # two sigmoids, point 4
     return (1 - z) * n + z * old, error
 
 

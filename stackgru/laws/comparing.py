@@ -164,8 +164,11 @@ def assert_equation(
     input: Tensor | None = None,
     h0: Tensor | None = None,
     what: str = "the target",
+    inside: bool = False,
 ) -> None:
     """Raise a violation where a layer's new state is not the equation of its own input and state.
+
+    What a target shows of a state may be rounded from what it goes on with itself.
 
     Args:
         pair: the pair.
@@ -174,6 +177,7 @@ def assert_equation(
         input: what the run got, (T, B, I); the case's if None.
         h0: likewise, (L, B, H).
         what: whose run it is, in the message.
+        inside: whether it went from step to step by itself, and was not handed its states.
     """
     __tracebackhide__ = True
     assert run.states is not None  # noqa: S101 - only runs by steps come here
@@ -183,9 +187,9 @@ def assert_equation(
     below = Bounded.exact(pair.input if input is None else input)
     layers = []
     for index, weights in enumerate(pair.layers):
-        state = Bounded.exact(before[:, index])
+        state = Bounded.shown(before[:, index]) if inside else Bounded.exact(before[:, index])
         layers.append(rounding.layer(below, state, weights, dtype))
-        below = Bounded.exact(run.states[:, index])
+        below = Bounded.shown(run.states[:, index])
         if gaps is not None and index < len(pair.layers) - 1:
             below = rounding.dropped(below, gaps[index], scale, dtype)
     every = rounding.stacked(layers)

@@ -28,7 +28,9 @@ class Progress:
 
     def __init__(self, target: str) -> None:
         self._console = Console(file=sys.stderr, highlight=False, markup=False, emoji=False)
+        self._target = target
         self._done = 0
+        self._violated = False
         self._bar = Bar(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -65,6 +67,10 @@ class Progress:
         """
         self._done += 1
         self._bar.update(self._task, completed=self._done, total=total)
+        self._violated |= result.violation is not None
+        if self._violated and self._done == total:
+            what = f"comparing {self._target} with known variants"
+            self._bar.update(self._task, description=what)
         line = f"[{self._done:>{len(str(total))}}/{total}] {result_line(result)}"
         if self._console.is_terminal:
             self._console.print(status_text(line, result.status), overflow="ellipsis", no_wrap=True)

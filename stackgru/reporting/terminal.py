@@ -61,6 +61,13 @@ def render(report: Report, *, width: int, colour: bool, details: bool = True) ->
         console.print(_facts(report))
     console.print()
     console.print(_answers(report))
+    if report.diagnosis:
+        console.print()
+        console.print(Text("what is it?", style="bold"))
+        for line in textwrap.wrap(
+            f"  {report.diagnosis['sentence']}", width, subsequent_indent="    "
+        ):
+            console.print(line, soft_wrap=True)
     console.print()
     console.print(Text(report.sentence, style="green" if report.ok else "bold red"), soft_wrap=True)
     return _printed(console)
@@ -78,6 +85,10 @@ def violation_text(finding: Finding, target: str) -> str:
         lines.append(f"  difference: {finding.largest_difference:.3g}")
     if finding.allowed_difference is not None:
         lines[-1] += f", where {finding.allowed_difference:.3g} is allowed"
+    if finding.parts_at:
+        lines.append(f"  parts at:   {finding.parts_at}")
+    if finding.gate:
+        lines.append(f"  gate:       {finding.gate}")
     lines.append(f"  again:      stackgru check {shlex.quote(target)} --laws {finding.law}")
     return "\n".join(lines)
 
