@@ -89,6 +89,8 @@ class Report:
         build_facts: what was measured on this build; never passes or fails.
         results: one a law that was run, in the catalogue's order.
         seed: what the run started from, or None where Hypothesis' own seed was used.
+        convention: the options of ``stackgru check`` that tell the target's convention, where its
+            name does not.
     """
 
     target: str
@@ -97,6 +99,7 @@ class Report:
     build_facts: Mapping[str, Any] = field(default_factory=dict)
     results: Sequence[LawResult] = ()
     seed: int | None = None
+    convention: Sequence[str] = ()
 
     @property
     def violations(self) -> list[Finding]:
@@ -211,6 +214,7 @@ class Report:
             "schema_version": SCHEMA_VERSION,
             "target": self.target,
             "kind": self.kind,
+            "convention": list(self.convention),
             "torch_version": self.torch_version,
             "seed": self.seed,
             "build_facts": dict(self.build_facts),

@@ -23,6 +23,7 @@ from hypothesis.strategies import SearchStrategy
 
 from stackgru.build_facts import measure
 from stackgru.cases import Case
+from stackgru.conventions import Convention
 from stackgru.domains import domain, select
 from stackgru.evidence import NotApplicable, Violation
 from stackgru.laws import Law
@@ -112,6 +113,7 @@ class LawRun:
         return {
             "target": self.target.name,
             "kind": self.target.kind,
+            "convention": list(self.target.words),
             "torch_version": str(torch.__version__),
             "result": asdict(self.result) if self.result else None,
             "facts": dict(self.facts) if self.facts else None,
@@ -209,17 +211,17 @@ class LawRun:
 
 
 def runs_for(
-    target: str | Callable[..., Any], options: Options, changes: Mapping[str, Any]
+    target: str | Callable[..., Any] | Convention, options: Options, changes: Mapping[str, Any]
 ) -> list[LawRun]:
     """Return what pytest is to run: every law asked for, and the facts of the build.
 
     Args:
-        target: the class or factory, or its name.
+        target: the class, factory or convention, or its name.
         options: what the run is to do.
         changes: options that go before these.
     """
     options = replace(options, **changes)
-    loaded = load(target, kind=options.kind, device=options.device)
+    loaded = load(target, kind=options.kind, device=options.device, told=options.convention)
     return [LawRun(loaded, law, options) for law in (*select(options), None)]
 
 

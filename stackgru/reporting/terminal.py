@@ -45,14 +45,15 @@ def render(report: Report, *, width: int, colour: bool, details: bool = True) ->
     """
     console = _console(width, colour)
     seed = "" if report.seed is None else f", seed {report.seed}"
-    about = f"{report.target} ({report.kind}) against nn.GRU of torch {report.torch_version}{seed}"
+    target = " ".join([report.target, *report.convention])
+    about = f"{target} ({report.kind}) against nn.GRU of torch {report.torch_version}{seed}"
     console.print(Text(about, style="bold"), soft_wrap=True)
     console.print()
     console.print(_table(report))
     if details:
         for finding in report.violations:
             console.print()
-            for line in violation_text(finding, report.target).splitlines():
+            for line in violation_text(finding, report.target, report.convention).splitlines():
                 indent = " " * (len(_LABEL) if line.startswith("  ") else 2)
                 wrapped = textwrap.wrap(line, width, subsequent_indent=indent)
                 console.print("\n".join(wrapped), soft_wrap=True)
@@ -66,7 +67,7 @@ def render(report: Report, *, width: int, colour: bool, details: bool = True) ->
     return _printed(console)
 
 
-def violation_text(finding: Finding, target: str) -> str:
+def violation_text(finding: Finding, target: str, convention: Sequence[str] = ()) -> str:
     """Return a violation as a few lines, the last of which reruns the law on the target."""
     lines = [
         f"{finding.law} is violated: {finding.message}",
@@ -78,7 +79,8 @@ def violation_text(finding: Finding, target: str) -> str:
         lines.append(f"  difference: {finding.largest_difference:.3g}")
     if finding.allowed_difference is not None:
         lines[-1] += f", where {finding.allowed_difference:.3g} is allowed"
-    lines.append(f"  again:      stackgru check {shlex.quote(target)} --laws {finding.law}")
+    words = shlex.join([target, *convention, "--laws", finding.law])
+    lines.append(f"  again:      stackgru check {words}")
     return "\n".join(lines)
 
 
