@@ -109,14 +109,16 @@ class Arranged(Weights):
     """The weights of layers that lie in a module's own parameters in another arrangement.
 
     Args:
-        leaves: the module's own parameters by name.
-        places: for every weight, from which number of the leaves each of its own comes: they are
-            counted from one, leaf by leaf, and zero is a constant zero.
+        own: the module's own parameters by name; the leaves are those that weights come from.
+        places: for every weight, from which number of ``own`` each of its own comes: they are
+            counted from one, parameter by parameter, and zero is a constant zero.
     """
 
-    def __init__(self, leaves: Parts, places: Sequence[Mapping[str, Tensor]]) -> None:
-        self.leaves = leaves
+    def __init__(self, own: Parts, places: Sequence[Mapping[str, Tensor]]) -> None:
+        self._own = own
         self._places = by_place(places)
+        self.leaves = own
+        self.leaves = {name: own[name] for name in self.to_leaves(self._places)}
         self._names = [list(layer) for layer in places]
 
     @property
@@ -147,14 +149,14 @@ class Arranged(Weights):
         others = {name: value for name, value in parts.items() if name not in self._places}
         if not mine:
             return others
-        size = sum(leaf.numel() for leaf in self.leaves.values())
+        size = sum(value.numel() for value in self._own.values())
         like = next(iter(mine.values())).detach()
         flat, touched = like.new_zeros(size + 1), like.new_zeros(size + 1, dtype=torch.bool)
         for name, value in mine.items():
             flat[self._places[name]] = value.detach().to(flat)
             touched[self._places[name]] = True
         found, end = {}, 1
-        for name, leaf in self.leaves.items():
+        for name, leaf in self._own.items():
             start, end = end, end + leaf.numel()
             if bool(touched[start:end].any()):
                 found[name] = flat[start:end].reshape(leaf.shape)
@@ -197,7 +199,7 @@ class Arranged(Weights):
                     parts[name].detach().flatten()
                     if name in parts
                     else like.new_zeros(leaf.numel())
-                    for name, leaf in self.leaves.items()
+                    for name, leaf in self._own.items()
                 ),
             ]
         )

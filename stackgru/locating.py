@@ -94,25 +94,27 @@ def _places(
     with other numbers in their place, the weights are the module's own in another arrangement.
     """
     size = sum(value.numel() for value in own.values())
-    numbers = torch.arange(1, size + 1, dtype=torch.float64)
-    with _filled(own, numbers):
-        read = read_layers(module, function, name)
-    layers = [
-        {key: value.detach().cpu().double() for key, value in layer.items()} for layer in read
-    ]
+
+    def read(numbers: Tensor) -> list[Parts]:
+        with _filled(own, numbers):  # the values are taken within: some may be parameters
+            layers = read_layers(module, function, name)
+            return [
+                {key: value.detach().cpu().double().clone() for key, value in layer.items()}
+                for layer in layers
+            ]
+
+    layers = read(torch.arange(1, size + 1, dtype=torch.float64))
     for layer in layers:
         for value in layer.values():
             if not bool(((value == value.round()) & (value >= 0) & (value <= size)).all()):
                 return None
     places = [{key: value.long() for key, value in layer.items()} for layer in layers]
-    numbers = torch.rand(size, dtype=torch.float32, generator=torch.Generator().manual_seed(1))
-    flat = torch.cat([torch.zeros(1), numbers]).double()
-    with _filled(own, numbers.double()):
-        again = read_layers(module, function, name)
-    for layer, other in zip(places, again, strict=True):
-        for key, value in other.items():
-            if not torch.equal(value.detach().cpu().double(), flat[layer[key]]):
-                return None
+    generator = torch.Generator().manual_seed(1)
+    numbers = torch.rand(size, generator=generator).double()
+    flat = torch.cat([numbers.new_zeros(1), numbers])
+    for layer, other in zip(places, read(numbers), strict=True):
+        if not all(torch.equal(value, flat[layer[key]]) for key, value in other.items()):
+            return None
     return places
 
 
