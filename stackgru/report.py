@@ -90,7 +90,7 @@ class Report:
         results: one a law that was run, in the catalogue's order.
         seed: what the run started from, or None where Hypothesis' own seed was used.
         convention: the options of ``stackgru check`` that tell the target's convention, where its
-            name does not.
+            name does not; None where only a Convention can.
     """
 
     target: str
@@ -99,7 +99,7 @@ class Report:
     build_facts: Mapping[str, Any] = field(default_factory=dict)
     results: Sequence[LawResult] = ()
     seed: int | None = None
-    convention: Sequence[str] = ()
+    convention: Sequence[str] | None = ()
 
     @property
     def violations(self) -> list[Finding]:
@@ -214,7 +214,7 @@ class Report:
             "schema_version": SCHEMA_VERSION,
             "target": self.target,
             "kind": self.kind,
-            "convention": list(self.convention),
+            "convention": None if self.convention is None else list(self.convention),
             "torch_version": self.torch_version,
             "seed": self.seed,
             "build_facts": dict(self.build_facts),

@@ -113,7 +113,7 @@ class LawRun:
         return {
             "target": self.target.name,
             "kind": self.target.kind,
-            "convention": list(self.target.words),
+            "convention": self.target.words,
             "torch_version": str(torch.__version__),
             "result": asdict(self.result) if self.result else None,
             "facts": dict(self.facts) if self.facts else None,

@@ -36,7 +36,8 @@ class Target:
         options: which of batch_first and bidirectional it can be built with.
         layers: how many it has, where it is not built with num_layers.
         rate: its dropout probability, where it is not built with one.
-        words: the options of ``stackgru check`` that tell its convention, where its name does not.
+        words: the options of ``stackgru check`` that tell its convention, where its name does not;
+            None where only a Convention can.
     """
 
     name: str
@@ -48,7 +49,7 @@ class Target:
     options: frozenset[str] = frozenset()
     layers: int | None = None
     rate: float | None = None
-    words: tuple[str, ...] = ()
+    words: tuple[str, ...] | None = ()
 
     @property
     def factory(self) -> Callable[..., Any]:
@@ -127,17 +128,21 @@ def load(
         raise TargetError(f"{name} is not callable: it is {a(type(factory).__name__)}.")
     convention = convention or Convention(factory, **(told or {}))
     _check_device(device)
-    by_name = isinstance(spec, str) and is_convention
     try:
         probed = probe(convention, name, kind, device)
     except TargetError as error:
         hint = advice(convention, name, kind, device, error, as_options=not is_convention)
         raise type(error)(f"{error}{hint}") from error
-    return _target(convention, name, probed, device, () if by_name else convention.words)
+    words: tuple[str, ...] | None = convention.words
+    if is_convention and isinstance(spec, str):
+        words = ()
+    elif convention.constants or convention.weights is not None:
+        words = None
+    return _target(convention, name, probed, device, words)
 
 
 def _target(
-    convention: Convention, name: str, probed: Probed, device: str, words: tuple[str, ...]
+    convention: Convention, name: str, probed: Probed, device: str, words: tuple[str, ...] | None
 ) -> Target:
     return Target(
         name=name,
