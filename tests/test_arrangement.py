@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from torch import nn
 
 import stackgru
 from stackgru import Convention, TargetError
@@ -11,7 +14,7 @@ from stackgru.arrangement import Arranged, Computed, Weights
 from stackgru.cases import Case
 from stackgru.pairs import Pair
 from stackgru.targets import load
-from tests import conventions
+from tests import conventions, fused
 from tests.conventions import convention_of
 from tests.variants import Stack
 
@@ -88,3 +91,31 @@ def test_weights_that_are_told_wrongly(weights, said):
 def test_cells_may_be_told_as_they_are():
     pair = Pair(load(Convention(Stack, weights=lambda module: module.cells)), CASE)
     assert pair.layers[2]["bias_hh"] is pair.module.cells[2].bias_hh
+
+
+class FusedStack(fused.OneBias):
+    """What the README's example is about."""
+
+    def make(self, sizes):
+        h = self.hidden_size
+        self.kernels = nn.ParameterList(torch.rand(size, 3 * h) - 0.5 for size in sizes)
+        self.recurrents = nn.ParameterList(torch.rand(h, 3 * h) - 0.5 for _ in sizes)
+        self.b = nn.ParameterList(torch.rand(3 * h) - 0.5 for _ in sizes)
+        self.b_n = nn.ParameterList(torch.rand(h) - 0.5 for _ in sizes)
+
+    def read(self):
+        h = self.hidden_size
+        for w, u, b, b_n in zip(self.kernels, self.recurrents, self.b, self.b_n, strict=True):
+            gates = [*range(h, 2 * h), *range(h), *range(2 * h, 3 * h)]
+            b_hh = torch.cat([b_n.new_zeros(2 * h), b_n])
+            yield {"ih": w.t()[gates], "hh": u.t()[gates], "b_ih": b[gates], "b_hh": b_hh}
+
+
+def test_the_readmes_example_is_right():
+    readme = (Path(stackgru.__file__).parents[1] / "README.md").read_text()
+    section = readme.partition("## Other conventions")[2]
+    names = {"torch": torch, "stackgru": stackgru, "FusedStack": FusedStack}
+    exec(section.partition("```python\n")[2].partition("```")[0], names)
+    laws = ["equation", "gradients", "training", "everything-matters"]
+    report = stackgru.check(names["FUSED"], laws=laws, max_examples=8, seed=0)
+    assert [result.status for result in report.results] == ["holds"] * 4
