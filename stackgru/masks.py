@@ -112,7 +112,7 @@ class Injector(_Mode):
         self.asked += 1
         if self.asked <= len(self._masks):
             mask = self._masks[self.asked - 1]
-            if _fits(shape, mask.shape):
+            if fits(shape, mask.shape):
                 return mask.reshape(shape)
         if self.misfit is None:
             self.misfit = tuple(shape)
@@ -151,13 +151,13 @@ def arrange(draws: Sequence[Draw], shape: tuple[int, ...], order: str) -> Tensor
         return None
     masks = torch.zeros(places.numel(), dtype=torch.bool)
     for block, draw in zip(blocks, draws, strict=True):
-        if not _fits(draw.mask.shape, block.shape):
+        if not fits(draw.mask.shape, block.shape):
             return None
         masks[block.flatten()] = draw.mask.flatten().cpu()
     return masks.reshape(shape)
 
 
-def _fits(one: Sequence[int], other: Sequence[int]) -> bool:
+def fits(one: Sequence[int], other: Sequence[int]) -> bool:
     """Whether two shapes are the same but for dimensions of size one."""
     return [n for n in one if n != 1] == [n for n in other if n != 1]
 

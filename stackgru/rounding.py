@@ -49,7 +49,7 @@ in float64, and adds 2**-20 of it in the narrower formats, where it is far below
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -122,14 +122,27 @@ def layer(x: Bounded, h: Bounded, weights: Layer, dtype: torch.dtype) -> Bounded
 
 
 @torch.no_grad()
-def gates(x: Bounded, h: Bounded, weights: Layer, dtype: torch.dtype) -> Gates:
-    """Return one layer's gates and the bounds on their errors; see layer."""
+def gates(
+    x: Bounded,
+    h: Bounded,
+    weights: Layer,
+    dtype: torch.dtype,
+    activation: Callable[[Tensor, Tensor, Format], tuple[Tensor, Tensor]] | None = None,
+) -> Gates:
+    """Return one layer's gates and the bounds on their errors; see layer.
+
+    Args:
+        x: likewise.
+        h: likewise.
+        weights: likewise.
+        dtype: likewise.
+        activation: gives r and z for their sums and the bounds on these; sigmoid if None.
+    """
+    activation = activation or sigmoid
     form = FORMATS[dtype]
-    terms = x.value.shape[-1] + h.value.shape[-1] + 4
-    gamma = terms * form.accumulator / (1 - terms * form.accumulator)
-    half = _half_sum(x, weights["weight_ih"], weights.get("bias_ih"), form)
-    other = _half_sum(h, weights["weight_hh"], weights.get("bias_hh"), form)
-    relative = gamma + form.stored * form.unit
+    half = half_sum(x, weights["weight_ih"], weights.get("bias_ih"), form)
+    other = half_sum(h, weights["weight_hh"], weights.get("bias_hh"), form)
+    relative = relative_error(x, h, form)
     sums = [
         (a, b, relative * size_a + error_a, relative * size_b + error_b)
         for a, b, size_a, size_b, error_a, error_b in zip(
@@ -137,12 +150,12 @@ def gates(x: Bounded, h: Bounded, weights: Layer, dtype: torch.dtype) -> Gates:
             strict=True,
         )
     ]
-    r, r_error = _sigmoid(sums[0][0] + sums[0][1], sums[0][2] + sums[0][3], form)
-    z, z_error = _sigmoid(sums[1][0] + sums[1][1], sums[1][2] + sums[1][3], form)
+    r, r_error = activation(sums[0][0] + sums[0][1], sums[0][2] + sums[0][3], form)
+    z, z_error = activation(sums[1][0] + sums[1][1], sums[1][2] + sums[1][3], form)
     input_part, state_part, input_error, state_error = sums[2]
     n_error = input_error + r * state_error + r_error * (state_part.abs() + state_error)
     n_error += 3 * form.unit * (input_part.abs() + r * state_part.abs())
-    n, n_error = _tanh(input_part + r * state_part, n_error, form)
+    n, n_error = tanh(input_part + r * state_part, n_error, form)
     return Gates(
         Bounded(r, r_error),
         Bounded(z, z_error),
@@ -232,7 +245,14 @@ def allowed(bounded: Bounded, dtype: torch.dtype) -> Tensor:
     return bounded.error * (2 if dtype == torch.float64 else 1 + 2.0**-20)
 
 
-def _half_sum(
+def relative_error(x: Bounded, h: Bounded, form: Format) -> float:
+    """Return the error of a gate's sum of x and h, relative to its absolute values."""
+    terms = x.value.shape[-1] + h.value.shape[-1] + 4
+    gamma = terms * form.accumulator / (1 - terms * form.accumulator)
+    return gamma + form.stored * form.unit
+
+
+def half_sum(
     x: Bounded, weight: Tensor, bias: Tensor | None, form: Format
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return W x + b, the same of absolute values, and the error that x and underflow bring."""
@@ -252,7 +272,8 @@ def _half_sum(
     return value, size, error
 
 
-def _sigmoid(value: Tensor, error: Tensor, form: Format) -> tuple[Tensor, Tensor]:
+def sigmoid(value: Tensor, error: Tensor, form: Format) -> tuple[Tensor, Tensor]:
+    """Return the sigmoid of a sum with this error, and the bound on its own."""
     s = torch.sigmoid(value)
     # The slope is s (1 - s) on either side; with s close to 1 the difference would lose all digits.
     steepest = torch.sigmoid(-(value.abs() - error).clamp(min=0))
@@ -260,7 +281,8 @@ def _sigmoid(value: Tensor, error: Tensor, form: Format) -> tuple[Tensor, Tensor
     return s, (steepest * (1 - steepest) * error + own).clamp(max=1)
 
 
-def _tanh(value: Tensor, error: Tensor, form: Format) -> tuple[Tensor, Tensor]:
+def tanh(value: Tensor, error: Tensor, form: Format) -> tuple[Tensor, Tensor]:
+    """Return the tanh of a sum with this error, and the bound on its own."""
     t = torch.tanh(value)
     # 1 - tanh**2 loses all digits for large arguments; 1 / cosh**2 does not.
     steepest = 1 / torch.cosh((value.abs() - error).clamp(min=0)) ** 2

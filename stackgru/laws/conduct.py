@@ -18,12 +18,14 @@ from stackgru.laws.comparing import (
     OUTPUT,
     expected,
     gap_masks,
+    generator_state,
     orders,
     other_input,
     pick,
     unroll,
 )
 from stackgru.laws.settings import settings_watched
+from stackgru.laws.transforming import arguments_of
 from stackgru.loading import named
 from stackgru.masks import Injector, Recorder, arrange
 from stackgru.pairs import Pair, Run
@@ -36,8 +38,10 @@ def purity(pair: Pair) -> None:
     """A call leaves its arguments, its parameters and modes, and torch's settings as they were.
 
     A forward sets no gradient, a backward pass in training changes nothing else, and what is
-    written into output or hn afterwards reaches neither the arguments nor the parameters.
+    written into output or hn afterwards reaches neither the arguments nor the parameters. Building
+    it changes no setting and does not seed torch's generator.
     """
+    _assert_built_apart(pair)
     tensors = {"input": pair.input, "h0": pair.h0, **dict(pair.module.named_parameters())}
     before = {name: tensor.detach().clone() for name, tensor in tensors.items()}
     flags = _flags(pair)
@@ -57,6 +61,18 @@ def purity(pair: Pair) -> None:
         except RuntimeError as error:
             raise Violation(f"{name} cannot be written to: {named(error)}") from error
     _assert_unchanged(tensors, before, "by writing into the results")
+
+
+def _assert_built_apart(pair: Pair) -> None:
+    """Raise a violation where a build changes a setting, or puts torch's generator anywhere."""
+    states = []
+    for seed in (pair.case.seed, pair.case.seed ^ 1):
+        with settings_watched(pair, "building it"):
+            pair.seed(seed)
+            pair.target.build(pair.case)
+        states.append(generator_state(pair))
+    if torch.equal(*states):
+        raise Violation("building the target sets torch's generator, whatever seed it had")
 
 
 def _flags(pair: Pair) -> dict[str, object]:
@@ -99,7 +115,7 @@ def stateless(pair: Pair) -> None:
 
     From the same seed, for as many rows or more; after calls with other inputs, other batches and
     none, in the other mode, with and without gradients, and after one that failed. Results given
-    before stay as they were.
+    before stay as they were, and tensors that were changed in place since are read again.
     """
     fresh = Pair(pair.target, pair.case)
     with pair.grad_mode():
@@ -117,6 +133,24 @@ def stateless(pair: Pair) -> None:
         pair.seed()
         others = unroll(fresh, input, h0)
         pair.equal(last, others, "after other calls (against a module never called)")
+        _assert_reads_anew(pair, fresh)
+
+
+def _assert_reads_anew(pair: Pair, fresh: Pair) -> None:
+    """Raise a violation where tensors of the call before, changed in place, are not read again."""
+    own, others = arguments_of(pair), arguments_of(pair)
+    for argument in own:
+        argument.neg_()
+    pair.call(*own)
+    for argument in own:
+        argument.neg_()
+    pair.seed()
+    again = pair.call(*own)
+    pair.seed()
+    for name, result, right in zip(("output", "hn"), again, fresh.call(*others), strict=True):
+        axes = OUTPUT[-result.dim() :] if name == "output" else HN
+        what = f"on tensors of the call before, changed in place since: {name}"
+        assert_equal(result, right, what=what, axes=axes)
 
 
 def _calls_in_between(pair: Pair) -> None:

@@ -85,12 +85,15 @@ def taped(
 ) -> Tape:
     """Call either side so that it can be differentiated by what is thawed; by all if None."""
     leaves = {"input": pair.input.clone(), "h0": pair.h0.clone(), **weights.leaves}
+    wanted = {name: leaf for name, leaf in leaves.items() if thawed is None or name in thawed}
     with torch.enable_grad():
         for name, leaf in leaves.items():
-            leaf.requires_grad_(thawed is None or name in thawed)
+            leaf.requires_grad_(name in wanted)
         outputs, hn = call(leaves["input"], leaves["h0"])
-    taken = {name: leaf for name, leaf in leaves.items() if leaf.requires_grad}
-    return Tape(taken, weights, outputs, hn)
+    for name, leaf in leaves.items():
+        if leaf.requires_grad != (name in wanted):
+            raise Violation(f"a call changes requires_grad of {name}")
+    return Tape(wanted, weights, outputs, hn)
 
 
 def grad_of(tape: Tape, outputs: Tensor, hn: Tensor, **keywords: bool) -> Grads:

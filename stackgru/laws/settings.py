@@ -13,8 +13,8 @@ from stackgru.torch_settings import SETTINGS, settings_kept
 
 
 @contextmanager
-def settings_watched(pair: Pair) -> Iterator[None]:
-    """Set torch's settings to values of the case, and put them back.
+def settings_watched(pair: Pair, what: str = "a call") -> Iterator[None]:
+    """Set torch's settings to values of the case, and put them back after ``what``.
 
     Values of the case, because loading has called the target already: what it sets in every call
     would otherwise be there before.
@@ -36,6 +36,6 @@ def settings_watched(pair: Pair) -> Iterator[None]:
         yield
         for name, (read, _) in SETTINGS.items():
             if read() != wanted[name]:
-                raise Violation(f"{name} is {read()} after a call, and was {wanted[name]} before")
+                raise Violation(f"{name} is {read()} after {what}, and was {wanted[name]} before")
         if torch.is_inference_mode_enabled():
-            raise Violation("inference mode is on after a call, and was off before")
+            raise Violation(f"inference mode is on after {what}, and was off before")

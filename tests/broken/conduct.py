@@ -101,6 +101,31 @@ class SetsDeterminism(Stack):
         return super().start(input, h0)
 
 
+class SeedsAsItIsBuilt(Stack):
+    """Torch's generator is seeded before the weights are drawn, so that all have the same."""
+
+    def __init__(self, *args, **kwargs):
+        torch.manual_seed(1215)
+        super().__init__(*args, **kwargs)
+
+
+class SetsDeterminismAsItIsBuilt(Stack):
+    """Who builds it has deterministic algorithms turned the other way."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        torch.use_deterministic_algorithms(not torch.are_deterministic_algorithms_enabled())
+
+
+class Thaws(Stack):
+    """In training every parameter requires gradients again, frozen or not."""
+
+    def start(self, input, h0):
+        if self.training:
+            self.requires_grad_()
+        return super().start(input, h0)
+
+
 class EvalSticks(Stack):
     """After a call in eval nothing is dropped out any more."""
 
@@ -167,6 +192,19 @@ class RemembersByAddress(Stack):
         if key not in self.known:
             self.known[key] = super().forward(input, h0)
         return self.known[key]
+
+
+class RemembersByIdentity(Stack):
+    """In eval, the very tensors of the call before get its result, whatever is in them now."""
+
+    last = None
+
+    def forward(self, input, h0=None):
+        if self.training or torch.is_grad_enabled():
+            return super().forward(input, h0)
+        if self.last is None or self.last[0] is not input or self.last[1] is not h0:
+            self.last = input, h0, super().forward(input, h0)
+        return tuple(result.clone() for result in self.last[2])
 
 
 class OverwritesItsLastResult(Stack):

@@ -128,9 +128,9 @@ class OneMoreMask(LayerByLayer):
 class OneMoreMaskEveryStep(StepByStep):
     """One more mask is drawn at every step and thrown away."""
 
-    def start(self, input, h0):
-        self.dropout(input)
-        return super().start(input, h0)
+    def result(self, output, hn):
+        self.dropout(output)
+        return super().result(output, hn)
 
 
 class OnlyTwoGapsDrop(LayerByLayer):

@@ -1,0 +1,254 @@
+"""What a target is, where it is not nn.GRU: a search among the known variants, two at a time.
+
+It never guesses. A variant is named where the target agrees with it, within rounding, on every case
+tried, and at least 100 of these are cases in which that variant and nn.GRU differ. The cases are
+drawn anew, from the whole range of sizes, and are not those that showed a violation.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations
+
+import torch
+from torch import Tensor
+
+from stackgru.cases import Case, draw_weights
+from stackgru.evidence import Violation
+from stackgru.mask_plans import places
+from stackgru.masks import Draw, Recorder
+from stackgru.pairs import Pair, Run
+from stackgru.rounding import Bounded, allowed
+from stackgru.strategies import MAX_BATCH, MAX_LAYERS, MAX_SIZE, MAX_STEPS
+from stackgru.targets import Target
+from stackgru.variants import TIME_ORDER, VARIANTS, Design, Results, Variant, design, results
+from stackgru.weights import Layer, copy_layers, gru_layers
+
+#: Cases on which a variant must agree, and of these those in which nn.GRU must differ from it.
+CASES = 200
+DIFFERING = 100
+_MOST_CASES = 1000  # for variants that few cases show, as those of the sixth layer
+_AT_ONCE = 2  # variants
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What a target agrees with.
+
+    Attributes:
+        variants: the names of the variants; empty where none of those that are known fits.
+        cases: on how many cases the target agrees with these, which is all that were tried.
+        differing: in how many of them that is not nn.GRU.
+    """
+
+    variants: tuple[str, ...] = ()
+    cases: int = 0
+    differing: int = 0
+
+    @property
+    def sentence(self) -> str:
+        """What it is, in one sentence without a subject."""
+        if not self.variants:
+            return "agrees with none of the known variants of nn.GRU, nor with two of them at once"
+        what = "; and ".join(self.variants)
+        return f"agrees with nn.GRU with: {what} ({self.cases} of {self.cases} cases)"
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What a target did in a case, and what nn.GRU does there from the same seed.
+
+    Attributes:
+        case: the case.
+        kind: the target's kind.
+        input: (T, B, I).
+        h0: (L, B, H).
+        layers: the weights that both were to hold, layer by layer.
+        run: the target's run.
+        draws: the masks that it drew.
+        reference: nn.GRU's run.
+    """
+
+    case: Case
+    kind: str
+    input: Tensor
+    h0: Tensor
+    layers: Sequence[Layer]
+    run: Run
+    draws: Sequence[Draw]
+    reference: Run
+
+
+@lru_cache(maxsize=16)
+def diagnose(target: Target, *, order_counts: bool = False) -> Diagnosis:
+    """Say which variant of nn.GRU a target is.
+
+    Args:
+        target: the target; some law is violated by it.
+        order_counts: whether masks in time order are a finding for a sequence, not only an answer.
+
+    Returns:
+        The diagnosis.
+    """
+    with torch.random.fork_rng(devices=[]):
+        cases = _Cases(target)
+        for variants in _candidates(cases, order_counts):
+            agreed = cases.agreed(variants)
+            if agreed is not None:
+                return Diagnosis(tuple(one.name for one in variants), *agreed)
+    return Diagnosis()
+
+
+def _candidates(cases: _Cases, order_counts: bool) -> list[tuple[Variant, ...]]:
+    """Return what may be, the plainest first: one variant before two, in any order of masks.
+
+    What shows in eval is sorted out there, where it takes no masks to see that.
+    """
+    in_eval = [one for one in VARIANTS if one.in_eval]
+    of_dropout = [one for one in VARIANTS if not one.in_eval]
+    shown = [one for one in [(), *_combined(in_eval)] if cases.agree(one, 0)]
+    found: list[tuple[Variant, ...]] = []
+    for variants in shown:
+        more = [one for one in _combined(of_dropout) if len(one) + len(variants) <= _AT_ONCE]
+        found += [(*variants, *one) for one in [(), *more]]
+    found.sort(key=len)
+    if cases.kind == "sequence":
+        found = [one for part in found for one in (part, (*part, TIME_ORDER))]
+    plain = ((),) if order_counts else ((), (TIME_ORDER,))
+    return [one for one in found if one not in plain]
+
+
+def _combined(variants: Sequence[Variant]) -> Iterator[tuple[Variant, ...]]:
+    yield from ((one,) for one in variants)
+    yield from (pair for pair in combinations(variants, _AT_ONCE) if pair[0].fits(pair[1]))
+
+
+class _Cases:
+    """Fresh cases, each tried once on the target.
+
+    Args:
+        target: the target.
+
+    Attributes:
+        kind: the target's kind.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self.kind = target.kind
+        self._target = target
+        self._tried: dict[int, Tried | None] = {}
+        self._random = random.Random(0)  # noqa: S311 - the same cases every time
+        self._cases: list[Case] = []
+        self._designs: dict[tuple[Variant, ...], Design] = {}
+        self._differs: dict[tuple[tuple[Variant, ...], int], bool] = {}
+        # One cell for all layers takes but an input that is as wide as a state.
+        self._is_square = False
+        self._is_square = self._try(0) is None
+        self._cases.clear()
+        self._tried.clear()
+
+    def agree(self, variants: tuple[Variant, ...], number: int) -> bool:
+        """Whether the target is the variant in this case."""
+        tried = self._try(number)
+        if tried is None:
+            return False
+        made = self._designs.setdefault(variants, design(variants))
+        if made.shared_from == 0 and tried.case.input_size != tried.case.hidden_size:
+            return False  # there is no such stack
+        for masks in places(made, tried.case, self.kind, tried.draws):
+            dtype, scale = tried.case.torch_dtype, tried.case.gap_scale
+            expected = results(made, tried.input, tried.h0, tried.layers, masks, scale, dtype)
+            if _is_within(tried.run, expected, dtype):
+                differs = _differs(tried.reference, expected, dtype)
+                self._differs[variants, number] = differs
+                return True
+        return False
+
+    def agreed(self, variants: tuple[Variant, ...]) -> tuple[int, int] | None:
+        """Return in how many cases the target is the variant, and nn.GRU is not; None if not."""
+        differing = 0
+        for number in range(_MOST_CASES):
+            if not self.agree(variants, number):
+                return None
+            differing += self._differs[variants, number]
+            if number + 1 >= CASES and differing >= DIFFERING:
+                return number + 1, differing
+        return None
+
+    def _try(self, number: int) -> Tried | None:
+        while len(self._cases) <= number:
+            self._cases.append(self._draw(len(self._cases)))
+        if number not in self._tried:
+            try:
+                self._tried[number] = _tried(self._target, self._cases[number])
+            except Violation:
+                self._tried[number] = None
+        return self._tried[number]
+
+    def _draw(self, number: int) -> Case:
+        """Draw a case; the first is in eval, and the first few are small."""
+        pick, accepts = self._random, self._target.accepts
+        small = number < 8
+        size = 6 if small else MAX_SIZE
+        hidden_size = _size(pick, size)
+        drops = "dropout" in accepts and "num_layers" in accepts
+        return Case(
+            input_size=hidden_size if self._is_square else _size(pick, size),
+            hidden_size=hidden_size,
+            num_layers=pick.randint(2 + small, 3 if small else MAX_LAYERS)
+            if "num_layers" in accepts
+            else 1,
+            batch=pick.randint(1, 3 if small else MAX_BATCH),
+            seq_len=pick.choice((2, 3)) if small else pick.choice((1, 2, 2, 3, 4, 5, MAX_STEPS)),
+            dropout=round(pick.uniform(0.1, 0.9), 3) if "dropout" in accepts else 0.0,
+            dtype="float32" if number % 5 == 4 else "float64",
+            mode="train" if drops and number % 4 else "eval",
+            seed=pick.getrandbits(64),
+            bias=not ("bias" in accepts and number % 11 == 10),
+        )
+
+
+def _size(pick: random.Random, largest: int) -> int:
+    """Return a size; about half of them are small."""
+    return pick.randint(2, pick.choice((min(8, largest), largest)))
+
+
+def _tried(target: Target, case: Case) -> Tried:
+    pair = Pair(target, case)
+    layers = draw_weights(case)
+    if not case.bias or not pair.reference.bias:
+        layers = [{name: one[name] for name in ("weight_ih", "weight_hh")} for one in layers]
+    copy_layers(layers, gru_layers(pair.reference))
+    pair.seed()
+    with Recorder() as recorder:
+        run = pair.run()
+    pair.seed()
+    reference = pair.run_reference()
+    return Tried(case, pair.kind, pair.input, pair.h0, layers, run, recorder.draws, reference)
+
+
+def _is_within(run: Run, expected: Results, dtype: torch.dtype) -> bool:
+    last = _last(expected)
+    parts = [(run.outputs, expected.outputs), (run.hn, last)]
+    if run.states is not None:
+        parts.append((run.states, expected.states))
+    return all(not _parts(actual, right, dtype) for actual, right in parts)
+
+
+def _differs(run: Run, expected: Results, dtype: torch.dtype) -> bool:
+    """Whether nn.GRU's run is surely not what is expected: both may err."""
+    outputs, last = expected.outputs, _last(expected)
+    return _parts(run.outputs, outputs, dtype, 2) or _parts(run.hn, last, dtype, 2)
+
+
+def _last(expected: Results) -> Bounded:
+    return Bounded(expected.states.value[-1], expected.states.error[-1])
+
+
+def _parts(actual: Tensor, right: Bounded, dtype: torch.dtype, factor: int = 1) -> bool:
+    """Whether results lie further apart than is allowed anywhere; NaN does."""
+    difference = (actual.detach().double().cpu() - right.value).abs()
+    return bool((~(difference <= factor * allowed(right, dtype))).any())
