@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from stackgru.cell import RefusedArgument as RefusedArgument
     from stackgru.cell import StackingGRUCell as StackingGRUCell
     from stackgru.checking import check as check
+    from stackgru.conventions import Convention as Convention
     from stackgru.loading import TargetError as TargetError
     from stackgru.options import UsageError as UsageError
     from stackgru.report import Report as Report
@@ -21,6 +22,7 @@ __version__ = "0.1.0"
 # run of everybody who has stackgru installed, and must not import torch there.
 _WHERE = {
     "Case": "cases",
+    "Convention": "conventions",
     "RefusedArgument": "cell",
     "Report": "report",
     "StackingGRUCell": "cell",

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stackgru import __version__
-from stackgru.options import DEFAULT_TIMEOUT, PROFILES, UsageError
+from stackgru.options import (
+    ARGUMENTS,
+    DEFAULT_TIMEOUT,
+    PROFILES,
+    RETURNS,
+    STATES,
+    UsageError,
+    names,
+)
 
 if TYPE_CHECKING:
     pass
@@ -73,6 +81,20 @@ def cli() -> None:
 )
 @click.option("--device", default="cpu", metavar="DEV", help="Where everything is built.")
 @click.option("--strict", is_flag=True, help="Count what otherwise is an answer only.")
+@click.option(
+    "--arguments",
+    metavar="NAMES",
+    help=f"The constructor's arguments by position, of {', '.join(ARGUMENTS)}, commas between.",
+)
+@click.option(
+    "--state",
+    type=click.Choice(STATES),
+    help="How the state goes in and comes out, if not stacked.",
+)
+@click.option(
+    "--returns", metavar="PARTS", help=f"What a call gives: {'; '.join(RETURNS)}, in this order."
+)
+@click.option("--time-axis", is_flag=True, help="A cell takes (1, B, I) and gives (1, B, H).")
 @click.option("-n", "n", metavar="N", help="Worker processes, or auto.")
 @click.option(
     "--timeout",
@@ -115,6 +137,8 @@ def _check(target: str, json_file: str | None, n: str | None, options: dict[str,
     from stackgru.reporting.progress import Progress
     from stackgru.reporting.terminal import render, terminal_size
 
+    if options["arguments"] is not None:
+        options["arguments"] = names(options["arguments"])
     with Progress(target) as progress:
         report = check(
             target, n=None if n in (None, "0") else n, progress=progress.update, **options

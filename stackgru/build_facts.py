@@ -14,7 +14,6 @@ from torch import nn
 from stackgru import rounding
 from stackgru.cases import DTYPES, Case
 from stackgru.evidence import Violation
-from stackgru.finding import find_layers
 from stackgru.loading import TargetError
 from stackgru.masks import Recorder, arrange
 from stackgru.pairs import Pair
@@ -84,16 +83,10 @@ def _split_draw_is_one_draw() -> bool:
     return torch.equal(one, two)
 
 
-def _cases_for(target: Target, case: Case) -> Case:
-    layers = case.num_layers if "num_layers" in target.accepts else 1
-    dropout = case.dropout if "dropout" in target.accepts else 0.0
-    return replace(case, num_layers=layers, dropout=dropout)
-
-
 def _same_initial_weights(target: Target) -> bool:
-    case = _cases_for(target, replace(_CASE, num_layers=3))
+    case = target.fitted(replace(_CASE, num_layers=3))
     torch.manual_seed(0)
-    own = find_layers(target.build(case), case)
+    own = target.weights(target.build(case), case).layers
     torch.manual_seed(0)
     sizes = (case.input_size, case.hidden_size, case.num_layers)
     reference = gru_layers(nn.GRU(*sizes, device=target.device))
@@ -108,7 +101,7 @@ def _bitwise_at_one_step(target: Target) -> str:
     equal = 0
     for seed in range(_ONE_STEP_CASES):
         case = replace(_CASE, seed=seed, num_layers=1 + seed % 4, hidden_size=3 + 2 * seed)
-        pair = Pair(target, _cases_for(target, case))
+        pair = Pair(target, target.fitted(case))
         pair.seed()
         run = pair.run()
         pair.seed()

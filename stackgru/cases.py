@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -184,14 +185,19 @@ def draw_weights(case: Case) -> list[Layer]:
     sizes = (case.input_size, case.hidden_size, case.num_layers, case.bias)
     layers: list[Layer] = []
     for layer, shapes in enumerate(parameter_shapes(*sizes)):
-        drawn = {}
-        for name, shape in shapes.items():
-            is_bias = len(shape) == 1
-            magnitude = "usual" if is_bias and case.weights == "zero" else case.weights
-            scale = 0.5 if is_bias else 1 / math.sqrt(shape[1])
-            drawn[name] = _draw(case, f"{name} {layer}", shape, magnitude, scale)
+        drawn = {
+            name: draw_parameter(case, f"{name} {layer}", shape) for name, shape in shapes.items()
+        }
         layers.append(drawn)
     return layers
+
+
+def draw_parameter(case: Case, name: str, shape: Sequence[int]) -> Tensor:
+    """Return the case's numbers for one parameter; one axis makes it a bias."""
+    is_bias = len(shape) == 1
+    magnitude = "usual" if is_bias and case.weights == "zero" else case.weights
+    scale = 0.5 if is_bias else 1 / math.sqrt(shape[-1])
+    return _draw(case, name, tuple(shape), magnitude, scale)
 
 
 def generator(case: Case, name: str) -> torch.Generator:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from stackgru import domains, suite
+from stackgru.conventions import Convention
 from stackgru.options import DEFAULT_TIMEOUT, PROFILES, Options, UsageError
 from stackgru.plugin import Collector
 from stackgru.report import LawResult, Report
@@ -27,7 +28,7 @@ class CheckerFailed(Exception):
 
 
 def check(
-    target: str | Callable[..., Any] = DEFAULT_TARGET,
+    target: str | Callable[..., Any] | Convention = DEFAULT_TARGET,
     *,
     kind: str | None = None,
     laws: Sequence[str] = (),
@@ -40,13 +41,17 @@ def check(
     strict: bool = False,
     n: int | str | None = None,
     timeout: float = DEFAULT_TIMEOUT,
+    arguments: Sequence[str] | None = None,
+    state: str | None = None,
+    returns: str | None = None,
+    time_axis: bool = False,
     pytest_args: Sequence[str] = (),
     progress: Callable[[LawResult, int], None] | None = None,
 ) -> Report:
     """Check whether a target is interchangeable with nn.GRU.
 
     Args:
-        target: ``module:attr``, ``path/file.py:attr``, or the class or factory itself.
+        target: ``module:attr``, ``path/file.py:attr``, or the class, factory or Convention itself.
         kind: "cell" or "sequence"; found by calling it if None.
         laws: patterns of law names to run; all if empty.
         skip: patterns of law names to leave out.
@@ -58,6 +63,11 @@ def check(
         strict: count as violations what otherwise is an answer only.
         n: worker processes, or "auto"; a target given as an object stays in this process.
         timeout: seconds a law may take.
+        arguments: the constructor's arguments by position; see Convention for these four, by which
+            the convention of a target is told that is no Convention itself.
+        state: how the state goes in and comes out.
+        returns: what a call gives.
+        time_axis: whether a cell takes a time axis of one step.
         pytest_args: further arguments for pytest, whose own output is then shown.
         progress: called with each law's result as it comes, and the number of laws.
 
@@ -79,10 +89,15 @@ def check(
         device=device,
         strict=strict,
         timeout=timeout,
+        arguments=tuple(arguments) if arguments else None,
+        state=state,
+        returns=returns,
+        time_axis=time_axis,
     )
     _validate(options)
     chosen = domains.select(options)
-    loaded = load(target, kind=kind, device=device)  # one clear error before any worker starts
+    # One clear error before any worker starts.
+    loaded = load(target, kind=kind, device=device, told=options.convention)
     if n and not isinstance(target, str):
         raise UsageError(
             "worker processes need a target by name, module:attr or path/file.py:attr."
@@ -140,6 +155,14 @@ def _pytest_arguments(target: str, options: Options, seed: int, n: int | str | N
         arguments.append(f"--stackgru-max-examples={options.max_examples}")
     if options.strict:
         arguments.append("--stackgru-strict")
+    if options.arguments:
+        arguments.append(f"--stackgru-arguments={','.join(options.arguments)}")
+    if options.state:
+        arguments.append(f"--stackgru-state={options.state}")
+    if options.returns:
+        arguments.append(f"--stackgru-returns={options.returns}")
+    if options.time_axis:
+        arguments.append("--stackgru-time-axis")
     if n:
         arguments += ["-n", str(n)]
     return arguments
@@ -150,7 +173,7 @@ class _Runner:
 
     def __init__(
         self,
-        target: str | Callable[..., Any],
+        target: str | Callable[..., Any] | Convention,
         total: int,
         progress: Callable[[LawResult, int], None] | None,
     ) -> None:

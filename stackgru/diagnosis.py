@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stackgru.cases import Case, draw_weights
+from stackgru.cases import Case
 from stackgru.designs import Design, Results, results
 from stackgru.evidence import Violation
 from stackgru.mask_plans import places
@@ -200,21 +200,19 @@ class _Cases:
         small = number < 8
         size = 6 if small else MAX_SIZE
         hidden_size = _size(pick, size)
-        drops = "dropout" in accepts and "num_layers" in accepts
-        return Case(
+        case = Case(
             input_size=hidden_size if self._is_square else _size(pick, size),
             hidden_size=hidden_size,
-            num_layers=pick.randint(2 + small, 3 if small else MAX_LAYERS)
-            if "num_layers" in accepts
-            else 1,
+            num_layers=pick.randint(2 + small, 3 if small else MAX_LAYERS),
             batch=pick.randint(1, 3 if small else MAX_BATCH),
             seq_len=pick.choice((2, 3)) if small else pick.choice((1, 2, 2, 3, 4, 5, MAX_STEPS)),
             dropout=round(pick.uniform(0.1, 0.9), 3) if "dropout" in accepts else 0.0,
             dtype="float32" if number % 5 == 4 else "float64",
-            mode="train" if drops and number % 4 else "eval",
+            mode="train" if number % 4 else "eval",
             seed=pick.getrandbits(64),
             bias=not ("bias" in accepts and number % 11 == 10),
         )
+        return self._target.fitted(case)
 
 
 def _size(pick: random.Random, largest: int) -> int:
@@ -224,7 +222,10 @@ def _size(pick: random.Random, largest: int) -> int:
 
 def _tried(target: Target, case: Case) -> Tried:
     pair = Pair(target, case)
-    layers = draw_weights(case)
+    layers = [
+        {name: value.detach().clone() for name, value in one.items()}
+        for one in pair.weights.meant(case)
+    ]
     if not case.bias or not pair.reference.bias:
         layers = [{name: one[name] for name in ("weight_ih", "weight_hh")} for one in layers]
     copy_layers(layers, gru_layers(pair.reference))

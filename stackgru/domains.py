@@ -62,14 +62,16 @@ def domain(law: Law, target: Target, options: Options) -> st.SearchStrategy[Case
 
 def _restrict(arguments: dict[str, Any], target: Target) -> str | None:
     """Pin what a target cannot be built with; return why nothing is left, or None."""
-    if "dropout" not in target.accepts:
-        if arguments.get("partial") or arguments.get("dropout"):
+    if target.rate is not None:
+        partial = arguments.get("partial") and not 0 < target.rate < 1
+        if partial or arguments.get("dropout") not in (None, target.rate):
             return "the target's constructor takes no dropout"
-        arguments["dropout"] = 0.0
-    if "num_layers" not in target.accepts:
-        if arguments.pop("min_layers", 1) > 1:
+        arguments["dropout"] = target.rate
+    if target.layers is not None:
+        fits = arguments.get("num_layers") in (None, target.layers)
+        if not fits or arguments.pop("min_layers", 1) > target.layers:
             return "the target's constructor takes no num_layers"
-        arguments["num_layers"] = 1
+        arguments["num_layers"] = target.layers
     if "bias" not in target.accepts:
         arguments["bias"] = True
     return None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 
 from stackgru.cases import Case
-from stackgru.loading import TargetError
+from stackgru.loading import TargetError, WeightsNotFound
 from stackgru.weights import PARAMETERS, Layer
 
 _NAME = re.compile(
@@ -43,8 +44,20 @@ def find_layers(
             found = _layers_by_name(module, shared=shared)
     needed = [{"weight_ih", "weight_hh"} <= set(layer) for layer in found]
     if len(found) != number or not all(needed):
-        raise TargetError(_not_found(module, case, name))
-    for layer, parameters in enumerate(found):
+        raise WeightsNotFound(_not_found(module, case, name))
+    assert_shapes(found, case, name, directions)
+    return list(found)
+
+
+def count_layers(module: nn.Module) -> int:
+    """Return how many layers a module shows: its nn.GRUCells, or its groups of parameters."""
+    cells = sum(isinstance(child, nn.GRUCell) for child in module.modules())
+    return cells or len(_layers_by_name(module, shared=False))
+
+
+def assert_shapes(layers: Sequence[Layer], case: Case, name: str, directions: int = 1) -> None:
+    """Raise a TargetError where a weight is not of nn.GRU's shape."""
+    for layer, parameters in enumerate(layers):
         width = case.hidden_size * directions if layer >= directions else case.input_size
         for key, size in (("weight_ih", width), ("weight_hh", case.hidden_size)):
             expected = (3 * case.hidden_size, size)
@@ -53,7 +66,6 @@ def find_layers(
                     f"{name}: {key} of layer {layer} has shape {tuple(parameters[key].shape)}, "
                     f"where nn.GRU's has (3 * hidden_size, width) = {expected}."
                 )
-    return list(found)
 
 
 def _layers_by_name(module: nn.Module, *, shared: bool) -> list[dict[str, Tensor]]:

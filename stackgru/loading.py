@@ -14,6 +14,10 @@ class TargetError(Exception):
     """The target cannot be imported, built or called; the message is one sentence or two."""
 
 
+class WeightsNotFound(TargetError):
+    """The target can be built, and its weights are not where they are looked for."""
+
+
 def import_target(spec: str) -> Any:
     """Return what a specification names.
 

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 #: Examples a law. "ci" draws the same examples every time and keeps no database.
 PROFILES = {"quick": 20, "default": 100, "thorough": 2000, "ci": 200}
 DEFAULT_TIMEOUT = 300.0
+
+#: The constructor's arguments that a case sets, in the order in which they are given by position.
+ARGUMENTS = ("input_size", "hidden_size", "num_layers", "dropout")
+#: How a state goes in and comes out; stackgru.conventions says what each is.
+STATES = ("stacked", "batch-first", "tuple", "list", "concatenated")
+#: What a call returns.
+RETURNS = ("output, state", "state", "state, output")
 
 
 @dataclass(frozen=True)
@@ -25,6 +35,10 @@ class Options:
         strict: count as violations what otherwise is an answer only.
         timeout: seconds a law may take.
         shrink: look for the smallest case that breaks a law, not only for one.
+        arguments: the constructor's arguments by position, names in ARGUMENTS; None to find them.
+        state: one of STATES; None for the first.
+        returns: one of RETURNS; None for the first.
+        time_axis: whether a cell takes its input with a time axis.
     """
 
     kind: str | None = None
@@ -38,7 +52,37 @@ class Options:
     strict: bool = False
     timeout: float = DEFAULT_TIMEOUT
     shrink: bool = True
+    arguments: tuple[str, ...] | None = None
+    state: str | None = None
+    returns: str | None = None
+    time_axis: bool = False
+
+    @property
+    def convention(self) -> dict[str, Any]:
+        """The fields of a Convention that are told here."""
+        fields = ("arguments", "state", "returns", "time_axis")
+        return {name: getattr(self, name) for name in fields if getattr(self, name)}
 
 
 class UsageError(Exception):
     """An option does not fit; the message is one sentence."""
+
+
+def one_of(what: str, value: str, choices: Iterable[str]) -> str:
+    """Return a name that is among the choices.
+
+    Raises:
+        UsageError: if it is not; the message names the nearest.
+    """
+    choices = tuple(choices)
+    if value in choices:
+        return value
+    near = difflib.get_close_matches(str(value), choices, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    listed = ", ".join(map(repr, choices))
+    raise UsageError(f"{what} must be one of {listed}, got {value!r}{hint}")
+
+
+def names(text: str) -> list[str]:
+    """Return names that are written with commas between them."""
+    return [name.strip() for name in text.split(",") if name.strip()]

@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stackgru.cases import Case, draw_h0, draw_input, draw_weights
+from stackgru.cases import Case, draw_h0, draw_input
+from stackgru.conventions import Misfit
 from stackgru.evidence import Violation, assert_equal, assert_within
-from stackgru.finding import find_layers
 from stackgru.loading import TargetError, named
 from stackgru.targets import Target
-from stackgru.weights import PARAMETERS, copy_layers, gru_layers
+from stackgru.weights import PARAMETERS, Layer, copy_layers, gru_layers
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Pair:
         kind: "cell" or "sequence".
         module: the target's module.
         reference: the nn.GRU.
-        layers: the target's parameters, layer by layer.
+        weights: the target's weights, and its own parameters that they lie in.
         input: (T, B, I).
         h0: (L, B, H).
         ratio: the largest ratio of difference to allowed difference so far.
@@ -72,17 +72,33 @@ class Pair:
         self.kind = target.kind
         try:
             self.module = target.build(case)
-            self.layers = find_layers(self.module, case, target.name)
         except TargetError as error:
             raise Violation(str(error)) from error
+        self.find_weights()
         has_bias = any(set(PARAMETERS[2:]) & set(layer) for layer in self.layers)
         self.reference = _build_reference(case, case.bias and has_bias, target.device)
-        copy_layers(draw_weights(case), self.layers)
+        self.weights.draw(case)
         copy_layers(self.layers, gru_layers(self.reference))
         self.input = draw_input(case).to(target.device)
         self.h0 = draw_h0(case).to(target.device)
         self.ratio = 0.0
         self.remark: str | None = None
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The target's weights as they are now, layer by layer."""
+        return self.weights.layers
+
+    def find_weights(self) -> None:
+        """Find the weights of the module as it is now.
+
+        Raises:
+            Violation: if they are not found.
+        """
+        try:
+            self.weights = self.target.weights(self.module, self.case)
+        except TargetError as error:
+            raise Violation(str(error)) from error
 
     @property
     def full_precision(self) -> bool:
@@ -215,6 +231,8 @@ class Pair:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 result = module(*arguments)
+        except Misfit as error:
+            raise Violation(str(error)) from error
         except Exception as error:
             raise Violation(f"the target raised {named(error)}; nn.GRU gives a result") from error
         if not isinstance(result, (tuple, list)) or len(result) != 2:

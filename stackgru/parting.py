@@ -22,7 +22,7 @@ from stackgru.masks import Injector
 from stackgru.pairs import Pair, Run
 from stackgru.rounding import Bounded, allowed
 from stackgru.targets import Target
-from stackgru.weights import Layer, copy_layers
+from stackgru.weights import Layer
 
 _GATES = {"n": "the new gate n", "z": "the update gate z", "r": "the reset gate r"}
 
@@ -135,11 +135,11 @@ def _gate(target: Target, case: Case, x: Tensor, before: Tensor, layer: int) -> 
             return None  # the layer does what it should; what it gets in training is another matter
         own = [{name: value.detach().clone() for name, value in one.items()} for one in pair.layers]
         for gate, weights in _isolated(own[layer]):
-            copy_layers([*own[:layer], weights, *own[layer + 1 :]], pair.layers)
+            pair.weights.write([*own[:layer], weights, *own[layer + 1 :]])
             states, new, where = _one_step(pair, x, before, layer)
             if where is not None:
                 found[gate] = _gate_numbers(gate, states, new, before[layer], pair, where)
-    except Violation:
+    except (Violation, NotApplicable):
         return None
     if "" in found or len(found) == len(_GATES):
         return None

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from stackgru.options import PROFILES, Options, UsageError
+from stackgru.options import PROFILES, RETURNS, STATES, Options, UsageError, names
 from stackgru.report import LawResult, Report
 
 _COLLECTOR = pytest.StashKey["Collector"]()
@@ -39,6 +39,18 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "device": {"metavar": "DEV", "help": "where everything is built (default: cpu)"},
     "strict": {"action": "store_true", "default": None, "help": "count what is an answer only"},
     "timeout": {"type": float, "metavar": "SECONDS", "help": "longest time of a law"},
+    "arguments": {
+        "type": names,
+        "metavar": "NAMES",
+        "help": "the constructor's arguments by position, with commas between them",
+    },
+    "state": {"choices": STATES, "help": "how the state goes in and comes out"},
+    "returns": {"metavar": "PARTS", "help": "what a call gives: " + "; ".join(RETURNS)},
+    "time-axis": {
+        "action": "store_true",
+        "default": None,
+        "help": "a cell takes (1, B, I) and gives (1, B, H)",
+    },
     "json": {"metavar": "FILE", "help": "write the report there"},
 }
 
@@ -100,7 +112,9 @@ def pytest_runtest_makereport(
         if run.result is not None and run.result.violation is not None:
             from stackgru.reporting.terminal import violation_text
 
-            report.longrepr = violation_text(run.result.violation, run.target.name)
+            report.longrepr = violation_text(
+                run.result.violation, run.target.name, run.target.words
+            )
     return report
 
 
@@ -196,6 +210,7 @@ class Collector:
         return Report(
             target=entry["target"],
             kind=entry["kind"],
+            convention=entry.get("convention", ()),
             torch_version=entry["torch_version"],
             build_facts=entry["facts"],
             results=[results[name] for name in laws if name in results],

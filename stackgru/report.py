@@ -96,6 +96,8 @@ class Report:
         seed: what the run started from, or None where Hypothesis' own seed was used.
         diagnosis: what the target is, where it is not nn.GRU: the names of the variants that it
             agrees with, on how many cases, and a sentence; None where it was not asked.
+        convention: the options of ``stackgru check`` that tell the target's convention, where its
+            name does not; None where only a Convention can.
     """
 
     target: str
@@ -105,6 +107,7 @@ class Report:
     results: Sequence[LawResult] = ()
     seed: int | None = None
     diagnosis: Mapping[str, Any] | None = None
+    convention: Sequence[str] | None = ()
 
     @property
     def violations(self) -> list[Finding]:
@@ -222,6 +225,7 @@ class Report:
             "schema_version": SCHEMA_VERSION,
             "target": self.target,
             "kind": self.kind,
+            "convention": None if self.convention is None else list(self.convention),
             "torch_version": self.torch_version,
             "seed": self.seed,
             "build_facts": dict(self.build_facts),

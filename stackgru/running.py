@@ -23,6 +23,7 @@ from hypothesis.strategies import SearchStrategy
 
 from stackgru.build_facts import measure
 from stackgru.cases import Case
+from stackgru.conventions import Convention
 from stackgru.diagnosis import diagnose
 from stackgru.domains import domain, select
 from stackgru.evidence import NotApplicable, Violation
@@ -38,8 +39,7 @@ from stackgru.torch_settings import settings_kept
 #: The id of the item that measures facts of the build.
 FACTS = "on-this-build"
 
-#: Questions whose violations a variant of nn.GRU may explain; see stackgru.laws.Law.
-_EXPLAINED = ("training", "seeds", "sequences")
+_EXPLAINED = ("training", "seeds", "sequences")  # questions to which a variant may be the answer
 _ACTIONS_IN_A_LIFE = 12
 # Climbing takes half of the examples, and leaves them to what a ratio does not lead to: below this
 # ratio of difference to bound there is nothing to climb. Right variants stay below it but in half
@@ -114,8 +114,8 @@ class LawRun:
     @property
     def asks_what_it_is(self) -> bool:
         """Whether what was found may be explained by a variant of nn.GRU."""
-        violated = self.result is not None and self.result.status == "violated"
-        return violated and self.law is not None and self.law.question in _EXPLAINED
+        result = self.result
+        return bool(result and result.violation and result.question in _EXPLAINED)
 
     def diagnosis(self) -> dict[str, Any]:
         """Return what the target is, as plain data; see stackgru.diagnosis."""
@@ -131,6 +131,7 @@ class LawRun:
         return {
             "target": self.target.name,
             "kind": self.target.kind,
+            "convention": self.target.words,
             "torch_version": str(torch.__version__),
             "result": asdict(self.result) if self.result else None,
             "facts": dict(self.facts) if self.facts else None,
@@ -237,17 +238,17 @@ class LawRun:
 
 
 def runs_for(
-    target: str | Callable[..., Any], options: Options, changes: Mapping[str, Any]
+    target: str | Callable[..., Any] | Convention, options: Options, changes: Mapping[str, Any]
 ) -> list[LawRun]:
     """Return what pytest is to run: every law asked for, and the facts of the build.
 
     Args:
-        target: the class or factory, or its name.
+        target: the class, factory or convention, or its name.
         options: what the run is to do.
         changes: options that go before these.
     """
     options = replace(options, **changes)
-    loaded = load(target, kind=options.kind, device=options.device)
+    loaded = load(target, kind=options.kind, device=options.device, told=options.convention)
     return [LawRun(loaded, law, options) for law in (*select(options), None)]
 
 

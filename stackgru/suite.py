@@ -9,12 +9,13 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from stackgru.conventions import Convention
 from stackgru.options import Options
 from stackgru.running import LawRun, runs_for
 
 
 def suite_for(
-    target: str | Callable[..., Any],
+    target: str | Callable[..., Any] | Convention,
     *,
     kind: str | None = None,
     laws: Sequence[str] = (),
@@ -29,7 +30,7 @@ def suite_for(
     that pytest is given (``--stackgru-max-examples`` and so on) go before these.
 
     Args:
-        target: the class or factory, or ``module:attr`` or ``path/file.py:attr``.
+        target: the class, factory or Convention, or ``module:attr`` or ``path/file.py:attr``.
         kind: "cell" or "sequence"; found by calling it if None.
         laws: patterns of law names to run; all if empty.
         skip: patterns of law names to leave out.

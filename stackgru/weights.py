@@ -19,6 +19,11 @@ def gru_name(name: str, layer: int) -> str:
     return f"{name}_l{layer}"
 
 
+def place(name: str, layer: int) -> str:
+    """Return how a layer's parameter is called in messages, e.g. ``weight_ih of layer 0``."""
+    return f"{name} of layer {layer}"
+
+
 def parameter_shapes(
     input_size: int, hidden_size: int, num_layers: int, bias: bool
 ) -> list[dict[str, tuple[int, ...]]]:

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from stackgru.cases import Case
+from stackgru.constructing import construct
+from stackgru.conventions import Convention
 from stackgru.finding import find_layers
-from stackgru.targets import build
 from stackgru.weights import copy_layers, gru_layers
 
 EXAMPLES = 100
@@ -42,7 +43,7 @@ def plain_cases(*, sequence=False):
 def results(stack_class, case, *, sequence=False):
     """Return the stack's and nn.GRU's output and hn, as two pairs."""
     torch.manual_seed(case.seed)
-    stack = build(stack_class, "the stack", case, "cpu").train(case.mode == "train")
+    stack = construct(Convention(stack_class), "the stack", case, "cpu").train(case.mode == "train")
     sizes = (case.input_size, case.hidden_size, case.num_layers)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # one layer with dropout

@@ -6,8 +6,9 @@ import torch
 from torch import nn
 
 from stackgru.cases import Case
+from stackgru.constructing import construct
+from stackgru.conventions import Convention
 from stackgru.finding import find_layers
-from stackgru.targets import build
 from stackgru.weights import copy_layers, gru_layers
 
 SIZES = (5, 10, 3)
@@ -18,7 +19,7 @@ _CASE = Case(*SIZES, BATCH, dropout=RATE, dtype="float32", mode="train", seed=SE
 def results(stack_class, *, batch_first=False, sequence=False):
     """Return the stack's and nn.GRU's output and hn, as two pairs."""
     torch.manual_seed(0)
-    stack = build(stack_class, "the stack", _CASE, "cpu")
+    stack = construct(Convention(stack_class), "the stack", _CASE, "cpu")
     gru = nn.GRU(*SIZES, dropout=RATE, batch_first=batch_first)
     copy_layers(find_layers(stack, _CASE), gru_layers(gru))
     input, h0 = torch.randn(BATCH, SIZES[0]), torch.randn(SIZES[2], BATCH, SIZES[1])

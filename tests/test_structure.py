@@ -16,7 +16,11 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = [
     {"weights", "options", "loading", "evidence", "formats", "torch_settings"},
     {"cell", "cases", "report"},
-    {"strategies", "finding", "masks"},
+    {"strategies", "finding", "masks", "conventions"},
+    {"arrangement", "constructing"},
+    {"locating"},
+    {"probing"},
+    {"fitting"},
     {"targets"},
     {"pairs", "rounding"},
     {"arithmetic"},

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from stackgru.arrangement import Weights, by_place
 from stackgru.cases import generator
 from stackgru.derivatives import Direction, Gradients
 from stackgru.evidence import Violation
@@ -19,7 +20,7 @@ from stackgru.masks import Recorder
 from stackgru.pairs import Pair
 from stackgru.rounding import allowed
 from stackgru.steps import Network
-from stackgru.weights import Layer, gru_layers
+from stackgru.weights import gru_layers
 
 Grads = dict[str, Tensor]
 
@@ -30,11 +31,13 @@ class Tape:
 
     Attributes:
         leaves: what it can be differentiated by: "input", "h0", "weight_ih of layer 0", ...
+        weights: how the layers' weights lie in them.
         outputs: (T, B, H).
         hn: (L, B, H).
     """
 
     leaves: Grads
+    weights: Weights
     outputs: Tensor
     hn: Tensor
 
@@ -49,9 +52,11 @@ def assert_same(
 ) -> None:
     """Raise a violation where the target's derivatives are not nn.GRU's, under the same masks."""
     __tracebackhide__ = True
+    reference = Weights(gru_layers(pair.reference))
+    wanted = None if thawed is None else pair.weights.names(thawed)
     pair.seed()
     with Recorder() as recorder:
-        tape = taped(pair, gru_layers(pair.reference), pair.reference, thawed)
+        tape = taped(pair, reference, pair.reference, wanted)
         expected = differentiate(tape)
     gaps = gap_masks(pair, recorder)
     found = bounds_of(network_for(pair, gaps))
@@ -63,21 +68,23 @@ def assert_same(
 
     def run() -> Grads:
         with as_violation("derivatives"):
-            return differentiate(taped(pair, pair.layers, call, thawed))
+            return differentiate(taped(pair, pair.weights, call, thawed))
 
     def compare(own: Grads) -> None:
-        for name, value in own.items():
+        right = pair.weights.to_leaves(expected)
+        right = pair.weights.to_layers({name: right[name] for name in own if name in right})
+        for name, value in pair.weights.to_layers(own).items():
             error = 2 * allowed(bounds[name], pair.case.torch_dtype)
-            pair.within(value, expected[name], error, f"{what} {name}", axes_of(value))
+            pair.within(value, right[name], error, f"{what} {name}", axes_of(value))
 
     under_masks(pair, gaps, run, compare)
 
 
 def taped(
-    pair: Pair, layers: Sequence[Layer], call: Callable[..., Any], thawed: Sequence[str] | None
+    pair: Pair, weights: Weights, call: Callable[..., Any], thawed: Sequence[str] | None
 ) -> Tape:
     """Call either side so that it can be differentiated by what is thawed; by all if None."""
-    leaves = by_name(pair.input.clone(), pair.h0.clone(), layers)
+    leaves = {"input": pair.input.clone(), "h0": pair.h0.clone(), **weights.leaves}
     wanted = {name: leaf for name, leaf in leaves.items() if thawed is None or name in thawed}
     with torch.enable_grad():
         for name, leaf in leaves.items():
@@ -86,7 +93,7 @@ def taped(
     for name, leaf in leaves.items():
         if leaf.requires_grad != (name in wanted):
             raise Violation(f"a call changes requires_grad of {name}")
-    return Tape(wanted, outputs, hn)
+    return Tape(wanted, weights, outputs, hn)
 
 
 def grad_of(tape: Tape, outputs: Tensor, hn: Tensor, **keywords: bool) -> Grads:
@@ -157,7 +164,7 @@ def direction_for(pair: Pair) -> Direction:
         for index, layer in enumerate(pair.layers)
     ]
     input, h0 = (noise(pair, name, getattr(pair, name).shape) for name in ("input", "h0"))
-    return Direction(input, h0, layers)
+    return Direction(input, h0, pair.weights.known(layers))
 
 
 def noise(pair: Pair, name: str, shape: Sequence[int]) -> Tensor:
@@ -168,12 +175,7 @@ def noise(pair: Pair, name: str, shape: Sequence[int]) -> Tensor:
 
 def by_name(input: Any, h0: Any, layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return what belongs to input, to h0 and to every parameter, by their names."""
-    named_parameters = {
-        f"{name} of layer {index}": value
-        for index, layer in enumerate(layers)
-        for name, value in layer.items()
-    }
-    return {"input": input, "h0": h0, **named_parameters}
+    return {"input": input, "h0": h0, **by_place(layers)}
 
 
 def axes_of(value: Tensor) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from stackgru.laws.comparing import (
 )
 from stackgru.masks import Recorder, arrange
 from stackgru.pairs import Pair, Run
-from stackgru.weights import PARAMETERS
+from stackgru.weights import PARAMETERS, place
 
 _FULL = ("float64", "float32")
 
@@ -171,25 +171,21 @@ def everything_matters(pair: Pair) -> None:
         h0[layer] += _noise(pair, f"h0 {layer}", h0[layer])
         _assert_follows(pair, base, before, f"h0 of layer {layer}", h0=h0)
         for name, parameter in pair.layers[layer].items():
-            original = parameter.detach().clone()
-            with torch.no_grad():
-                parameter += _noise(pair, f"{name} {layer}", parameter)
-            _assert_follows(pair, base, before, f"{name} of layer {layer}")
-            with torch.no_grad():
-                parameter.copy_(original)
+            noise = _noise(pair, f"{name} {layer}", parameter)
+            with pair.weights.moved(place(name, layer), noise) as is_moved:
+                if is_moved:
+                    _assert_follows(pair, base, before, place(name, layer))
 
 
 def _assert_own_parameters(pair: Pair) -> None:
-    owners: dict[int, str] = {}
     has_bias = pair.reference.bias
     for layer, parameters in enumerate(pair.layers):
         for name in PARAMETERS if has_bias else PARAMETERS[:2]:
             if name not in parameters:
                 raise Violation(f"layer {layer} has no {name}")
-            place = f"{name} of layer {layer}"
-            owner = owners.setdefault(parameters[name].data_ptr(), place)
-            if owner != place:
-                raise Violation(f"{owner} and {place} are one parameter")
+    shared = pair.weights.one_parameter()
+    if shared is not None:
+        raise Violation(f"{shared[0]} and {shared[1]} are one parameter")
 
 
 def _assert_follows(

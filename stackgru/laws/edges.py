@@ -18,11 +18,6 @@ def empty_batch(pair: Pair) -> None:
     A backward pass through it gives no gradient but zeros.
     """
     input, h0 = pair.input.clone().requires_grad_(), pair.h0.clone().requires_grad_()
-    parameters = {
-        f"{name} of layer {layer}": parameter
-        for layer, own in enumerate(pair.layers)
-        for name, parameter in own.items()
-    }
     pair.seed()
     before = generator_state(pair)
     with torch.enable_grad():
@@ -33,6 +28,6 @@ def empty_batch(pair: Pair) -> None:
             (run.outputs.sum() + run.hn.sum()).backward()  # type: ignore[no-untyped-call]
         except RuntimeError as error:
             raise Violation(f"a backward pass through an empty batch: {named(error)}") from error
-    for name, tensor in {**parameters, "input": input, "h0": h0}.items():
+    for name, tensor in {**pair.weights.leaves, "input": input, "h0": h0}.items():
         if tensor.grad is not None and bool(tensor.grad.any()):
             raise Violation(f"the gradient of {name} for an empty batch is not zeros")

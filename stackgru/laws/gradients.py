@@ -6,7 +6,6 @@ How far two right gradients may lie apart is derived in stackgru.derivatives.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from stackgru import derivatives
+from stackgru.arrangement import Weights
 from stackgru.derivatives import Direction
 from stackgru.evidence import NotApplicable
 from stackgru.laws import law
@@ -36,7 +36,7 @@ from stackgru.loading import named
 from stackgru.masks import Recorder
 from stackgru.pairs import Pair
 from stackgru.rounding import allowed
-from stackgru.weights import Layer, gru_layers
+from stackgru.weights import gru_layers
 
 _SMALL = {"min_batch": 1, "max_layers": 4, "max_steps": 4}
 _SMALLER = {"min_batch": 1, "max_batch": 3, "max_layers": 3, "max_steps": 3, "max_size": 12}
@@ -63,11 +63,14 @@ def second_derivatives(pair: Pair) -> None:
     """Differentiated once more along a direction, the gradients are nn.GRU's, in float64."""
     outputs, hn, what = combination(pair)
     direction = direction_for(pair)
-    toward = by_name(direction.input, direction.h0, direction.layers)
+    along = by_name(direction.input, direction.h0, direction.layers)
 
     def differentiate(tape: Tape) -> Grads:
+        toward = tape.weights.to_leaves(along)
         first = grad_of(tape, outputs, hn, create_graph=True)
-        parts = {name: value for name, value in first.items() if value.requires_grad}
+        parts = {
+            name: value for name, value in first.items() if value.requires_grad and name in toward
+        }
         if not parts:  # not a curve, so far as the target shows
             return {name: torch.zeros_like(leaf) for name, leaf in tape.leaves.items()}
         return differentiated(tape.leaves, list(parts.values()), [toward[name] for name in parts])
@@ -87,7 +90,7 @@ def frozen(pair: Pair) -> None:
     Likewise where input or h0 take no gradient.
     """
     outputs, hn, what = combination(pair)
-    names = list(by_name(pair.input, pair.h0, pair.layers))
+    names = ["input", "h0", *pair.weights.leaves]
     thawed = [name for name in names if pick(pair, f"frozen {name}", 0, 1)]
     assert_same(
         pair,
@@ -107,7 +110,7 @@ def forward_mode(pair: Pair) -> None:
     pair.seed()
     with Recorder() as recorder:
         try:
-            expected = _pushed(pair, direction, pair.reference, gru_layers(pair.reference))
+            expected = _pushed(pair, direction, pair.reference, Weights(gru_layers(pair.reference)))
         except RuntimeError as error:
             raise NotApplicable(f"nn.GRU itself raised {named(error)}") from error
     gaps = gap_masks(pair, recorder)
@@ -115,7 +118,7 @@ def forward_mode(pair: Pair) -> None:
 
     def run() -> tuple[Tensor, Tensor]:
         with as_violation("forward-mode derivatives"):
-            return _pushed(pair, direction, pair.module, pair.layers)
+            return _pushed(pair, direction, pair.module, pair.weights)
 
     def compare(found: tuple[Tensor, Tensor]) -> None:
         rows = zip(("output", "hn"), (OUTPUT, HN), found, expected, bounds, strict=True)
@@ -145,9 +148,9 @@ def training(pair: Pair) -> None:
             partial(derivatives.gradients, outputs=outputs, hn=hn),
             f"after {step} optimiser steps, the gradient of {what} by",
         )
-        for layer, other in zip(pair.layers, others, strict=True):
+        for grads, other in zip(pair.weights.grads(), others, strict=True):
             for name, parameter in other.items():
-                grad = layer[name].grad if name in layer else None
+                grad = grads.get(name)
                 parameter.grad = torch.zeros_like(parameter) if grad is None else grad.clone()
         own.step()
         followed.step()
@@ -159,12 +162,13 @@ def training(pair: Pair) -> None:
 
 
 def _pushed(
-    pair: Pair, direction: Direction, module: nn.Module, layers: Sequence[Layer]
+    pair: Pair, direction: Direction, module: nn.Module, weights: Weights
 ) -> tuple[Tensor, Tensor]:
     """Return the forward-mode derivatives of outputs and hn."""
     key_of = {id(value): key for key, value in module.named_parameters()}
-    places = [(index, name) for index, layer in enumerate(layers) for name in layer]
-    keys = [key_of[id(layers[index][name])] for index, name in places]
+    toward = weights.to_leaves(by_name(direction.input, direction.h0, direction.layers))
+    leaves = {name: leaf for name, leaf in weights.leaves.items() if name in toward}
+    keys = [key_of[id(leaf)] for leaf in leaves.values()]
 
     def call(input: Tensor, h0: Tensor, *parameters: Tensor) -> tuple[Tensor, Tensor]:
         given = dict(zip(keys, parameters, strict=True))
@@ -178,9 +182,8 @@ def _pushed(
         run = unroll(pair, input, h0, with_parameters)
         return run.outputs, run.hn
 
-    at = [layers[index][name].detach() for index, name in places]
-    toward = [direction.layers[index][name] for index, name in places]
-    primals, tangents = (pair.input, pair.h0, *at), (direction.input, direction.h0, *toward)
+    primals = pair.input, pair.h0, *(leaf.detach() for leaf in leaves.values())
+    tangents = tuple(toward[name] for name in ("input", "h0", *leaves))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch scripts its own rules, and deprecates scripting
         found: tuple[Tensor, Tensor] = torch.func.jvp(call, primals, tangents)[1]

@@ -12,14 +12,14 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from stackgru import rounding
 from stackgru.cases import Case, generator
+from stackgru.conventions import Misfit
 from stackgru.evidence import NotApplicable, Violation
-from stackgru.finding import find_layers
 from stackgru.laws import law
 from stackgru.laws.comparing import HN, OUTPUT, Expected, expected, pick
 from stackgru.loading import TargetError, named
 from stackgru.pairs import Pair
 from stackgru.rounding import Bounded, allowed
-from stackgru.weights import Layer, copy_layers
+from stackgru.weights import Layer
 
 _FULL = ("float64", "float32")
 
@@ -39,7 +39,7 @@ def layouts(pair: Pair) -> None:
     batch_first = _with_option(pair, "batch_first")
     tried = [_unbatched(pair, pair.module), _packed(pair)]
     if batch_first is not None:
-        copy_layers(pair.layers, find_layers(batch_first, pair.case, pair.target.name))
+        pair.target.weights(batch_first, pair.case).copy_from(pair.weights)
         _batch_first(pair, batch_first)
         tried += [True, _unbatched(pair, batch_first)]
     if not any(tried):
@@ -146,7 +146,7 @@ def bidirectional(pair: Pair) -> None:
         raise NotApplicable("the target's constructor takes no bidirectional")
     module.eval()
     case = pair.case
-    layers = find_layers(module, case, pair.target.name, directions=2)
+    layers = pair.target.weights(module, case, directions=2).layers
     with torch.no_grad():
         for index, layer in enumerate(layers):
             for name, parameter in layer.items():
@@ -208,6 +208,8 @@ def _called(module: nn.Module, *arguments: Any) -> tuple[Any, Any]:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             outputs, hn = module(*arguments)
+    except Misfit as error:
+        raise _Refused(str(error)) from error
     except Exception as error:
         raise _Refused(f"the target raised {named(error)}; nn.GRU gives a result") from error
     return outputs, hn

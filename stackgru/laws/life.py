@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from stackgru.cases import ACTIONS, MAX_SEED, Case
 from stackgru.evidence import Violation, assert_equal
-from stackgru.finding import find_layers
 from stackgru.laws import law
 from stackgru.laws.comparing import (
     assert_end_to_end,
@@ -27,7 +26,7 @@ from stackgru.laws.comparing import (
     unroll,
 )
 from stackgru.laws.differentiating import as_violation, axes_of, noise
-from stackgru.loading import TargetError, named
+from stackgru.loading import named
 from stackgru.pairs import Pair, Run
 from stackgru.weights import gru_layers
 
@@ -67,6 +66,7 @@ class Life:
 
     def __init__(self, pair: Pair) -> None:
         self.pair = pair
+        pair.weights.grads()  # a life needs them: where there are none, it does not apply
         self._steps = 0
         self._left_behind: list[tuple[nn.Module, list[Tensor]]] = []
 
@@ -142,7 +142,7 @@ class Life:
         pair.reference.to(dtype)
         pair.h0, pair.input = pair.h0.to(dtype), pair.input.to(dtype)
         pair.case = replace(pair.case, dtype=name)
-        self._find_layers()
+        pair.find_weights()
 
     def _optimise(self) -> None:
         """Take a step of SGD, and nn.GRU the same step by the same gradients."""
@@ -154,11 +154,11 @@ class Life:
             factors = [noise(pair, f"{name} {self._steps}", pair.h0.shape) for name in ("o", "h")]
             torch.autograd.backward([run.outputs, run.hn], [factors[0][:1], factors[1]])
         others = gru_layers(pair.reference)
-        for layer, other in zip(pair.layers, others, strict=True):
-            for name, parameter in layer.items():
-                grad = parameter.grad
-                if grad is not None and grad.dtype != parameter.dtype:
-                    raise Violation(f"{name} is {parameter.dtype}, its gradient {grad.dtype}")
+        for layer, grads, other in zip(pair.layers, pair.weights.grads(), others, strict=True):
+            for name, grad in grads.items():
+                dtype = layer[name].dtype
+                if grad is not None and grad.dtype != dtype:
+                    raise Violation(f"{name} is {dtype}, its gradient {grad.dtype}")
                 other[name].grad = None if grad is None else grad.clone()
         for module in (pair.module, pair.reference):
             torch.optim.SGD(module.parameters(), lr=0.125, foreach=False).step()
@@ -180,14 +180,7 @@ class Life:
         parameters = [value.detach().clone() for value in pair.module.parameters()]
         self._left_behind = [(pair.module, parameters)]
         pair.module = module
-        self._find_layers()
-
-    def _find_layers(self) -> None:
-        pair = self.pair
-        try:
-            pair.layers = find_layers(pair.module, pair.case, pair.target.name)
-        except TargetError as error:
-            raise Violation(str(error)) from error
+        pair.find_weights()
 
     def _assert_parameters(self) -> None:
         others = gru_layers(self.pair.reference)

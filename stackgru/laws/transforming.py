@@ -129,11 +129,9 @@ def assert_possible(
 @functools.lru_cache(maxsize=64)
 def _obstacle(target: Target, transform: Transform, modes: tuple[str, ...]) -> str | None:
     """Return why a target cannot be transformed, or None."""
-    layers = _PROBE.num_layers if "num_layers" in target.accepts else 1
-    dropout = _PROBE.dropout if "dropout" in target.accepts else 0.0
     for mode in modes:
         try:
-            pair = Pair(target, replace(_PROBE, num_layers=layers, dropout=dropout, mode=mode))
+            pair = Pair(target, target.fitted(replace(_PROBE, mode=mode)))
         except Violation:
             return None  # that it cannot be built is for the drawn cases to show
         try:

@@ -45,16 +45,22 @@ def render(report: Report, *, width: int, colour: bool, details: bool = True) ->
     """
     console = _console(width, colour)
     seed = "" if report.seed is None else f", seed {report.seed}"
-    about = f"{report.target} ({report.kind}) against nn.GRU of torch {report.torch_version}{seed}"
+    told = ("with its Convention",) if report.convention is None else report.convention
+    target = " ".join([report.target, *told])
+    about = f"{target} ({report.kind}) against nn.GRU of torch {report.torch_version}{seed}"
     console.print(Text(about, style="bold"), soft_wrap=True)
     console.print()
     console.print(_table(report))
     if details:
         for finding in report.violations:
             console.print()
-            for line in violation_text(finding, report.target).splitlines():
+            for line in violation_text(finding, report.target, report.convention).splitlines():
                 indent = " " * (len(_LABEL) if line.startswith("  ") else 2)
-                wrapped = textwrap.wrap(line, width, subsequent_indent=indent)
+                # What is to be typed again keeps its words whole.
+                hyphens = not line.startswith("  again:")
+                wrapped = textwrap.wrap(
+                    line, width, subsequent_indent=indent, break_on_hyphens=hyphens
+                )
                 console.print("\n".join(wrapped), soft_wrap=True)
     if report.build_facts:
         console.print()
@@ -73,8 +79,14 @@ def render(report: Report, *, width: int, colour: bool, details: bool = True) ->
     return _printed(console)
 
 
-def violation_text(finding: Finding, target: str) -> str:
-    """Return a violation as a few lines, the last of which reruns the law on the target."""
+def violation_text(finding: Finding, target: str, convention: Sequence[str] | None = ()) -> str:
+    """Return a violation as a few lines, the last of which reruns the law on the target.
+
+    Args:
+        finding: the violation.
+        target: the target's name.
+        convention: the options that tell its convention; None where only a Convention can.
+    """
     lines = [
         f"{finding.law} is violated: {finding.message}",
         f"{_LABEL}{finding.case}",
@@ -89,7 +101,10 @@ def violation_text(finding: Finding, target: str) -> str:
         lines.append(f"  parts at:   {finding.parts_at}")
     if finding.gate:
         lines.append(f"  gate:       {finding.gate}")
-    lines.append(f"  again:      stackgru check {shlex.quote(target)} --laws {finding.law}")
+    again = f"stackgru check {shlex.join([target, *(convention or ()), '--laws', finding.law])}"
+    if convention is None:
+        again = f'from Python, stackgru.check(the same Convention, laws=["{finding.law}"])'
+    lines.append(f"  again:      {again}")
     return "\n".join(lines)
 
 
