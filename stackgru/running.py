@@ -36,10 +36,8 @@ from stackgru.report import Finding, LawResult
 from stackgru.targets import Target, load
 from stackgru.torch_settings import settings_kept
 
-#: The id of the item that measures facts of the build.
-FACTS = "on-this-build"
-
-_EXPLAINED = ("training", "seeds", "sequences")  # questions to which a variant may be the answer
+FACTS = "on-this-build"  # the id of the item that measures facts of the build
+_EXPLAINED = ("training", "seeds", "sequences")  # questions that a variant may be the answer to
 _ACTIONS_IN_A_LIFE = 12
 # Climbing takes half of the examples, and leaves them to what a ratio does not lead to: below this
 # ratio of difference to bound there is nothing to climb. Right variants stay below it but in half
