@@ -35,6 +35,7 @@ class Design:
         residual: from which layer on what a layer gets is added to what it gives; 0 for none.
         added_late: the residual is added after dropout, not before.
         shared_from: from which layer on one cell serves all layers; None if none does.
+        shares_first: it is the first of these layers' cell, and not that which all of them hold.
         state_of: the layer whose state all layers get; None for each its own.
         scaled: kept values are divided by the probability of that.
         input: the input is dropped out.
@@ -55,6 +56,7 @@ class Design:
     residual: int = 0
     added_late: bool = False
     shared_from: int | None = None
+    shares_first: bool = False
     state_of: int | None = None
     scaled: bool = True
     input: bool = False
@@ -146,7 +148,8 @@ def _plus(
 def _weights(made: Design, layers: Sequence[Layer], index: int) -> Layer:
     """Return the weights with which nn.GRU's equation is what the design does in a layer."""
     if made.shared_from is not None and index >= made.shared_from:
-        index = len(layers) - 1
+        # Where one cell is in all places it has the weights that were written last.
+        index = made.shared_from if made.shares_first else len(layers) - 1
     own = {name: value.detach().double().cpu() for name, value in layers[index].items()}
     if made.order != (0, 1, 2):
         for name, value in own.items():

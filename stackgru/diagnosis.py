@@ -1,7 +1,8 @@
 """What a target is, where it is not nn.GRU: a search among the known variants, two at a time.
 
 It never guesses. A variant is named where the target agrees with it, within rounding, on every case
-tried, and at least 100 of these are cases in which that variant and nn.GRU differ. The cases are
+tried, and at least 100 of these are cases in which that variant and nn.GRU differ: nn.GRU from the
+same seed, and nn.GRU under the masks that the target drew, where those can be its. The cases are
 drawn anew, from the whole range of sizes, and are not those that showed a violation.
 """
 
@@ -150,6 +151,7 @@ class _Cases:
         self._cases: list[Case] = []
         self._designs: dict[tuple[Variant, ...], Design] = {}
         self._differs: dict[tuple[tuple[Variant, ...], int], bool] = {}
+        self._plain: dict[int, bool] = {}
         # One cell for all layers takes but an input that is as wide as a state.
         self._is_square = False
         self._is_square = self._try(0) is None
@@ -169,9 +171,16 @@ class _Cases:
             expected = results(made, tried.input, tried.h0, tried.layers, masks, scale, dtype)
             if _is_within(tried.run, expected, dtype):
                 differs = _differs(tried.reference, expected, dtype)
-                self._differs[variants, number] = differs
+                self._differs[variants, number] = differs and not self._is_plain(number)
                 return True
         return False
+
+    def _is_plain(self, number: int) -> bool:
+        """Whether the target is nn.GRU under the masks that it drew, whatever it drew them from."""
+        if number not in self._plain:
+            self._plain[number] = False  # for agree itself, which is asked next
+            self._plain[number] = self.agree((), number)
+        return self._plain[number]
 
     def agreed(self, variants: tuple[Variant, ...]) -> tuple[int, int] | None:
         """Return in how many cases the target is the variant, and nn.GRU is not; None if not."""

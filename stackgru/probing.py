@@ -22,6 +22,9 @@ from stackgru.torch_settings import settings_kept
 
 # Sizes that differ from each other, so that a result's shape tells what it is.
 PROBE = Case(input_size=3, hidden_size=4, num_layers=2, batch=5, seq_len=6, dtype="float32")
+# One cell for all layers takes but an input as wide as a state; that it takes no other is for the
+# laws to show.
+_SQUARE = replace(PROBE, input_size=PROBE.hidden_size)
 
 
 @dataclass(frozen=True)
@@ -64,9 +67,19 @@ def probe(convention: Convention, name: str, kind: str | None, device: str) -> P
     """
     if convention.time_axis and kind == "sequence":
         raise UsageError("a time axis of one step is about a cell, not a sequence.")
+    try:
+        return _probe(convention, name, kind, device, PROBE)
+    except TargetError as error:
+        try:
+            return _probe(convention, name, kind, device, _SQUARE)
+        except TargetError:
+            raise error from None
+
+
+def _probe(convention: Convention, name: str, kind: str | None, device: str, sizes: Case) -> Probed:
     accepts = taken(convention, name) & {"num_layers", "dropout", "bias"}
     with torch.random.fork_rng(devices=[]), settings_kept():
-        own, case = located(convention, name, device, PROBE)
+        own, case = located(convention, name, device, sizes)
         module = drive(own, convention, case.num_layers)
         found, is_exact = _find_kind(module, case, name, kind, device, convention)
         options = _options(convention, name, case, device) if found == "sequence" else []

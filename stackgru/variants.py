@@ -71,8 +71,10 @@ def _variants() -> Iterator[Variant]:
         what = f"residuals from the {_NTH[layer]} layer on"
         yield Variant(what, {"residual": layer, "added_late": False})
         yield Variant(f"{what}, added after dropout", {"residual": layer, "added_late": True})
-    yield Variant("one cell used for all layers", {"shared_from": 0})
-    yield Variant("one cell used for all layers above the first", {"shared_from": 1})
+    for layer, name in ((0, ""), (1, " above the first")):
+        for first in (False, True):
+            changes = {"shared_from": layer, "shares_first": first}
+            yield Variant(f"one cell used for all layers{name}", changes)
     yield Variant("the first layer's h0 for all layers", {"state_of": 0})
     yield Variant("the last layer's h0 for all layers", {"state_of": -1})
     yield Variant("dropout also after the last layer", {"last": "output"})
