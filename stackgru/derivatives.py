@@ -138,13 +138,24 @@ def _tangent(
         sums.append(total.chunk(3))
     (x_r, x_z, x_n), (h_r, h_z, h_n) = sums
     one = x.constant(torch.ones(()))
-    r = step.r.slope_of_sigmoid() * (x_r + h_r)
-    z = step.z.slope_of_sigmoid() * (x_z + h_z)
+    r = _of_sigmoid(step.r, x_r + h_r)
+    z = _of_sigmoid(step.z, x_z + h_z)
     n = (one - step.n * step.n) * (x_n + r * step.state_part + step.r * h_n)
     state = (one - step.z) * n + (z * step.h - z * step.n) + step.z * h
     values = (step.x, step.h, step.r, step.z, step.n, step.state_part)
     pairs = zip(values, (x, h, r, z, n, h_n), strict=True)
     return Step(*(Dual(value, tangent) for value, tangent in pairs)), state
+
+
+def _of_sigmoid(gate: Number, toward: Number) -> Number:
+    """Return a gate's tangent, from that of its sum.
+
+    In 1 / (1 + exp(-a)) the tangent of exp(-a) may overflow, and times the square of a gate that
+    has underflowed it is not a number: nothing is claimed there.
+    """
+    found = gate.slope_of_sigmoid() * toward
+    unsure = gate.value <= 4 * gate.form.normal * toward.size.clamp(min=1)
+    return Number(found.value, torch.where(unsure, torch.inf, found.error), gate.form)
 
 
 @dataclass(frozen=True)
