@@ -30,7 +30,9 @@ from tests.broken import (
     sequences,
     states,
     strictly,
+    variants,
 )
+from tests.sequences import LayerByLayer, StepByStep
 
 
 def _faults(*modules: ModuleType) -> tuple[type[nn.Module], ...]:
@@ -43,25 +45,35 @@ def _faults(*modules: ModuleType) -> tuple[type[nn.Module], ...]:
     )
 
 
+def _kind(is_sequence: bool) -> tuple[type[nn.Module], ...]:
+    """Return the known variants that are cells, or sequence modules."""
+    sequences = (LayerByLayer, StepByStep, variants.CarriesAndGivesDropped)
+    found = _faults(variants)
+    return tuple(one for one in found if issubclass(one, sequences) == is_sequence)
+
+
 #: Broken cells, topic by topic.
-CELLS = _faults(
-    masks,
-    rates,
-    draws,
-    states,
-    equations,
-    precision,
-    corners,
-    gradients,
-    derivatives,
-    calls,
-    conduct,
-    contexts,
-    life,
+CELLS = (
+    *_kind(is_sequence=False),
+    *_faults(
+        masks,
+        rates,
+        draws,
+        states,
+        equations,
+        precision,
+        corners,
+        gradients,
+        derivatives,
+        calls,
+        conduct,
+        contexts,
+        life,
+    ),
 )
 
 #: Broken sequence modules.
-SEQUENCES = _faults(sequences, sequence_masks, layouts)
+SEQUENCES = (*_kind(is_sequence=True), *_faults(sequences, sequence_masks, layouts))
 
 #: Violations with --strict only: what they take that nn.GRU refuses, or the other way round.
 REFUSALS = (*_faults(refusals), *_faults(strictly))

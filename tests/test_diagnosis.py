@@ -1,0 +1,79 @@
+"""What a target is: the right variant where it is one, and none where it is not."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import stackgru
+from stackgru.diagnosis import CASES, DIFFERING, Diagnosis, diagnose
+from stackgru.targets import load
+from tests import faults
+from tests.broken import draws, equations, masks, states, variants
+from tests.diagnoses import EXPECTED, LAST
+from tests.sequences import StepByStep
+
+#: Faults that come near to a variant, or seem to be one, and are none.
+NEAR = [
+    masks.MaskSharedOverLargeBatch,
+    masks.MaskOfTheStepBefore,
+    masks.UnitsShareAMask,
+    masks.DropsTwice,
+    masks.OnlyTheFirstGapDrops,
+    draws.SeedsItself,
+    draws.MasksByRand,
+    draws.TwiceAsManyRows,
+    states.StatesOfTheLastLayer,
+    states.OldStateGoesUp,
+    equations.GatesSwapped,
+    equations.BiasOutsideTheResetAbove,
+    equations.UpdateGateLeaks,
+]
+
+
+@pytest.mark.parametrize("fault", EXPECTED, ids=lambda one: one.__name__)
+def test_a_variant_is_named(fault):
+    found = diagnose(load(fault))
+    assert found.variants == EXPECTED[fault]
+    assert found.cases >= CASES
+    assert found.differing >= DIFFERING
+
+
+@pytest.mark.parametrize("fault", NEAR, ids=lambda one: one.__name__)
+def test_what_is_no_variant_is_not_named(fault):
+    assert diagnose(load(fault)) == Diagnosis()
+
+
+@pytest.mark.parametrize("right", [stackgru.StackingGRUCell, nn.GRU, StepByStep])
+def test_what_is_right_is_not_named(right):
+    assert diagnose(load(right)).variants == ()
+
+
+def test_the_order_of_masks_is_named_where_it_counts():
+    assert diagnose(load(StepByStep), order_counts=True).variants == ("masks in time order",)
+
+
+def test_every_variant_of_the_catalogue_is_in_it():
+    catalogue = {*faults.CELLS, *faults.SEQUENCES}
+    assert set(EXPECTED) <= catalogue
+    own = {one for one in vars(variants).values() if isinstance(one, type)}
+    assert {one for one in own if one.__module__ == variants.__name__} <= set(EXPECTED)
+
+
+def test_the_generator_is_left_alone():
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    diagnose.__wrapped__(load(masks.DropsTheOutputOnly))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_check_says_what_it_is():
+    report = stackgru.check(masks.DropsTheOutputOnly, laws=["one-step"], seed=1)
+    assert report.diagnosis["variants"] == [LAST]
+    assert f"agrees with nn.GRU with: {LAST} (200 of 200 cases)" in report.diagnosis["sentence"]
+    assert report.to_dict()["diagnosis"] == report.diagnosis
+
+
+def test_what_holds_is_not_asked_what_it_is():
+    assert stackgru.check(laws=["one-step"], max_examples=5).diagnosis is None
