@@ -114,6 +114,12 @@ class Pair:
         else:
             torch.manual_seed(seed)
 
+    def generator_state(self) -> Tensor:
+        """Return the state of the generator that dropout draws from on the pair's device."""
+        if self.input.is_cuda:  # pragma: no cover - only where there is a GPU
+            return torch.cuda.get_rng_state(self.input.device)
+        return torch.get_rng_state()
+
     def run(self, input: Tensor | None = None, h0: Tensor | None = None) -> Run:
         """Run the target over a sequence: a cell step by step, a sequence in one call.
 

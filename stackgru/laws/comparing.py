@@ -237,10 +237,3 @@ def other_input(pair: Pair, name: str) -> Tensor:
 def pick(pair: Pair, name: str, low: int, high: int) -> int:
     """Return a number from low to high, fixed by the case."""
     return int(torch.randint(low, high + 1, (), generator=generator(pair.case, name)))
-
-
-def generator_state(pair: Pair) -> Tensor:
-    """Return the state of the generator that dropout draws from on the pair's device."""
-    if pair.input.is_cuda:  # pragma: no cover - only where there is a GPU
-        return torch.cuda.get_rng_state(pair.input.device)
-    return torch.get_rng_state()

@@ -18,7 +18,6 @@ from stackgru.laws.comparing import (
     OUTPUT,
     expected,
     gap_masks,
-    generator_state,
     orders,
     other_input,
     pick,
@@ -70,7 +69,7 @@ def _assert_built_apart(pair: Pair) -> None:
         with settings_watched(pair, "building it"):
             pair.seed(seed)
             pair.target.build(pair.case)
-        states.append(generator_state(pair))
+        states.append(pair.generator_state())
     if torch.equal(*states):
         raise Violation("building the target sets torch's generator, whatever seed it had")
 

@@ -6,7 +6,7 @@ import torch
 
 from stackgru.evidence import Violation
 from stackgru.laws import law
-from stackgru.laws.comparing import generator_state, unroll
+from stackgru.laws.comparing import unroll
 from stackgru.loading import named
 from stackgru.pairs import Pair
 
@@ -19,10 +19,10 @@ def empty_batch(pair: Pair) -> None:
     """
     input, h0 = pair.input.clone().requires_grad_(), pair.h0.clone().requires_grad_()
     pair.seed()
-    before = generator_state(pair)
+    before = pair.generator_state()
     with torch.enable_grad():
         run = unroll(pair, input, h0)
-        if not torch.equal(before, generator_state(pair)):
+        if not torch.equal(before, pair.generator_state()):
             raise Violation("for an empty batch torch's generator has moved")
         try:
             (run.outputs.sum() + run.hn.sum()).backward()  # type: ignore[no-untyped-call]

@@ -9,7 +9,7 @@ import torch
 from stackgru.cases import Case
 from stackgru.evidence import Violation
 from stackgru.laws import law
-from stackgru.laws.comparing import generator_state, other_input
+from stackgru.laws.comparing import other_input
 from stackgru.masks import ORDERS, Recorder, arrange
 from stackgru.pairs import Pair
 
@@ -19,10 +19,10 @@ def same_draws(pair: Pair) -> None:
     """After one step from the same seed, both leave torch's generator in the same state."""
     pair.seed()
     pair.run_reference()
-    after_reference = generator_state(pair)
+    after_reference = pair.generator_state()
     pair.seed()
     pair.run()
-    if not torch.equal(after_reference, generator_state(pair)):
+    if not torch.equal(after_reference, pair.generator_state()):
         raise Violation("after one step torch's generator is not where nn.GRU leaves it")
 
 
@@ -38,9 +38,9 @@ def same_draws(pair: Pair) -> None:
 def no_draws(pair: Pair) -> None:
     """Nothing is drawn in eval, at rates 0 and 1, with one layer, or for an empty batch."""
     pair.seed()
-    python_before, before = random.getstate(), generator_state(pair)
+    python_before, before = random.getstate(), pair.generator_state()
     pair.run()
-    if not torch.equal(before, generator_state(pair)):
+    if not torch.equal(before, pair.generator_state()):
         raise Violation("torch's generator has moved, where nn.GRU draws nothing")
     if random.getstate() != python_before:
         raise Violation("Python's random generator has moved, where nn.GRU draws nothing")
