@@ -104,15 +104,16 @@ def diagnose(target: Target, *, order_counts: bool = False) -> Diagnosis:
         The diagnosis.
     """
     with torch.random.fork_rng(devices=[]):
-        cases = _Cases(target)
-        for variants in _candidates(cases, order_counts):
+        plain = ((),) if order_counts else ((), (TIME_ORDER,))
+        cases = _Cases(target, plain)
+        for variants in _candidates(cases, plain):
             agreed = cases.agreed(variants)
             if agreed is not None:
                 return Diagnosis(tuple(one.name for one in variants), *agreed)
     return Diagnosis()
 
 
-def _candidates(cases: _Cases, order_counts: bool) -> list[tuple[Variant, ...]]:
+def _candidates(cases: _Cases, plain: Sequence[tuple[Variant, ...]]) -> list[tuple[Variant, ...]]:
     """Return what may be, the plainest first: one variant before two, in any order of masks.
 
     What shows in eval is sorted out there, where it takes no masks to see that.
@@ -127,7 +128,6 @@ def _candidates(cases: _Cases, order_counts: bool) -> list[tuple[Variant, ...]]:
     found.sort(key=len)
     if cases.kind == "sequence":
         found = [one for part in found for one in (part, (*part, TIME_ORDER))]
-    plain = ((),) if order_counts else ((), (TIME_ORDER,))
     return [one for one in found if one not in plain]
 
 
@@ -141,12 +141,14 @@ class _Cases:
 
     Args:
         target: the target.
+        plain: what is nn.GRU itself, as to the order of its masks.
 
     Attributes:
         kind: the target's kind.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, plain: Sequence[tuple[Variant, ...]]) -> None:
+        self._nn_gru = plain
         self.kind = target.kind
         self._target = target
         self._tried: dict[int, Tried | None] = {}
@@ -182,7 +184,7 @@ class _Cases:
         """Whether the target is nn.GRU under the masks that it drew, whatever it drew them from."""
         if number not in self._plain:
             self._plain[number] = False  # for agree itself, which is asked next
-            self._plain[number] = self.agree((), number)
+            self._plain[number] = any(self.agree(one, number) for one in self._nn_gru)
         return self._plain[number]
 
     def agreed(self, variants: tuple[Variant, ...]) -> tuple[int, int] | None:

@@ -10,7 +10,7 @@ import stackgru
 from stackgru.diagnosis import CASES, DIFFERING, Diagnosis, diagnose
 from stackgru.targets import load
 from tests import faults
-from tests.broken import draws, equations, masks, states, variants
+from tests.broken import draws, equations, masks, sequence_masks, states, variants
 from tests.diagnoses import EXPECTED, LAST
 from tests.sequences import StepByStep
 
@@ -22,6 +22,7 @@ NEAR = [
     masks.DropsTwice,
     masks.OnlyTheFirstGapDrops,
     draws.SeedsItself,
+    sequence_masks.SeedsEveryStep,
     draws.MasksByRand,
     draws.TwiceAsManyRows,
     states.StatesOfTheLastLayer,
