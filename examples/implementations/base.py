@@ -33,7 +33,8 @@ class Implementation:
         distribution: the package's name on the registry.
         says: what its documentation or comments say that it is, in our words.
         convention: imports the package and says how its class is checked.
-        remark: what we read in its code, where it is none of the known variants; ours, unchecked.
+        remark: what we read in its code, where the checker does not name it; ours.
+        dtypes: names of the dtypes in which it is checked; in all if empty.
     """
 
     name: str
@@ -41,16 +42,19 @@ class Implementation:
     says: str
     convention: Callable[[], Convention]
     remark: str = ""
+    dtypes: tuple[str, ...] = ()
 
 
 IMPLEMENTATIONS: list[Implementation] = []
 
 
-def implementation(name: str, distribution: str, says: str, remark: str = "") -> Callable[..., Any]:
-    """Enter a function that gives a convention into the list."""
+def implementation(
+    name: str, distribution: str, says: str, **more: Any
+) -> Callable[[Callable[[], Convention]], Callable[[], Convention]]:
+    """Enter a function that gives a convention into the list; see Implementation."""
 
     def enter(convention: Callable[[], Convention]) -> Callable[[], Convention]:
-        IMPLEMENTATIONS.append(Implementation(name, distribution, says, convention, remark))
+        IMPLEMENTATIONS.append(Implementation(name, distribution, says, convention, **more))
         return convention
 
     return enter

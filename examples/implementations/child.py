@@ -28,7 +28,7 @@ def main(file: str, options: str) -> None:
     else:
         counts = {"max_examples": given["max_examples"], "laws": given["laws"]}
         try:
-            text = stackgru.check(convention, seed=1, **counts).to_json()
+            text = stackgru.check(convention, seed=1, dtypes=one.dtypes, **counts).to_json()
         except TargetError as error:
             text = json.dumps({"error": str(error).splitlines()[0]})
     Path(file).write_text(text)

@@ -140,7 +140,7 @@ def _pyvene() -> Convention:
     "sheeprl.LayerNormGRUCell",
     "sheeprl",
     "GRU cell with a layer norm; here without",
-    "the reset gate over the input's part of n as well, z complemented and 1 taken off it",
+    remark="the reset gate over the input's part of n as well, z complemented and 1 taken off it",
 )
 def _sheeprl() -> Convention:
     made = submodule("sheeprl.models.models").LayerNormGRUCell
@@ -181,11 +181,24 @@ def _keras(reset_after: bool) -> Convention:
     return Convention(cell, state="list", weights=layers)
 
 
-@implementation("keras.GRUCell", "keras", "GRU cell; reset_after=True as cuDNN has it")
+_IN_FLOAT32 = "its matrix products of float64 are made in float32"
+
+
+@implementation("keras.GRUCell", "keras", "GRU cell, as cuDNN's", remark=_IN_FLOAT32)
 def _keras_after() -> Convention:
     return _keras(reset_after=True)
 
 
-@implementation("keras.GRUCell, reset_after=False", "keras", "GRU cell; reset before the product")
+implementation("keras.GRUCell, float32", "keras", "the same, in float32 only", dtypes=("float32",))(
+    _keras_after
+)
+
+
+@implementation(
+    "keras.GRUCell, reset_after=False",
+    "keras",
+    "GRU cell; reset before the product",
+    remark=f"the reset gate before the product, and {_IN_FLOAT32}",
+)
 def _keras_before() -> Convention:
     return _keras(reset_after=False)
