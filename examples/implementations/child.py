@@ -15,6 +15,8 @@ import stackgru
 from examples.implementations import IMPLEMENTATIONS
 from stackgru.loading import TargetError
 
+_TIMEOUT = 60  # seconds a law; and as many for finding out what it is
+
 
 def main(file: str, options: str) -> None:
     """Check one implementation and write what came of it."""
@@ -26,9 +28,10 @@ def main(file: str, options: str) -> None:
     except (ImportError, AttributeError) as error:
         text = json.dumps({"error": f"cannot be imported: {error}"})
     else:
-        counts = {"max_examples": given["max_examples"], "laws": given["laws"]}
+        told = {"seed": 1, "dtypes": one.dtypes, "timeout": _TIMEOUT}
+        told |= {"max_examples": given["max_examples"], "laws": given["laws"]}
         try:
-            text = stackgru.check(convention, seed=1, dtypes=one.dtypes, **counts).to_json()
+            text = stackgru.check(convention, **told).to_json()
         except TargetError as error:
             text = json.dumps({"error": str(error).splitlines()[0]})
     Path(file).write_text(text)

@@ -110,9 +110,21 @@ def _what(outcome: Outcome) -> str:
     if report["verdict"]["ok"]:
         in_order = report["verdict"]["same_seeds_whole_sequences"] != "no"
         return "`nn.GRU`" + ("" if in_order else ", masks in time order")
-    variants = (report["diagnosis"] or {}).get("variants")
-    what = f"`nn.GRU` with {'; and '.join(variants)}" if variants else "no known variant"
-    return f"{what}. *Read in its code:* {outcome.one.remark}" if outcome.one.remark else what
+    what, remark = _diagnosed(report), outcome.one.remark
+    return f"{what}. *Read in its code:* {remark}" if remark else what
+
+
+def _diagnosed(report: Mapping[str, Any]) -> str:
+    """Return what the checker says that a target is which is not nn.GRU in all."""
+    diagnosis = report["diagnosis"]
+    if diagnosis is None:  # asked only where values, training or seeds part
+        return "`nn.GRU` in its values"
+    if diagnosis["variants"]:
+        return f"`nn.GRU` with {'; and '.join(diagnosis['variants'])}"
+    in_time = not diagnosis["sentence"].startswith("could not be compared")
+    what = "no known variant" if in_time else "not found out in the time given"
+    holding = [law["name"] for law in report["laws"] if law["status"] == "holds"]
+    return f"{what}; the law `equation` holds" if "equation" in holding else what
 
 
 def _shown_by(report: Mapping[str, Any]) -> str:
