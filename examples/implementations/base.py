@@ -117,6 +117,17 @@ class Attended(nn.Module):
         return self.cell(input, state, input.new_ones(input.shape[0], 1))
 
 
+class Stated(nn.Module):
+    """A cell whose forward does not tell that it needs a state."""
+
+    def __init__(self, cell: nn.Module) -> None:
+        super().__init__()
+        self.cell = cell
+
+    def forward(self, input, state):
+        return self.cell(input, state)
+
+
 class RowsFirst(nn.Module):
     """A sequence module that takes (B, T, I) only."""
 

@@ -77,6 +77,7 @@ def _fastnlp() -> Convention:
     "fastNLP.VarGRU, rate 0",
     "FastNLP",
     "the same, without its dropouts",
+    remark="packs what it is given: no empty batch, no single row, no forward-mode derivatives",
 )
 def _fastnlp_plain() -> Convention:
     stack = _fastnlp().factory

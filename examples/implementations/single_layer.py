@@ -14,6 +14,7 @@ from examples.implementations.base import (
     Attended,
     Padded,
     RowsFirst,
+    Stated,
     implementation,
     in_order,
     of_cell,
@@ -23,7 +24,12 @@ from examples.implementations.base import (
 from stackgru import Convention
 
 
-@implementation("gru_qat.GRULayer", "gru-qat", "GRU for quantisation; here with none (fp32)")
+@implementation(
+    "gru_qat.GRULayer",
+    "gru-qat",
+    "GRU for quantisation; here with none (fp32)",
+    remark="`nn.GRU`, but an empty batch is refused, which is all that was found",
+)
 def _gru_qat() -> Convention:
     from gru_qat.gru_layer import GRULayer
     from gru_qat.quantizers import PRESETS
@@ -38,7 +44,12 @@ def _gru_qat() -> Convention:
     return Convention(GRULayer, constants=constants, state="concatenated", weights=layers)
 
 
-@implementation("blitz.BayesianGRU", "blitz-bayesian-pytorch", "Bayesian GRU layer; here frozen")
+@implementation(
+    "blitz.BayesianGRU",
+    "blitz-bayesian-pytorch",
+    "Bayesian GRU layer; here frozen",
+    remark="`nn.GRU`, but the state that it makes itself is float32, which is all that was found",
+)
 def _blitz() -> Convention:
     from blitz.modules import BayesianGRU
 
@@ -76,7 +87,12 @@ def _attended(where: str, name: str) -> Convention:
     return Convention(cell, weights=of_cell, **SINGLE)
 
 
-@implementation("deepctr_torch.AUGRUCell", "deepctr-torch", "attentional update gate; here at 1")
+@implementation(
+    "deepctr_torch.AUGRUCell",
+    "deepctr-torch",
+    "attentional update gate; here at 1",
+    remark="the update gate complemented, and its two biases are one parameter",
+)
 def _deepctr() -> Convention:
     return _attended("deepctr_torch.layers.sequence", "AUGRUCell")
 
@@ -169,22 +185,25 @@ def _keras(reset_after: bool) -> Convention:
             recurrent_initializer="zeros",
         )
         made.build((None, input_size))
-        return made
+        return Stated(made)
 
     def layers(module):  # kernels (in, out), gates z, r, n; two biases only with reset_after
-        bias = module.bias.value
+        of = module.cell
+        bias = of.bias.value
         both = bias if reset_after else (bias, torch.zeros_like(bias))
-        kernels = module.kernel.value.T, module.recurrent_kernel.value.T
+        kernels = of.kernel.value.T, of.recurrent_kernel.value.T
         values = [in_order(value, (1, 0, 2)) for value in (*kernels, *both)]
         return [dict(zip(NAMES, values, strict=True))]
 
     return Convention(cell, state="list", weights=layers)
 
 
-_IN_FLOAT32 = "its matrix products of float64 are made in float32"
-
-
-@implementation("keras.GRUCell", "keras", "GRU cell, as cuDNN's", remark=_IN_FLOAT32)
+@implementation(
+    "keras.GRUCell",
+    "keras",
+    "GRU cell, as cuDNN's",
+    remark="its matrix products of float64 are made in float32",
+)
 def _keras_after() -> Convention:
     return _keras(reset_after=True)
 
@@ -195,10 +214,11 @@ implementation("keras.GRUCell, float32", "keras", "the same, in float32 only", d
 
 
 @implementation(
-    "keras.GRUCell, reset_after=False",
+    "keras.GRUCell, reset_after=False, float32",
     "keras",
-    "GRU cell; reset before the product",
-    remark=f"the reset gate before the product, and {_IN_FLOAT32}",
+    "reset before the product; in float32 only",
+    remark="the reset gate before the product",
+    dtypes=("float32",),
 )
 def _keras_before() -> Convention:
     return _keras(reset_after=False)

@@ -111,7 +111,7 @@ def _what(outcome: Outcome) -> str:
         in_order = report["verdict"]["same_seeds_whole_sequences"] != "no"
         return "`nn.GRU`" + ("" if in_order else ", masks in time order")
     what, remark = _diagnosed(report), outcome.one.remark
-    return f"{what}. *Read in its code:* {remark}" if remark else what
+    return f"{what}. *Ours:* {remark}" if remark else what
 
 
 def _diagnosed(report: Mapping[str, Any]) -> str:
