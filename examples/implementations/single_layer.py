@@ -208,9 +208,13 @@ def _keras_after() -> Convention:
     return _keras(reset_after=True)
 
 
-implementation("keras.GRUCell, float32", "keras", "the same, in float32 only", dtypes=("float32",))(
-    _keras_after
-)
+implementation(
+    "keras.GRUCell, float32",
+    "keras",
+    "the same, in float32 only",
+    remark="functional_call does not reach its weights, and a state_dict of another does not load",
+    dtypes=("float32",),
+)(_keras_after)
 
 
 @implementation(
