@@ -1,0 +1,1 @@
+"""Examples: mistakes in a cell, and GRUs that other packages hold."""

@@ -1,0 +1,148 @@
+"""The table: each implementation that is installed, checked, as a row of Markdown."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from examples.implementations.base import Implementation
+
+ROOT = Path(__file__).parents[2]
+
+#: The answers in the order of a report's, with their columns' heads.
+ANSWERS = {
+    "same_values": "values",
+    "same_training": "training",
+    "same_seeds_one_step": "one step",
+    "same_seeds_whole_sequences": "sequence",
+    "same_gradients": "gradients",
+    "safe_conduct": "conduct",
+}
+_HEADS = ("implementation", "says it is", *ANSWERS.values(), "is", "case that shows it")
+HEAD = "\n".join(("| " + " | ".join(_HEADS) + " |", "|---" * len(_HEADS) + "|"))
+
+#: The laws whose violations tell most, first the one that tells most.
+TELLING = ("equation", "one-step", "same-masks", "layouts")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one implementation.
+
+    Attributes:
+        one: the implementation.
+        version: its package's version, or None if it is not installed.
+        report: the report as plain data, or None if there is none.
+        reason: why there is none.
+    """
+
+    one: Implementation
+    version: str | None = None
+    report: Mapping[str, Any] | None = None
+    reason: str = ""
+
+
+def checked(
+    one: Implementation, *, max_examples: int, laws: Sequence[str] = (), limit: float = 600
+) -> Outcome:
+    """Check an implementation in a process of its own, in an empty folder, with seed 1.
+
+    Args:
+        one: the implementation.
+        max_examples: examples a law.
+        laws: patterns of law names; all if empty.
+        limit: seconds that it may take.
+
+    Returns:
+        What came of it.
+    """
+    try:
+        version = metadata.version(one.distribution)
+    except metadata.PackageNotFoundError:
+        return Outcome(one, reason=f"{one.distribution} is not installed")
+    options = {"name": one.name, "max_examples": max_examples, "laws": list(laws)}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "report.json"
+        module = "examples.implementations.child"
+        command = [sys.executable, "-m", module, str(file), json.dumps(options)]
+        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        environment = {**os.environ, "PYTHONPATH": path, "KERAS_BACKEND": "torch"}
+        try:
+            process = subprocess.run(  # noqa: S603 - this very Python, and our own module
+                command, cwd=folder, env=environment, capture_output=True, text=True, timeout=limit
+            )
+        except subprocess.TimeoutExpired:
+            return Outcome(one, version, reason=f"it took longer than {limit:g} seconds")
+        if not file.exists():
+            last = (process.stderr.strip().splitlines() or ["nothing was printed"])[-1]
+            reason = f"its process ended with status {process.returncode}: {last}"
+            return Outcome(one, version, reason=reason)
+        report = json.loads(file.read_text())
+    if "error" in report:
+        return Outcome(one, version, reason=report["error"])
+    return Outcome(one, version, report)
+
+
+def row(outcome: Outcome) -> str:
+    """Return an outcome that has a report as a row of the table."""
+    report = outcome.report
+    assert report is not None  # noqa: S101
+    answers = [_short(report["verdict"][name]) for name in ANSWERS]
+    name = f"{outcome.one.distribution} {outcome.version} `{outcome.one.name}`"
+    cells = (name, outcome.one.says, *answers, _what(outcome), _shown_by(report))
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _short(answer: str) -> str:
+    return "-" if answer == "not shown" else answer
+
+
+def _what(outcome: Outcome) -> str:
+    report = outcome.report or {}
+    if report["verdict"]["ok"]:
+        in_order = report["verdict"]["same_seeds_whole_sequences"] != "no"
+        return "`nn.GRU`" + ("" if in_order else ", masks in time order")
+    what, remark = _diagnosed(report), outcome.one.remark
+    return f"{what}. *Ours:* {remark}" if remark else what
+
+
+def _diagnosed(report: Mapping[str, Any]) -> str:
+    """Return what the checker says that a target is which is not nn.GRU in all."""
+    diagnosis = report["diagnosis"]
+    if diagnosis is None:  # asked only where values, training or seeds part
+        return "`nn.GRU` in its values"
+    if diagnosis["variants"]:
+        return f"`nn.GRU` with {'; and '.join(diagnosis['variants'])}"
+    in_time = not diagnosis["sentence"].startswith("could not be compared")
+    what = "no known variant" if in_time else "not found out in the time given"
+    holding = [law["name"] for law in report["laws"] if law["status"] == "holds"]
+    return f"{what}; the law `equation` holds" if "equation" in holding else what
+
+
+def _shown_by(report: Mapping[str, Any]) -> str:
+    """Return the law and the case of the most telling violation."""
+    found = {law["name"]: law for law in report["laws"] if law["violation"]}
+    if not found:
+        applied = [law for law in report["laws"] if law["status"] != "not applicable"]
+        return f"none: {sum(law['examples'] for law in applied)} examples of {len(applied)} laws"
+    told = next((name for name in TELLING if name in found), next(iter(found)))
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    return f"`{told}`{more}: `{found[told]['violation']['case']}`"
+
+
+def missing(outcomes: Sequence[Outcome]) -> list[str]:
+    """Return a line of Markdown for each implementation without a row, with the reason."""
+    return [
+        f"- `{outcome.one.name}`{f' ({outcome.version})' if outcome.version else ''}: "
+        f"{outcome.reason}"
+        for outcome in outcomes
+        if outcome.report is None
+    ]
