@@ -70,6 +70,8 @@ def probe(convention: Convention, name: str, kind: str | None, device: str) -> P
     try:
         return _probe(convention, name, kind, device, PROBE)
     except TargetError as error:
+        if convention.weights is not None:
+            raise  # square sizes would hide what is told wrongly
         try:
             return _probe(convention, name, kind, device, _SQUARE)
         except TargetError:
