@@ -120,7 +120,8 @@ class LawRun:
         with settings_kept():
             try:
                 with _time_limit(self.options.timeout):
-                    return diagnose(self.target, order_counts=self.options.strict).to_dict()
+                    strict, dtypes = self.options.strict, self.options.dtypes
+                    return diagnose(self.target, order_counts=strict, dtypes=dtypes).to_dict()
             except (Exception, TimedOut) as error:  # a target may do anything
                 return {"variants": [], "sentence": f"could not be compared: {named(error)}"}
 

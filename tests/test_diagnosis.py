@@ -10,7 +10,7 @@ import stackgru
 from stackgru.diagnosis import CASES, DIFFERING, Diagnosis, diagnose
 from stackgru.targets import load
 from tests import faults
-from tests.broken import draws, equations, masks, sequence_masks, states, variants
+from tests.broken import draws, equations, masks, precision, sequence_masks, states, variants
 from tests.diagnoses import EXPECTED, LAST
 from tests.sequences import StepByStep
 
@@ -53,6 +53,16 @@ def test_what_is_right_is_not_named(right):
 
 def test_the_order_of_masks_is_named_where_it_counts():
     assert diagnose(load(StepByStep), order_counts=True).variants == ("masks in time order",)
+
+
+def test_only_the_dtypes_that_are_asked_for_are_drawn():
+    wrong_in_float64 = load(precision.SinglePrecisionInside)
+    assert diagnose(wrong_in_float64, dtypes=("float64",)).variants == ()
+    reset = load(equations.ResetBeforeTheProduct)
+    assert (
+        diagnose(reset, dtypes=("float32",)).variants == EXPECTED[equations.ResetBeforeTheProduct]
+    )
+    assert diagnose(reset, dtypes=("bfloat16",)).variants == ()
 
 
 def test_every_variant_of_the_catalogue_is_in_it():
