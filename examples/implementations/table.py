@@ -19,12 +19,12 @@ ROOT = Path(__file__).parents[2]
 
 #: The answers in the order of a report's, with their columns' heads.
 ANSWERS = {
-    "same_values": "values",
+    "same_values": "same values",
     "same_training": "training",
     "same_seeds_one_step": "one step",
     "same_seeds_whole_sequences": "sequence",
-    "same_gradients": "gradients",
-    "safe_conduct": "conduct",
+    "same_gradients": "same gradients",
+    "safe_conduct": "safe conduct",
 }
 _HEADS = ("implementation", "says it is", *ANSWERS.values(), "is", "case that shows it")
 HEAD = "\n".join(("| " + " | ".join(_HEADS) + " |", "|---" * len(_HEADS) + "|"))
