@@ -8,7 +8,13 @@ from torch import nn
 
 from stackgru.arithmetic import Dual, Number
 from stackgru.cases import Case, draw_h0, draw_input, draw_weights
-from stackgru.derivatives import Direction, gradients, second_derivatives, tangents
+from stackgru.derivatives import (
+    Direction,
+    _of_sigmoid,
+    gradients,
+    second_derivatives,
+    tangents,
+)
 from stackgru.formats import FORMATS
 from stackgru.steps import Network
 from stackgru.weights import copy_layers, gru_layers
@@ -150,6 +156,21 @@ def test_nothing_is_claimed_where_exp_may_overflow():
     far = Network(network.input, network.h0 * 1e4, network.layers, None, 1.0, torch.float32)
     found = gradients(far, torch.ones(1, 1, 8), torch.zeros(1, 1, 8))
     assert bool(found.input.error.isinf().all())
+
+
+@pytest.mark.skipif(not hasattr(torch, "func"), reason="torch.func came with 2.0")
+@pytest.mark.parametrize(("a", "toward", "claimed"), [(-88.0, 1e3, False), (-70.0, 1e3, True)])
+def test_nothing_is_claimed_of_a_sigmoid_whose_exp_overflows_in_its_tangent(a, toward, claimed):
+    given = torch.tensor([a]), torch.tensor([toward])
+    _, seen = torch.func.jvp(lambda a: 1 / (1 + torch.exp(-a)), given[:1], given[1:])
+    form = FORMATS[torch.float32]
+    # As steps.py takes a gate's error: its square may underflow on the way to the slope.
+    value = given[0].double().sigmoid()
+    known = Number(value, torch.minimum(value, 4 * form.smallest / value), form)
+    found = _of_sigmoid(known, Number.exact(given[1], form))
+    assert bool(seen.isfinite()) is claimed
+    assert bool(found.error.isfinite()) is claimed
+    assert not claimed or abs(seen.double() - found.value) <= found.error
 
 
 def number(value, error=0.0):
