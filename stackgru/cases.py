@@ -99,7 +99,7 @@ class Case:
     def __str__(self) -> str:
         shown = [
             f"{field.name}={getattr(self, field.name)}"
-            for position, field in enumerate(fields(self))
+            for position, field in enumerate(fields(Case))
             if position < _ALWAYS_SHOWN or getattr(self, field.name) != field.default
         ]
         return " ".join(shown)
@@ -131,6 +131,10 @@ class Case:
                 raise ValueError(f"{name} is given twice")
             values[name] = _read(kinds[name], name, value)
         return cls(**values)  # type: ignore[arg-type]
+
+    def given(self, name: str) -> Sequence[float] | None:
+        """Return numbers that stand in place of those drawn for ``name``; a case has none."""
+        return None
 
     @property
     def torch_dtype(self) -> torch.dtype:
@@ -167,13 +171,13 @@ def _read(kind: type, name: str, value: str) -> object:
 def draw_input(case: Case) -> Tensor:
     """Return the case's input, of shape (T, B, I)."""
     shape = (case.seq_len, case.batch, case.input_size)
-    return _draw(case, "input", shape, case.input, 1.0)
+    return _draw(case, "input", shape, *spread(case, "input", shape))
 
 
 def draw_h0(case: Case) -> Tensor:
     """Return the case's initial state, of shape (L, B, H)."""
     shape = (case.num_layers, case.batch, case.hidden_size)
-    return _draw(case, "h0", shape, case.state, 1.0)
+    return _draw(case, "h0", shape, *spread(case, "h0", shape))
 
 
 def draw_weights(case: Case) -> list[Layer]:
@@ -194,29 +198,48 @@ def draw_weights(case: Case) -> list[Layer]:
 
 def draw_parameter(case: Case, name: str, shape: Sequence[int]) -> Tensor:
     """Return the case's numbers for one parameter; one axis makes it a bias."""
+    return _draw(case, name, tuple(shape), *spread(case, name, shape))
+
+
+def spread(case: Case, name: str, shape: Sequence[int]) -> tuple[str, float]:
+    """Return the magnitude of what is drawn for ``name``, and what usual numbers are scaled by."""
+    if name in ("input", "h0"):
+        return {"input": case.input, "h0": case.state}[name], 1.0
     is_bias = len(shape) == 1
     magnitude = "usual" if is_bias and case.weights == "zero" else case.weights
-    scale = 0.5 if is_bias else 1 / math.sqrt(shape[-1])
-    return _draw(case, name, tuple(shape), magnitude, scale)
+    return magnitude, 0.5 if is_bias else 1 / math.sqrt(shape[-1])
 
 
 def generator(case: Case, name: str) -> torch.Generator:
-    """Return a generator of its own for what is called ``name``, seeded by the case's seed.
+    """Return a generator of its own for what is called ``name``, seeded by the case's seed."""
+    return torch.Generator().manual_seed(seed_of(case, name))
 
-    The seed is hashed with the name: torch.manual_seed(case.seed) belongs to the masks alone.
+
+def seed_of(case: Case, name: str) -> int:
+    """Return the seed of what is called ``name``.
+
+    It is hashed from the case's: torch.manual_seed(case.seed) belongs to the masks alone.
     """
     digest = hashlib.sha256(f"{case.seed} {name}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big"))
+    return int.from_bytes(digest[:8], "big")
 
 
 def _draw(case: Case, name: str, shape: tuple[int, ...], magnitude: str, scale: float) -> Tensor:
     dtype = case.torch_dtype
+    given = case.given(name)
+    if given is not None:
+        return torch.tensor(given, dtype=torch.float64).reshape(shape).to(dtype)
     if magnitude == "zero":
         return torch.zeros(shape, dtype=dtype)
     values = torch.randn(shape, dtype=torch.float64, generator=generator(case, name))
-    limits = torch.finfo(dtype)
     if magnitude == "subnormal":  # a few times the smallest number there is
-        smallest = limits.tiny * limits.eps
-        return (values * 4).round().mul(smallest).to(dtype)
-    factor = {"usual": scale, "large": 64 * scale, "tiny": 16 * limits.tiny}[magnitude]
-    return (values * factor).to(dtype)
+        return (values * 4).round().mul(factor_of(dtype, magnitude, scale)).to(dtype)
+    return (values * factor_of(dtype, magnitude, scale)).to(dtype)
+
+
+def factor_of(dtype: torch.dtype, magnitude: str, scale: float) -> float:
+    """Return what normal numbers, or whole ones for subnormal, are multiplied by."""
+    limits = torch.finfo(dtype)
+    smallest = limits.tiny * limits.eps
+    factors = {"usual": scale, "large": 64 * scale, "tiny": 16 * limits.tiny}
+    return smallest if magnitude == "subnormal" else factors[magnitude]

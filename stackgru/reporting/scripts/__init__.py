@@ -1,0 +1,137 @@
+"""Scripts: a violation as one Python file that needs torch and the target only, and runs by itself.
+
+A script prints what was seen, what was expected and how far apart rounding may put the two, and
+ends with status 1 while they differ, 0 once they agree. Of the ways in which a violation can be
+told the first is taken that does so for the target, and agrees for a right one in its place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+
+from stackgru.cases import Case
+from stackgru.cell import StackingGRUCell
+from stackgru.conventions import Convention
+from stackgru.evidence import NotApplicable, Violation
+from stackgru.laws import Law
+from stackgru.loading import TargetError, named
+from stackgru.reporting.scripts.bodies import bodies
+from stackgru.reporting.scripts.scene import Body, Scene
+from stackgru.reporting.scripts.text import AGREE, DIFFER, NoScript, script_text
+from stackgru.targets import Target, load
+from stackgru.torch_settings import settings_kept
+
+__all__ = ["AGREE", "DIFFER", "NoScript", "Script", "script_for"]
+
+
+@dataclass(frozen=True)
+class Script:
+    """A script, and whether it does what it says.
+
+    Attributes:
+        text: the Python file.
+        problem: why it is no report, in a few words; None if it shows the violation.
+    """
+
+    text: str
+    problem: str | None = None
+
+
+def script_for(
+    target: Target, law: Law, case: Case, message: str, *, strict: bool = False
+) -> Script:
+    """Write the script of a violation.
+
+    Args:
+        target: what violates the law.
+        law: the law.
+        case: the case that shows it, with its numbers if they are given.
+        message: what was seen and expected.
+        strict: as for the law.
+
+    Returns:
+        The script.
+
+    Raises:
+        NoScript: if there can be none for this target.
+    """
+    scene = Scene(target, law, case, message, strict)
+    right = _right(target)
+    last = None
+    for body in _possible(scene):
+        text = script_text(scene, body)
+        found = tried(text)
+        if found == 1:
+            if right is None or tried(script_text(replace(scene, target=right), body)) == 0:
+                return Script(text)
+            problem = "a right implementation in its place differs as well"
+        else:
+            problem = "it does not show the violation"
+        last = last or Script(text, problem)
+    if last is None:
+        raise NoScript(f"the law {law.name} has no script for this case")
+    return last
+
+
+def _possible(scene: Scene) -> Iterator[Body]:
+    """Yield the ways to tell a violation, each as it is, and without gradients."""
+    with torch.random.fork_rng(devices=[]), settings_kept():
+        found = list(_bodies(scene))
+    yield from found
+    for body in found:
+        yield replace(body, lines=("torch.set_grad_enabled(False)", *body.lines))
+
+
+def _bodies(scene: Scene) -> Iterator[Body]:
+    try:
+        yield from bodies(scene)
+    except (Violation, NotApplicable, TargetError):  # it cannot be told so
+        return
+
+
+def _right(target: Target) -> Target | None:
+    """Return a right implementation that is built and called as the target is, or None."""
+    if target.convention.is_driven or target.convention.constants or target.device != "cpu":
+        return None
+    factory = StackingGRUCell if target.kind == "cell" else torch.nn.GRU
+    convention = Convention(factory)
+    name = "stackgru:StackingGRUCell" if target.kind == "cell" else "torch.nn:GRU"
+    return replace(load(convention), name=name)
+
+
+def tried(text: str) -> int | None:
+    """Run a script in this process.
+
+    Returns:
+        Its exit status; None if it raises, or ends without saying what it found.
+    """
+    code = compile(text, "<script>", "exec")
+    printed = io.StringIO()
+    path = list(sys.path)
+    status: int | None = None
+    with (
+        settings_kept(),
+        torch.random.fork_rng(devices=[]),
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(printed),
+    ):
+        warnings.simplefilter("ignore")
+        try:
+            exec(code, {"__name__": "__main__"})  # noqa: S102 - what was written the line before
+        except SystemExit as end:
+            status = int(end.code or 0)
+        except Exception as error:
+            printed.write(named(error))
+        finally:
+            sys.path[:] = path
+    lines = printed.getvalue().splitlines()
+    if status is None or lines[-1:] != [DIFFER if status else AGREE]:
+        return None
+    return status

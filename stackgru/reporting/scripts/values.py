@@ -1,0 +1,319 @@
+"""Scripts of values: the target against nn.GRU on the same weights, input and state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from stackgru import rounding
+from stackgru.cases import generator
+from stackgru.laws.comparing import expected, gap_masks, pick
+from stackgru.laws.magnitudes import _cast as autocast_to
+from stackgru.masks import Recorder, arrange
+from stackgru.pairs import Pair, Run
+from stackgru.reporting.scripts.scene import Body, Scene
+from stackgru.rounding import Bounded
+
+
+def plain(scene: Scene) -> Iterator[Body]:
+    """Yield a run of both from the same seed."""
+    pair = scene.pair()
+    drops = pair.case.drops and pair.case.seq_len > 1
+    ways = [(True, drops)] if scene.is_cell else [(False, False), (True, True)]
+    for target_by_steps, reference_by_steps in ways:
+        reference, gaps = _reference(pair, by_steps=reference_by_steps)
+        pair.seed()
+        run = pair.steps() if target_by_steps else pair.run()
+        bound = expected(pair, gaps)
+        for part, name in ((run.outputs, "outputs"), (run.hn, "hn")):
+            allowed = apart(part, getattr(reference, name), getattr(bound, name))
+            if allowed is not None:
+                texts = [
+                    _by_steps(scene, "observed", scene.called, name)
+                    if target_by_steps
+                    else [f"{_unpacked('observed', name)} = {scene.run()}"],
+                    _by_steps(scene, "expected", "reference", name)
+                    if reference_by_steps
+                    else [f"{_unpacked('expected', name)} = reference(x, h0)"],
+                ]
+                last = target_by_steps and not reference_by_steps and name == "outputs"
+                if last and pair.case.seq_len == 1:
+                    texts[1] = ["(expected,), _ = reference(x, h0)"]
+                elif last:
+                    texts[1] = ["outputs, _ = reference(x, h0)", "expected = outputs[-1]"]
+                yield Body((*scene.seeded(*texts[0]), *scene.seeded(*texts[1])), allowed)
+
+
+def apart(actual: Tensor, right: Tensor, bound: Bounded) -> float | None:
+    """Return how far two right results may lie apart, where these two lie further apart.
+
+    Args:
+        actual: what the target gave.
+        right: what nn.GRU gave.
+        bound: holds the bound of one implementation.
+    """
+    allowed = float(2 * bound.error.max()) if bound.error.numel() else 0.0
+    difference = (actual.double() - right.double()).abs()
+    difference = torch.where(actual.isnan() & right.isnan(), 0.0, difference)
+    within = bool((difference <= allowed).all())
+    return None if within or allowed == float("inf") else allowed
+
+
+def _reference(pair: Pair, *, by_steps: bool) -> tuple[Run, Tensor | None]:
+    """Run nn.GRU from the case's seed; step by step it draws its masks as a cell does."""
+    pair.seed()
+    with Recorder() as recorder, torch.no_grad():
+        if not by_steps:
+            run = pair.run_reference()
+        else:
+            outputs, state = [], pair.h0
+            for x in pair.input:
+                output, state = pair.reference(x[None], state)
+                outputs.append(output)
+            run = Run(torch.cat(outputs), state)
+    if not by_steps or not pair.case.drops:
+        return run, gap_masks(pair, recorder)
+    case = pair.case
+    shape = (case.num_layers - 1, case.seq_len, case.batch, case.hidden_size)
+    return run, arrange(recorder.draws, shape, "time order")
+
+
+def _unpacked(name: str, part: str) -> str:
+    return f"{name}, _" if part == "outputs" else f"_, {name}"
+
+
+def _by_steps(scene: Scene, name: str, module: str, part: str) -> list[str]:
+    """Return lines that call a module step by step; the last output, or the last state."""
+    is_cell = scene.is_cell and module != "reference"
+    if scene.case.seq_len == 1:
+        x, result = ("x[0]", name) if is_cell else ("x", f"({name},)")
+        unpacked = f"{result}, _" if part == "outputs" else f"_, {name}"
+        return [f"{unpacked} = {module}({x}, h0)"]
+    x, result = ("step", name) if is_cell else ("step[None]", f"({name},)")
+    if part == "hn":
+        return [f"{name} = h0", "for step in x:", f"    _, {name} = {module}({x}, {name})"]
+    return ["state = h0", "for step in x:", f"    {result}, state = {module}({x}, state)"]
+
+
+def calls(scene: Scene) -> Iterator[Body]:
+    """Yield what a call gives, or raises, against shapes and dtypes of nn.GRU's results."""
+    case = scene.case
+    dtype = f"torch.{case.dtype}"
+    rows = (case.batch, case.hidden_size)
+    one = scene.is_cell and case.seq_len == 1
+    shapes = [rows if one else (case.seq_len, *rows), (case.num_layers, *rows)]
+    expected_text = ", ".join(f"({shape}, {dtype})" for shape in shapes)
+    yield Body(
+        (
+            "try:",
+            *(f"    {line}" for line in scene.seeded(f"results = {scene.run()}")),
+            "    observed = [(tuple(result.shape), result.dtype) for result in results]",
+            "except Exception as error:",
+            '    observed = f"{type(error).__name__}: {error}"',
+            f"expected = [{expected_text}]  # output and hn",
+        ),
+        allowed=None,
+    )
+
+
+def hn_is_last(scene: Scene) -> Iterator[Body]:
+    """Yield the last output against the last layer's state."""
+    last = "output" if scene.is_cell and scene.case.seq_len == 1 else "output[-1]"
+    yield Body(
+        (*scene.seeded(f"output, hn = {scene.run()}"), f"observed = {last}", "expected = hn[-1]")
+    )
+
+
+def chunks(scene: Scene) -> Iterator[Body]:
+    """Yield a sequence in two pieces, each by a fresh copy, against the whole."""
+    pair = scene.pair()
+    k = pick(pair, "split", 1, scene.case.seq_len - 1)
+    bound = expected(pair, None)
+    copied = "copy.deepcopy(target)"
+    first = scene.run(copied, f"x[:{k}]", steps=2)
+    second = scene.run(copied, f"x[{k}:]", "state", steps=2)
+    whole = scene.run("target", steps=2)
+    for name, error in (("outputs", bound.outputs.error), ("hn", bound.hn.error)):
+        part = f"[{k}:]" if name == "outputs" else ""
+        lines = (
+            f"_, state = {first}",
+            f"{_unpacked('observed', name)} = {second}",
+            f"{_unpacked('expected', name)} = {whole}",
+            *([f"expected = expected{part}"] if part else []),
+        )
+        yield Body(lines, float(2 * error.max()), imports=("copy",))
+
+
+def rows(scene: Scene) -> Iterator[Body]:
+    """Yield rows in another order, and each alone, against all of them."""
+    pair = scene.pair()
+    batch = scene.case.batch
+    bound = expected(pair, None)
+    order = torch.randperm(batch, generator=generator(scene.case, "permutation")).tolist()
+    alone = sorted({0, batch - 1, pick(pair, "row", 0, batch - 1)})
+    for some in (order, *([row] for row in alone)):
+        for name, error in (("outputs", bound.outputs.error), ("hn", bound.hn.error)):
+            at = "[some]" if name == "outputs" and scene.is_cell and scene.case.seq_len == 1 else ""
+            yield Body(
+                (
+                    f"some = {some}  # rows",
+                    f"{_unpacked('observed', name)} = {scene.run('', 'x[:, some]', 'h0[:, some]')}",
+                    f"{_unpacked('expected', name)} = {scene.run()}",
+                    f"expected = expected{at or '[:, some]'}",
+                ),
+                float(2 * error.max()),
+            )
+
+
+def causal(scene: Scene) -> Iterator[Body]:
+    """Yield outputs before a change of later inputs, against those without it."""
+    k = pick(scene.pair(), "cut", 1, scene.case.seq_len - 1)
+    yield Body(
+        (
+            f"later = torch.cat([x[:{k}], x[{k}:] + 1])",
+            f"observed = {scene.run(x='later')}[0][:{k}]",
+            f"expected = {scene.run()}[0][:{k}]",
+        )
+    )
+
+
+def default_state(scene: Scene) -> Iterator[Body]:
+    """Yield a call without a state against nn.GRU's, after another call."""
+    pair = scene.pair()
+    zeros = torch.zeros_like(pair.h0)
+    x = "x[0]" if scene.is_cell else "x[:1]"
+    first = pair.input[:1]
+    bound = expected(pair, None, input=first, h0=zeros)
+    for before in ((), (scene.run(),)):
+        for name, error in (("outputs", bound.outputs.error), ("hn", bound.hn.error)):
+            one = "(expected,), _" if name == "outputs" and scene.is_cell else ""
+            lines = (
+                *before,
+                f"{_unpacked('observed', name)} = target({x})",
+                f"{one or _unpacked('expected', name)} = reference(x[:1])",
+            )
+            yield Body(lines, float(2 * error.max()))
+    dtype, rows = f"torch.{scene.case.dtype}", (scene.case.batch, scene.case.hidden_size)
+    shapes = [rows if scene.is_cell else (1, *rows), (scene.case.num_layers, *rows)]
+    yield Body(
+        (
+            "try:",
+            f"    results = target({x})",
+            "    observed = [(tuple(result.shape), result.dtype) for result in results]",
+            "except Exception as error:",
+            '    observed = f"{type(error).__name__}: {error}"',
+            f"expected = [{', '.join(f'({shape}, {dtype})' for shape in shapes)}]",
+        ),
+        allowed=None,
+    )
+
+
+def magnitudes(scene: Scene) -> Iterator[Body]:
+    """Yield whether results are finite where a number that is not is put in."""
+    yield from plain(scene)
+    pair = scene.pair()
+    kind = pick(pair, "not finite", 0, 4)
+    value = ("nan", "inf", "-inf", "nan", "inf")[kind]
+    name, tensor = (("x", pair.input), ("h0", pair.h0 if kind == 3 else pair.h0[-1:]))[kind >= 3]
+    at = [pick(pair, f"place {axis}", 0, size - 1) for axis, size in enumerate(tensor.shape)]
+    at[0] += (scene.case.num_layers - 1) * (kind == 4)
+    for part in ("outputs", "hn"):
+        one = scene.is_cell and scene.case.seq_len == 1 and part == "outputs"
+        yield Body(
+            (
+                f'{name}[{", ".join(map(str, at))}] = float("{value}")',
+                f"results, _ = {scene.run()}" if part == "outputs" else f"_, results = {scene.run()}",
+                "observed = results.isfinite().tolist()",
+                ("(results,), _" if one else _unpacked("results", part)) + " = reference(x, h0)",
+                "expected = results.isfinite().tolist()",
+            ),
+            allowed=None,
+        )
+
+
+def dtypes(scene: Scene) -> Iterator[Body]:
+    """Yield a run under another default dtype."""
+    other = "float32" if scene.case.dtype == "float64" else "float64"
+    change = f"torch.set_default_dtype(torch.{other})"
+    for body in calls(scene):
+        yield replace(body, lines=(change, *body.lines))
+    for body in plain(scene):
+        yield body
+    pair = scene.pair()
+    with torch.no_grad():
+        bound = expected(pair, _reference(pair, by_steps=False)[1])
+    for name, error in (("outputs", bound.outputs.error), ("hn", bound.hn.error)):
+        lines = (
+            *scene.seeded(f"{_unpacked('expected', name)} = {scene.run()}"),
+            change,
+            *scene.seeded(f"{_unpacked('observed', name)} = {scene.run()}"),
+        )
+        yield Body(lines, float(2 * error.max()))
+
+
+def autocast(scene: Scene) -> Iterator[Body]:
+    """Yield a step under autocast against nn.GRU's."""
+    pair = scene.pair()
+    weights, x, before = pair.layers[0], pair.input[0], pair.h0[0]
+    new = rounding.layer(autocast_to(x), autocast_to(before), weights, torch.bfloat16)
+    allowed = float(2 * rounding.allowed(new, torch.bfloat16).max())
+    one = "x[0]" if scene.is_cell else "x[:1]"
+    lines = (
+        'with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):',
+        f"    output, hn = target({one}, h0)",
+        "    right, right_hn = reference(x[:1], h0)",
+    )
+    yield Body(
+        (*lines, "observed = [output.dtype, hn.dtype]", "expected = [right.dtype, right_hn.dtype]"),
+        allowed=None,
+    )
+    yield Body((*lines, "observed, expected = hn[0], right_hn[0]  # the first layer"), allowed)
+
+
+def empty_batch(scene: Scene) -> Iterator[Body]:
+    """Yield shapes of an empty batch, a backward pass through it, and what is drawn."""
+    yield from calls(scene)
+    yield Body(
+        (
+            "x.requires_grad_()",
+            "try:",
+            f"    output, hn = {scene.run()}",
+            "    (output.sum() + hn.sum()).backward()",
+            "    grads = [parameter.grad for parameter in target.parameters()]",
+            "    observed = [grad is not None and bool(grad.any()) for grad in grads]",
+            "except Exception as error:",
+            '    observed = f"{type(error).__name__}: {error}"',
+            "expected = [False for _ in target.parameters()]  # no gradient but zeros",
+        ),
+        allowed=None,
+    )
+    yield from no_draws(scene)
+
+
+def no_draws(scene: Scene) -> Iterator[Body]:
+    """Yield the next random number after a call that is to draw none."""
+    for module, number in (("torch", "torch.rand(1).item()"), ("random", "random.random()")):
+        seeded = f"torch.manual_seed({scene.case.seed})" if module == "torch" else "random.seed(0)"
+        yield Body(
+            (seeded, scene.run(), f"observed = {number}", seeded, f"expected = {number}"),
+            allowed=None,
+            imports=() if module == "torch" else ("random",),
+        )
+
+
+#: The ways to tell a violation of each law.
+BODIES: dict[str, Callable[[Scene], Iterator[Body]]] = {
+    "hn-is-last": hn_is_last,
+    "chunks": chunks,
+    "rows": rows,
+    "causal": causal,
+    "default-state": default_state,
+    "magnitudes": magnitudes,
+    "dtypes": dtypes,
+    "autocast": autocast,
+    "empty-batch": empty_batch,
+    "no-draws": no_draws,
+}

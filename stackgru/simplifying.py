@@ -1,0 +1,157 @@
+"""Stage two of shrinking: plain numbers in place of random ones, wherever the violation stays.
+
+Hypothesis has found the smallest case; its numbers are still random. Each of them is now drawn from
+zero, one, a few short decimals, itself rounded to fewer and more digits, and itself, in this order,
+and Hypothesis' own shrinker looks for the first of these that it can have everywhere.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from hypothesis import HealthCheck, Phase, find, settings
+from hypothesis import strategies as st
+from hypothesis.errors import NoSuchExample
+
+from stackgru.cases import Case
+from stackgru.evidence import NotApplicable, Violation
+from stackgru.laws import Law
+from stackgru.numbers import NumberedCase, is_literal, numbers_of, with_numbers
+from stackgru.pairs import Pair
+from stackgru.targets import Target
+
+DEFAULT_SECONDS = 20.0
+_PLAIN = (0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0)
+_DIGITS = (1, 2, 3, 6)
+
+
+@dataclass(frozen=True)
+class Simplified:
+    """What came of stage two.
+
+    Attributes:
+        case: the case, with its numbers where they are given.
+        violation: what the law says of it.
+        seconds: how long it took.
+        before: how many digits all numbers had together.
+        after: how many they have now.
+    """
+
+    case: Case
+    violation: Violation
+    seconds: float
+    before: int
+    after: int
+
+
+def simplify(
+    target: Target, law: Law, case: Case, *, strict: bool = False, seconds: float = DEFAULT_SECONDS
+) -> Simplified | None:
+    """Put the plainest numbers into a case that still show its violation.
+
+    Args:
+        target: what violates the law.
+        law: the law.
+        case: the smallest case that shows it.
+        strict: as for the law.
+        seconds: when to stop with what has been found so far.
+
+    Returns:
+        What was found. Cases of many numbers keep those that they draw. None if
+        the case does not show a violation when it is tried again.
+    """
+    started = time.monotonic()
+    with torch.random.fork_rng(devices=[]):
+        seen = violation_in(target, law, case, strict=strict)
+        if seen is None:
+            return None
+        numbers = numbers_of(case)
+        digits = _digits(numbers)
+        best: Case = case
+        if is_literal(case):
+            found = _search(target, law, case, numbers, strict, started + seconds)
+            if found is not None:
+                best, seen = found
+    after = _digits(dict(best.numbers)) if isinstance(best, NumberedCase) else digits
+    return Simplified(best, seen, round(time.monotonic() - started, 3), digits, after)
+
+
+def violation_in(target: Target, law: Law, case: Case, *, strict: bool) -> Violation | None:
+    """Return the violation that a case shows, or None if it shows none."""
+    try:
+        law.check(Pair(target, case, strict=strict))
+    except Violation as violation:
+        violation.law, violation.case = law.name, str(case)
+        return violation
+    except NotApplicable:
+        return None
+    return None
+
+
+def _search(
+    target: Target,
+    law: Law,
+    case: Case,
+    numbers: Mapping[str, tuple[float, ...]],
+    strict: bool,
+    until: float,
+) -> tuple[NumberedCase, Violation] | None:
+    """Return the case with the plainest numbers found, and its violation."""
+    shown: dict[NumberedCase, Violation] = {}
+
+    def shows(drawn: NumberedCase) -> bool:
+        if time.monotonic() > until:
+            return False
+        violation = violation_in(target, law, drawn, strict=strict)
+        if violation is not None:
+            shown[drawn] = violation
+        return violation is not None
+
+    how = settings(
+        max_examples=1000,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+    )
+    try:
+        best = find(_numbered(case, numbers), shows, settings=how)
+    except NoSuchExample:
+        return None
+    return best, shown[best]
+
+
+def _numbered(
+    case: Case, numbers: Mapping[str, tuple[float, ...]]
+) -> st.SearchStrategy[NumberedCase]:
+    total = sum(map(len, numbers.values()))
+    drawn = {
+        name: st.tuples(*(_choices(value, total) for value in flat))
+        for name, flat in numbers.items()
+    }
+    return st.fixed_dictionaries(drawn).map(lambda given: with_numbers(case, given))
+
+
+def _choices(value: float, total: int) -> st.SearchStrategy[float]:
+    """Values for a number, the plainest first; the number itself often enough to start from it."""
+    plain = list(dict.fromkeys([*_PLAIN, *_rounded(value)]))
+    largest = len(plain) * max(2, total // 2)
+    return st.integers(0, largest).map(lambda i: plain[i] if i < len(plain) else value)
+
+
+def _rounded(value: float) -> Iterator[float]:
+    for digits in _DIGITS:
+        yield float(f"{value:.{digits}g}")
+
+
+def _digits(numbers: Mapping[str, tuple[float, ...]]) -> int:
+    """Return how many digits these numbers have, all together, as they are written."""
+    return sum(
+        sum(map(str.isdigit, repr(value).removesuffix(".0")))
+        for flat in numbers.values()
+        for value in flat
+    )
