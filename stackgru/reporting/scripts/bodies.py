@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from stackgru.reporting.scripts import values
+from stackgru.reporting.scripts import conduct, gradients, layouts, life, randomness, transforms, values
 from stackgru.reporting.scripts.scene import Body, Scene
 
-_OWN: dict[str, Callable[[Scene], Iterator[Body]]] = {**values.BODIES}
+_OWN: dict[str, Callable[[Scene], Iterator[Body]]] = {
+    **values.BODIES,
+    **layouts.BODIES,
+    **randomness.BODIES,
+    **gradients.BODIES,
+    **conduct.BODIES,
+    **life.BODIES,
+    **transforms.BODIES,
+}
 
 
 def bodies(scene: Scene) -> Iterator[Body]:
@@ -21,3 +29,4 @@ def bodies(scene: Scene) -> Iterator[Body]:
         yield from own(scene)
     yield from values.plain(scene)
     yield from values.calls(scene)
+    yield from randomness.same_draws(scene)

@@ -24,7 +24,7 @@ def plain(scene: Scene) -> Iterator[Body]:
     drops = pair.case.drops and pair.case.seq_len > 1
     ways = [(True, drops)] if scene.is_cell else [(False, False), (True, True)]
     for target_by_steps, reference_by_steps in ways:
-        reference, gaps = _reference(pair, by_steps=reference_by_steps)
+        reference, gaps = reference_run(pair, by_steps=reference_by_steps)
         pair.seed()
         run = pair.steps() if target_by_steps else pair.run()
         bound = expected(pair, gaps)
@@ -62,7 +62,7 @@ def apart(actual: Tensor, right: Tensor, bound: Bounded) -> float | None:
     return None if within or allowed == float("inf") else allowed
 
 
-def _reference(pair: Pair, *, by_steps: bool) -> tuple[Run, Tensor | None]:
+def reference_run(pair: Pair, *, by_steps: bool) -> tuple[Run, Tensor | None]:
     """Run nn.GRU from the case's seed; step by step it draws its masks as a cell does."""
     pair.seed()
     with Recorder() as recorder, torch.no_grad():
@@ -244,7 +244,7 @@ def dtypes(scene: Scene) -> Iterator[Body]:
         yield body
     pair = scene.pair()
     with torch.no_grad():
-        bound = expected(pair, _reference(pair, by_steps=False)[1])
+        bound = expected(pair, reference_run(pair, by_steps=False)[1])
     for name, error in (("outputs", bound.outputs.error), ("hn", bound.hn.error)):
         lines = (
             *scene.seeded(f"{_unpacked('expected', name)} = {scene.run()}"),
@@ -274,7 +274,7 @@ def autocast(scene: Scene) -> Iterator[Body]:
 
 
 def empty_batch(scene: Scene) -> Iterator[Body]:
-    """Yield shapes of an empty batch, a backward pass through it, and what is drawn."""
+    """Yield shapes of an empty batch, and a backward pass through it."""
     yield from calls(scene)
     yield Body(
         (
@@ -290,18 +290,6 @@ def empty_batch(scene: Scene) -> Iterator[Body]:
         ),
         allowed=None,
     )
-    yield from no_draws(scene)
-
-
-def no_draws(scene: Scene) -> Iterator[Body]:
-    """Yield the next random number after a call that is to draw none."""
-    for module, number in (("torch", "torch.rand(1).item()"), ("random", "random.random()")):
-        seeded = f"torch.manual_seed({scene.case.seed})" if module == "torch" else "random.seed(0)"
-        yield Body(
-            (seeded, scene.run(), f"observed = {number}", seeded, f"expected = {number}"),
-            allowed=None,
-            imports=() if module == "torch" else ("random",),
-        )
 
 
 #: The ways to tell a violation of each law.
@@ -315,5 +303,4 @@ BODIES: dict[str, Callable[[Scene], Iterator[Body]]] = {
     "dtypes": dtypes,
     "autocast": autocast,
     "empty-batch": empty_batch,
-    "no-draws": no_draws,
 }

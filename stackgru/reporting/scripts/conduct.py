@@ -1,0 +1,290 @@
+"""Scripts of conduct: what a call leaves behind, remembers, takes and refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from torch import nn
+
+from stackgru.cases import Case
+from stackgru.laws.comparing import expected, pick
+from stackgru.laws.conduct import _layouts
+from stackgru.laws.refusals import _REFUSED_OPTIONS, _SIZES, _builds
+from stackgru.reporting.scripts.gradients import flags
+from stackgru.reporting.scripts.scene import Body, Scene
+from stackgru.reporting.scripts.text import built
+from stackgru.reporting.scripts.values import reference_run
+
+_SETTINGS = (
+    "torch.get_default_dtype()",
+    "torch.get_num_threads()",
+    "torch.are_deterministic_algorithms_enabled()",
+    "torch.is_anomaly_enabled()",
+    "torch.is_grad_enabled()",
+    "torch.is_inference_mode_enabled()",
+)
+
+
+def purity(scene: Scene) -> Iterator[Body]:
+    """Yield what was before a call against what is after it."""
+    yield from flags(scene)
+    yield _before_and_after("[module.training for module in target.modules()]", [scene.run()])
+    yield _before_and_after("[p.grad is None for p in target.parameters()]", [scene.run()])
+    yield _before_and_after("[id(p) for p in target.parameters()]", [scene.run()])
+    yield _before_and_after("[x.requires_grad, h0.requires_grad]", [scene.run()])
+    yield _before_and_after("[p.tolist() for p in (x, h0, *target.parameters())]", [scene.run()])
+    backward = [f"output, hn = {scene.run()}", "(output.sum() + hn.sum()).backward()"]
+    for of in ("[p.tolist() for p in (x, h0, *target.parameters())]", *_FLAGS):
+        yield _before_and_after(of, backward)
+    for setting in _SETTINGS:
+        for wanted in ("", "torch.use_deterministic_algorithms(True)", "torch.set_num_threads(1)"):
+            yield _before_and_after(setting, [scene.run()], first=wanted)
+        yield Body(
+            (
+                f"expected = {setting}",
+                f"target = {built(scene)}",
+                f"observed = {setting}  # after it was built",
+            ),
+            allowed=None,
+            builds=False,
+        )
+    seeds = (scene.case.seed, scene.case.seed ^ 1)
+    for part in ("output", "hn"):
+        yield _before_and_after(
+            "[p.tolist() for p in (x, h0, *target.parameters())]",
+            [f"output, hn = {scene.run()}", f"{part}.detach().fill_(2.0)"],
+        )
+        yield Body(
+            (
+                f"output, hn = {scene.run()}",
+                "try:",
+                f"    {part}.detach().copy_(torch.full_like({part}, 2.0))",
+                '    observed = "it can be written to"',
+                "except RuntimeError as error:",
+                '    observed = f"{type(error).__name__}: {error}"',
+                'expected = "it can be written to"  # as what nn.GRU gives',
+            ),
+            allowed=None,
+        )
+    yield Body(
+        (
+            f"torch.manual_seed({seeds[0]})",
+            f"target = {built(scene)}",
+            "first = torch.rand(1).item()",
+            f"torch.manual_seed({seeds[1]})",
+            f"target = {built(scene)}",
+            "observed = torch.rand(1).item() == first  # whether building it sets the generator",
+            "expected = False",
+        ),
+        allowed=None,
+        builds=False,
+    )
+
+
+_FLAGS = (
+    "[p.requires_grad for p in target.parameters()]",
+    "[module.training for module in target.modules()]",
+)
+
+
+def _before_and_after(what: str, lines: Sequence[str], first: str = "") -> Body:
+    before = [first] if first else []
+    return Body((*before, f"expected = {what}", *lines, f"observed = {what}"), allowed=None)
+
+
+def stateless(scene: Scene) -> Iterator[Body]:
+    """Yield a call after others, against the same call of a copy that was never called."""
+    more = [
+        "x = torch.cat([x, x.new_ones(len(x), 3, x.shape[2])], 1)",
+        "h0 = torch.cat([h0, h0.new_ones(len(h0), 3, h0.shape[2])], 1)",
+    ]
+    between = list(_between(scene))
+    every = [line for lines in between for line in lines]
+    for rows in ([], more):
+        for lines in (*between, every):
+            for part in ("observed, _", "_, observed"):
+                uses = any("contextlib" in line for line in lines)
+                right = scene.run("fresh")
+                yield Body(
+                    (
+                        "fresh = copy.deepcopy(target)",
+                        *lines,
+                        *rows,
+                        *scene.seeded(f"{part} = {scene.run()}", always=True),
+                        *scene.seeded(
+                            f"{part.replace('observed', 'expected')} = {right}", always=True
+                        ),
+                    ),
+                    imports=("contextlib", "copy") if uses else ("copy",),
+                )
+    for part in ("output", "hn"):
+        for lines in (*between, every):
+            yield Body(
+                (
+                    f"output, hn = {scene.run()}",
+                    f"expected = {part}.tolist()",
+                    *lines,
+                    f"observed = {part}.tolist()  # the earlier result, after other calls",
+                ),
+                allowed=None,
+                imports=("contextlib",),
+            )
+
+
+def _between(scene: Scene) -> Iterator[list[str]]:
+    """Yield lines that make other calls."""
+    mode = "train" if scene.case.mode == "eval" else "eval"
+    yield [scene.run()]
+    yield [scene.run(x="x + 1", h0="h0.flip(1)")]
+    suppressed = "with contextlib.suppress(Exception):"
+    for rows in (1, 0, scene.case.batch + 3):
+        ones = f"x.new_ones({scene.case.seq_len}, {rows}, {scene.case.input_size})"
+        state = f"h0.new_ones({scene.case.num_layers}, {rows}, {scene.case.hidden_size})"
+        yield [suppressed, f"    {scene.run(x=ones, h0=state)}"]
+    yield [suppressed, f"    {scene.run(h0='h0[:-1]')}"]
+    wide = "torch.cat([x, x[..., :1]], -1)"
+    yield [suppressed, f"    {scene.run(x=wide)}"]
+    yield [f"output, hn = {scene.run()}", "(output.sum() + hn.sum()).backward()"]
+    yield ["with torch.no_grad():", f"    {scene.run()}"]
+    yield [f"target.{mode}()", scene.run(x="-x", h0="-h0"), f"target.{scene.case.mode}()"]
+    yield ["x.neg_(), h0.neg_()", scene.run(), "x.neg_(), h0.neg_()"]
+
+
+_LAYOUT_TEXTS = (
+    "{0}.transpose(0, 1).contiguous().transpose(0, 1)",
+    "{0}.transpose(1, 2).contiguous().transpose(1, 2)",
+    "torch.cat([{0}[..., :1], {0}], -1)[..., 1:]",
+    "torch.stack([{0}, {0}], -1).flatten(-2)[..., ::2]",
+    "{0}[:, :1].expand_as({0})",
+    "{0}[:1].expand_as({0})",
+)
+
+
+def strided(scene: Scene) -> Iterator[Body]:
+    """Yield what strided tensors give, against their contiguous copies."""
+    pair = scene.pair()
+    inputs, states = list(_layouts(pair.input)), list(_layouts(pair.h0))
+    which = pick(pair, "input layout", 0, 5), pick(pair, "h0 layout", 0, 5)
+    _, gaps = reference_run(pair, by_steps=scene.is_cell and pair.case.drops)
+    bound = expected(pair, gaps, input=inputs[which[0]][1], h0=states[which[1]][1])
+    both = (_LAYOUT_TEXTS[which[0]], _LAYOUT_TEXTS[which[1]])
+    for x, h0 in ((both[0], "{0}"), ("{0}", both[1]), both):
+        for part, error in (("observed, _", bound.outputs.error), ("_, observed", bound.hn.error)):
+            copies = scene.run(x="x.contiguous()", h0="h0.contiguous()")
+            yield Body(
+                (
+                    f"x, h0 = {x.format('x')}, {h0.format('h0')}",
+                    *scene.seeded(f"{part} = {scene.run()}"),
+                    *scene.seeded(f"{part.replace('observed', 'expected')} = {copies}"),
+                ),
+                float(2 * error.max()),
+            )
+    for shapes in (both,):
+        yield Body(
+            (
+                f"x, h0 = {shapes[0].format('x')}, {shapes[1].format('h0')}",
+                "try:",
+                f"    {scene.run()}",
+                '    observed = "a result"',
+                "except Exception as error:",
+                '    observed = f"{type(error).__name__}: {error}"',
+                'expected = "a result"  # as of nn.GRU',
+            ),
+            allowed=None,
+        )
+
+
+def meta(scene: Scene) -> Iterator[Body]:
+    """Yield where results are of a call on the meta device."""
+    moved = "x, h0, target = x.to('meta'), h0.to('meta'), target.to('meta')"
+    alone = f"target({'x[0]' if scene.is_cell else 'x'})"
+    for run in (scene.run(), *([alone] if scene.target.takes_no_state else [])):
+        yield Body(
+            (
+                "try:",
+                f"    {moved}",
+                f"    observed = [result.device.type for result in {run}]",
+                "except Exception as error:",
+                '    observed = f"{type(error).__name__}: {error}"',
+                'expected = ["meta", "meta"]  # as of nn.GRU',
+            ),
+            allowed=None,
+        )
+
+
+def refusals(scene: Scene) -> Iterator[Body]:
+    """Yield whether the target and nn.GRU take what is wrong in one way."""
+    pair, case = scene.pair(), scene.case
+    for options in _REFUSED_OPTIONS:
+        known = set(options) & (pair.target.accepts | _SIZES)
+        if known and not _builds(pair, nn.GRU, options):
+            sizes = f"{case.input_size}, {case.hidden_size}, {case.num_layers}"
+            name, value = next(iter(options.items()))
+            given = {"input_size": 0, "hidden_size": 1, "num_layers": 2}
+            if name in given:
+                parts = sizes.split(", ")
+                parts[given[name]] = repr(value)
+                right = f"nn.GRU({', '.join(parts)})"
+            else:
+                right = f"nn.GRU({sizes}, {name}={value!r})"
+            yield Body(
+                (
+                    "outcomes = []",
+                    f"for build in (lambda: {built(scene, **options)}, lambda: {right}):",
+                    "    try:",
+                    "        build()",
+                    '        outcomes.append("is built")',
+                    "    except Exception:",
+                    '        outcomes.append("refuses")',
+                    "observed, expected = outcomes",
+                ),
+                allowed=None,
+                builds=False,
+            )
+    for x, h0 in _wrong(case):
+        own = f"({x})[0]" if scene.is_cell else x
+        yield Body(
+            (
+                "outcomes = []",
+                f"for module, wrong in ((target, {own}), (reference, {x})):",
+                "    try:",
+                f"        module(wrong, {h0})",
+                '        outcomes.append("takes it")',
+                "    except Exception:",
+                '        outcomes.append("refuses it")',
+                "observed, expected = outcomes",
+            ),
+            allowed=None,
+        )
+
+
+def _wrong(case: Case) -> Iterator[tuple[str, str]]:
+    """Yield texts of an input (T, B, I) and a state of which one is wrong."""
+    other = "torch.float32" if case.dtype == "float64" else "torch.float64"
+    yield "torch.cat([x, x[..., :1]], -1)", "h0"
+    yield "x[..., 1:]", "h0"
+    yield "x", "torch.cat([h0, h0[..., :1]], -1)"
+    yield "x", "h0[..., 1:]"
+    yield "x", "torch.cat([h0, h0[:1]])"
+    yield "x", "h0[:-1]"
+    yield "x", "torch.cat([h0, h0[:, :1]], 1)"
+    yield "x", f"h0[:, :1].repeat(1, {1 + (case.batch == 1)}, 1)"
+    yield "x[:, 0]", "h0"
+    yield "x.unsqueeze(1)", "h0"
+    yield "x", "h0[:, 0]"
+    yield "x", "h0.unsqueeze(1)"
+    yield f"x.to({other})", "h0"
+    yield "x", f"h0.to({other})"
+    yield f"x.to({other})", f"h0.to({other})"
+    yield "x.long()", "h0"
+    yield "x[:0]", "h0"
+
+
+#: The ways to tell a violation of each law.
+BODIES: dict[str, Callable[[Scene], Iterator[Body]]] = {
+    "purity": purity,
+    "stateless": stateless,
+    "strided": strided,
+    "meta": meta,
+    "refusals": refusals,
+}
