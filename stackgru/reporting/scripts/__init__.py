@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import linecache
 import sys
 import warnings
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -19,9 +21,8 @@ import torch
 from stackgru.cases import Case
 from stackgru.cell import StackingGRUCell
 from stackgru.conventions import Convention
-from stackgru.evidence import NotApplicable, Violation
 from stackgru.laws import Law
-from stackgru.loading import TargetError, named
+from stackgru.loading import named
 from stackgru.reporting.scripts.bodies import bodies
 from stackgru.reporting.scripts.scene import Body, Scene
 from stackgru.reporting.scripts.text import AGREE, DIFFER, NoScript, script_text
@@ -63,7 +64,7 @@ def script_for(
         NoScript: if there can be none for this target.
     """
     scene = Scene(target, law, case, message, strict)
-    right = _right(target)
+    right = _right(target, case)
     last = None
     for body in _possible(scene):
         text = script_text(scene, body)
@@ -83,27 +84,20 @@ def script_for(
 def _possible(scene: Scene) -> Iterator[Body]:
     """Yield the ways to tell a violation, each as it is, and without gradients."""
     with torch.random.fork_rng(devices=[]), settings_kept():
-        found = list(_bodies(scene))
+        found = list(bodies(scene))
     yield from found
     for body in found:
         yield replace(body, lines=("torch.set_grad_enabled(False)", *body.lines))
 
 
-def _bodies(scene: Scene) -> Iterator[Body]:
-    try:
-        yield from bodies(scene)
-    except (Violation, NotApplicable, TargetError):  # it cannot be told so
-        return
-
-
-def _right(target: Target) -> Target | None:
+def _right(target: Target, case: Case) -> Target | None:
     """Return a right implementation that is built and called as the target is, or None."""
     if target.convention.is_driven or target.convention.constants or target.device != "cpu":
         return None
-    factory = StackingGRUCell if target.kind == "cell" else torch.nn.GRU
-    convention = Convention(factory)
-    name = "stackgru:StackingGRUCell" if target.kind == "cell" else "torch.nn:GRU"
-    return replace(load(convention), name=name)
+    if target.kind == "cell":
+        return replace(load(StackingGRUCell), name="stackgru:StackingGRUCell")
+    constants = None if case.bias else {"bias": False}
+    return replace(load(Convention(torch.nn.GRU, constants=constants)), name="torch.nn:GRU")
 
 
 def tried(text: str) -> int | None:
@@ -112,7 +106,10 @@ def tried(text: str) -> int | None:
     Returns:
         Its exit status; None if it raises, or ends without saying what it found.
     """
-    code = compile(text, "<script>", "exec")
+    name = f"<script {zlib.crc32(text.encode())}>"
+    code = compile(text, name, "exec")
+    # Torch reads the source of what it scripts.
+    linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
     printed = io.StringIO()
     path = list(sys.path)
     status: int | None = None
@@ -131,6 +128,7 @@ def tried(text: str) -> int | None:
             printed.write(named(error))
         finally:
             sys.path[:] = path
+            del linecache.cache[name]
     lines = printed.getvalue().splitlines()
     if status is None or lines[-1:] != [DIFFER if status else AGREE]:
         return None

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from stackgru.reporting.scripts import conduct, gradients, layouts, life, randomness, transforms, values
+from stackgru.evidence import NotApplicable, Violation
+from stackgru.loading import TargetError
+from stackgru.reporting.scripts import (
+    conduct,
+    gradients,
+    layouts,
+    life,
+    randomness,
+    transforms,
+    values,
+)
 from stackgru.reporting.scripts.scene import Body, Scene
 
-_OWN: dict[str, Callable[[Scene], Iterator[Body]]] = {
+_Ways = Callable[[Scene], Iterator[Body]]
+
+_OWN: dict[str, _Ways] = {
     **values.BODIES,
     **layouts.BODIES,
     **randomness.BODIES,
@@ -16,6 +28,14 @@ _OWN: dict[str, Callable[[Scene], Iterator[Body]]] = {
     **life.BODIES,
     **transforms.BODIES,
 }
+#: What a violation of any law may come to.
+_COMMON: tuple[_Ways, ...] = (
+    values.plain,
+    values.local,
+    values.calls,
+    randomness.same_draws,
+    gradients.trainable,
+)
 
 
 def bodies(scene: Scene) -> Iterator[Body]:
@@ -25,8 +45,8 @@ def bodies(scene: Scene) -> Iterator[Body]:
         scene: what is to be told.
     """
     own = _OWN.get(scene.law.name)
-    if own is not None:
-        yield from own(scene)
-    yield from values.plain(scene)
-    yield from values.calls(scene)
-    yield from randomness.same_draws(scene)
+    for ways in (*([own] if own else []), *_COMMON):
+        try:
+            yield from ways(scene)
+        except (Violation, NotApplicable, TargetError, RuntimeError, ValueError):
+            continue  # the target does not get so far

@@ -11,8 +11,7 @@ from stackgru.laws.comparing import expected, pick
 from stackgru.laws.conduct import _layouts
 from stackgru.laws.refusals import _REFUSED_OPTIONS, _SIZES, _builds
 from stackgru.reporting.scripts.gradients import flags
-from stackgru.reporting.scripts.scene import Body, Scene
-from stackgru.reporting.scripts.text import built
+from stackgru.reporting.scripts.scene import Body, Scene, own_build
 from stackgru.reporting.scripts.values import reference_run
 
 _SETTINGS = (
@@ -42,7 +41,7 @@ def purity(scene: Scene) -> Iterator[Body]:
         yield Body(
             (
                 f"expected = {setting}",
-                f"target = {built(scene)}",
+                f"target = {own_build()}",
                 f"observed = {setting}  # after it was built",
             ),
             allowed=None,
@@ -69,10 +68,10 @@ def purity(scene: Scene) -> Iterator[Body]:
     yield Body(
         (
             f"torch.manual_seed({seeds[0]})",
-            f"target = {built(scene)}",
+            f"target = {own_build()}",
             "first = torch.rand(1).item()",
             f"torch.manual_seed({seeds[1]})",
-            f"target = {built(scene)}",
+            f"target = {own_build()}",
             "observed = torch.rand(1).item() == first  # whether building it sets the generator",
             "expected = False",
         ),
@@ -117,6 +116,34 @@ def stateless(scene: Scene) -> Iterator[Body]:
                     ),
                     imports=("contextlib", "copy") if uses else ("copy",),
                 )
+    if scene.is_cell:
+        for part in ("observed, _", "_, observed"):
+            yield Body(
+                (
+                    "step, right = x[0].clone(), x[0].clone()",
+                    "fresh = copy.deepcopy(target)",
+                    "step.neg_()",
+                    "target(step, h0)",
+                    "step.neg_()  # as it was",
+                    *scene.seeded(f"{part} = target(step, h0)"),
+                    *scene.seeded(f"{part.replace('observed', 'expected')} = fresh(right, h0)"),
+                ),
+                imports=("copy",),
+            )
+    yield Body(
+        (
+            *every,
+            *more,
+            "try:",
+            f"    {scene.run()}",
+            '    observed = "a result"',
+            "except Exception as error:",
+            '    observed = f"{type(error).__name__}: {error}"',
+            'expected = "a result"  # as of a module never called',
+        ),
+        allowed=None,
+        imports=("contextlib",),
+    )
     for part in ("output", "hn"):
         for lines in (*between, every):
             yield Body(
@@ -153,8 +180,8 @@ def _between(scene: Scene) -> Iterator[list[str]]:
 _LAYOUT_TEXTS = (
     "{0}.transpose(0, 1).contiguous().transpose(0, 1)",
     "{0}.transpose(1, 2).contiguous().transpose(1, 2)",
-    "torch.cat([{0}[..., :1], {0}], -1)[..., 1:]",
-    "torch.stack([{0}, {0}], -1).flatten(-2)[..., ::2]",
+    "torch.cat([{0} * 0 + 7, {0}, {0} * 0 + 7], -1)[..., {0}.shape[-1] : -{0}.shape[-1]]",
+    "torch.stack([{0} * 0 + 7, {0}], -1).flatten(-2)[..., 1::2]",
     "{0}[:, :1].expand_as({0})",
     "{0}[:1].expand_as({0})",
 )
@@ -230,7 +257,7 @@ def refusals(scene: Scene) -> Iterator[Body]:
             yield Body(
                 (
                     "outcomes = []",
-                    f"for build in (lambda: {built(scene, **options)}, lambda: {right}):",
+                    f"for build in (lambda: {own_build(**options)}, lambda: {right}):",
                     "    try:",
                     "        build()",
                     '        outcomes.append("is built")',

@@ -12,11 +12,11 @@ from stackgru import derivatives
 from stackgru.arrangement import Weights
 from stackgru.derivatives import Direction
 from stackgru.evidence import Violation
-from stackgru.laws.comparing import pick, unroll
+from stackgru.laws.comparing import expected, pick, unroll
 from stackgru.laws.differentiating import Grads, Tape, by_name, differentiated, grad_of, network_for
 from stackgru.laws.differentiating import taped as taped_run
 from stackgru.pairs import Pair
-from stackgru.reporting.scripts.scene import Body, Scene
+from stackgru.reporting.scripts.scene import Body, Scene, own_leaf
 from stackgru.reporting.scripts.values import reference_run
 from stackgru.rounding import allowed
 from stackgru.weights import gru_layers
@@ -97,8 +97,27 @@ def forward_mode(scene: Scene) -> Iterator[Body]:
 
 
 def training(scene: Scene) -> Iterator[Body]:
-    """Yield gradients, then what several steps of an optimiser raise."""
+    """Yield gradients, then what comes of several steps of an optimiser."""
     yield from gradients(scene)
+    pair = scene.pair()
+    outputs, hn = _called(pair, pair.input, pair.h0)
+    (outputs.sum() + hn.sum()).backward()
+    torch.optim.SGD(pair.module.parameters(), lr=0.125).step()
+    allowed = float(2 * expected(pair, None).hn.error.max())
+    if not pair.case.drops:
+        yield Body(
+            (
+                f"output, hn = {scene.run()}",
+                "(output.sum() + hn.sum()).backward()",
+                "torch.optim.SGD(target.parameters(), lr=0.125).step()",
+                "with torch.no_grad():",
+                "    for own, right in zip(target.parameters(), reference.parameters()):",
+                "        right.copy_(own)",
+                f"_, observed = {scene.run()}  # after a step of SGD",
+                "_, expected = reference(x, h0)  # with the target's new parameters",
+            ),
+            allowed,
+        )
     yield Body(
         (
             "optimizer = torch.optim.SGD(target.parameters(), lr=0.125)",
@@ -118,11 +137,25 @@ def training(scene: Scene) -> Iterator[Body]:
 
 def flags(scene: Scene) -> Iterator[Body]:
     """Yield which parameters take a gradient after a call."""
+    freeze = ["for parameter in target.parameters():", "    parameter.requires_grad_(False)"]
+    for first in ((), freeze):
+        yield Body(
+            (
+                *first,
+                "expected = [parameter.requires_grad for parameter in target.parameters()]",
+                scene.run(),
+                "observed = [parameter.requires_grad for parameter in target.parameters()]",
+            ),
+            allowed=None,
+        )
+
+
+def trainable(scene: Scene) -> Iterator[Body]:
+    """Yield which parameters take a gradient, against nn.GRU's."""
     yield Body(
         (
-            "expected = [parameter.requires_grad for parameter in target.parameters()]",
-            scene.run(),
             "observed = [parameter.requires_grad for parameter in target.parameters()]",
+            "expected = [parameter.requires_grad for parameter in reference.parameters()]",
         ),
         allowed=None,
     )
@@ -150,9 +183,7 @@ def _parted(
         own = differentiate(taped_run(pair, pair.weights, partial(_called, pair), thawed))
         pair.seed()
         right = differentiate(
-            taped_run(
-                pair, Weights(gru_layers(pair.reference)), _reference(pair, by_steps), thawed
-            )
+            taped_run(pair, Weights(gru_layers(pair.reference)), _reference(pair, by_steps), thawed)
         )
     except (RuntimeError, Violation):
         return
@@ -231,13 +262,7 @@ def _thaw(scene: Scene, thawed: Sequence[str], twice: bool) -> list[str]:
 
 def _own(scene: Scene, name: str) -> str:
     """Return the text of one of the target's leaves."""
-    if name in ("input", "h0"):
-        return {"input": "x", "h0": "h0"}[name]
-    pair = scene.pair()
-    leaf = pair.weights.leaves[name]
-    module = getattr(pair.module, "module", pair.module)
-    found = [key for key, value in module.named_parameters() if value is leaf]
-    return f"target.get_parameter({found[0]!r})"
+    return {"input": "x", "h0": "h0"}.get(name, own_leaf(name))
 
 
 def _right(name: str) -> str:

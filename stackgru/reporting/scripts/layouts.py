@@ -48,9 +48,7 @@ def bidirectional(scene: Scene) -> Iterator[Body]:
         *_called([state], "x", "h0", (error, error), options),
         *_packed(scene, (error, error), options, state),
     ):
-        yield Body(
-            body.lines, body.allowed, body.imports, options=options, weights=weights
-        )
+        yield Body(body.lines, body.allowed, body.imports, options=options, weights=weights)
 
 
 def _called(
@@ -100,8 +98,7 @@ def _packed(
     first = (
         *([state] if state else []),
         f"lengths = torch.tensor({lengths})",
-        "packed = torch.nn.utils.rnn.pack_padded_sequence("
-        f"x, lengths, enforce_sorted={is_sorted})",
+        f"packed = torch.nn.utils.rnn.pack_padded_sequence(x, lengths, enforce_sorted={is_sorted})",
     )
     yield Body(
         (

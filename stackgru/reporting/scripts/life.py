@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 from stackgru.evidence import Violation
 from stackgru.laws.comparing import expected
 from stackgru.laws.life import Life
-from stackgru.reporting.scripts.scene import Body, Scene
-from stackgru.reporting.scripts.text import built
+from stackgru.reporting.scripts.scene import Body, Scene, own_build
 
 
 def life(scene: Scene) -> Iterator[Body]:
@@ -29,6 +28,16 @@ def life(scene: Scene) -> Iterator[Body]:
                 *lines,
                 f"observed = {dtypes.format('target')}",
                 f"expected = {dtypes.format('reference')}",
+            ),
+            allowed=None,
+            imports=imports,
+        )
+    if "left = target" in lines:
+        yield Body(
+            (
+                *lines,
+                "observed = [parameter.tolist() for parameter in left.parameters()]",
+                "expected = values  # of the module that was copied, before what came after",
             ),
             allowed=None,
             imports=imports,
@@ -72,6 +81,9 @@ def _bound(scene: Scene) -> float:
     return float(2 * bound.hn.error.max()) * scale
 
 
+_LEFT = ("left = target", "values = [parameter.tolist() for parameter in left.parameters()]")
+
+
 def _step(scene: Scene) -> list[str]:
     if scene.is_cell:
         return [
@@ -96,13 +108,13 @@ def _lived(scene: Scene) -> tuple[list[str], tuple[str, ...]]:
             lines.append(f"target.{action}(), reference.{action}()")
         elif action == "deepcopy":
             imports.add("copy")
-            lines.append("target = copy.deepcopy(target)")
+            lines += [*_LEFT, "target = copy.deepcopy(target)"]
         elif action == "pickle":
             imports.add("pickle")
-            lines.append("target = pickle.loads(pickle.dumps(target))")
+            lines += [*_LEFT, "target = pickle.loads(pickle.dumps(target))"]
         elif action == "state_dict":
             lines += [
-                f"fresh = {built(scene)}.to(torch.{dtype}).train({mode == 'train'})",
+                f"fresh = {own_build()}.to(torch.{dtype}).train({mode == 'train'})",
                 "fresh.load_state_dict(target.state_dict())",
                 "target = fresh",
             ]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from stackgru.reporting.scripts.scene import Body, Scene
+from stackgru.reporting.scripts.scene import Body, Scene, own_leaf
 from stackgru.reporting.scripts.values import plain
+from stackgru.weights import place
 
 
 def same_draws(scene: Scene) -> Iterator[Body]:
@@ -59,6 +60,15 @@ def repeatable(scene: Scene) -> Iterator[Body]:
                     *scene.seeded(f"{name} = {scene.run()}"),
                 )
             )
+    yield Body(
+        (
+            *scene.seeded(f"_, expected = {scene.run()}"),
+            "for _ in range(1000):",
+            *(f"    {line}" for line in scene.seeded(f"_, observed = {scene.run()}")),
+            "    if not torch.equal(observed, expected):",
+            "        break",
+        )
+    )
 
 
 def seed_matters(scene: Scene) -> Iterator[Body]:
@@ -109,12 +119,11 @@ def everything_matters(scene: Scene) -> Iterator[Body]:
     )
     yield from plain(scene)
     pair = scene.pair()
-    names = {id(value): name for name, value in pair.module.named_parameters()}
-    changes = [("x += 1", "x += 1"), ("h0 += 1", "h0 += 1")]
+    changes = [("x", "x"), ("h0", "h0")]
     for layer, weights in enumerate(pair.layers):
-        for name, value in weights.items():
-            own = f"target.get_parameter({names.get(id(value), '')!r})"
-            changes.append((f"{own}.data += 1", f"reference.{name}_l{layer}.data += 1"))
+        for name in weights:
+            own = own_leaf(place(name, layer))
+            changes.append((own, f"reference.{name}_l{layer}"))
     for own, right in changes:
         lines = []
         for name, run, change in (
@@ -122,8 +131,9 @@ def everything_matters(scene: Scene) -> Iterator[Body]:
             ("expected", "reference(x, h0)", right),
         ):
             lines += [
+                f"changed = {change}",
                 f"_, before = {run}",
-                change,
+                "changed.data += 1",
                 f"_, after = {run}",
                 f"{name} = torch.equal(before, after)  # whether a change makes no difference",
             ]

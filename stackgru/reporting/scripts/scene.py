@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 from stackgru.cases import Case
@@ -88,3 +89,13 @@ class Body:
     def text(self) -> str:
         """The lines as one text."""
         return "\n".join(self.lines)
+
+
+def own_leaf(name: str) -> str:
+    """Return what stands for the target's own parameter ``name`` until the target is known."""
+    return f"<<{name}>>"
+
+
+def own_build(**changed: object) -> str:
+    """Return what stands for the text that builds the target, until the target is known."""
+    return f"<<built {json.dumps(changed)}>>"

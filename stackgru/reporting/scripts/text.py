@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sysconfig
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from stackgru.cases import Case, factor_of, seed_of, spread
 from stackgru.constructing import arguments_of
 from stackgru.loading import import_target
 from stackgru.numbers import is_literal, tensors_of
+from stackgru.pairs import Pair
 from stackgru.reporting.scripts.scene import Body, Scene
 from stackgru.weights import gru_name, parameter_shapes
 
@@ -59,9 +62,12 @@ def script_text(scene: Scene, body: Body) -> str:
     Raises:
         NoScript: if the target cannot be named or built in a file of its own.
     """
+    body = _named(scene, body)
     uses = set(re.findall(r"\b(target|reference|x|h0|run|call|nn|dtype)\b", body.text))
     uses |= {"target"} if body.builds else set()
-    if "call" in uses:
+    if scene.called != "call":
+        uses -= {"call"}
+    elif "call" in uses:
         uses |= {"target"}
     setting_up = _set_up(scene, body, uses)
     imports = sorted({"sys", *body.imports})
@@ -180,64 +186,103 @@ def _as(case: Case) -> str:
     return dtype[case.dtype] + (".eval()" if case.mode == "eval" else "")
 
 
+def _named(scene: Scene, body: Body) -> Body:
+    """Return the body with the names of the target's parameters in place of what stands there."""
+    if "<<" not in body.text:
+        return body
+    if "<<built" in body.text:
+        lines = (
+            re.sub("<<built (.*?)>>", lambda m: built(scene, **json.loads(m[1])), line)
+            for line in body.lines
+        )
+        body = replace(body, lines=tuple(lines))
+    pair = scene.pair()
+    module = getattr(pair.module, "module", pair.module)
+    keys = {id(value): key for key, value in module.named_parameters()}
+    names = {place: keys.get(id(leaf)) for place, leaf in pair.weights.leaves.items()}
+
+    def own(match: re.Match[str]) -> str:
+        if names.get(match[1]) is None:
+            raise NoScript("the weights of its layers are not parameters of its own")
+        return f"target.get_parameter({names[match[1]]!r})"
+
+    return replace(body, lines=tuple(re.sub("<<(.*?)>>", own, line) for line in body.lines))
+
+
 def _weight_lines(scene: Scene, *, with_reference: bool) -> list[str]:
     """Return the lines that give the modules the case's weights."""
     case = scene.case
-    has_bias = case.bias and scene.pair().reference.bias
-    sizes = case.input_size, case.hidden_size, case.num_layers, has_bias
-    texts = {
-        gru_name(name, layer): _tensor(case, f"{name} {layer}", shape)
-        for layer, shapes in enumerate(parameter_shapes(*sizes))
-        for name, shape in shapes.items()
-    }
-    names = _own_names(scene)
-    if not with_reference:
-        lines = ["weights = [", *(f"    {text},  # {name}" for name, text in texts.items()), "]"]
-        own = "target.parameters()" if names is None else "map(target.get_parameter, names)"
-        named = [] if names is None else [f"names = {names!r}"]
+    pair = scene.pair()
+    shapes = parameter_shapes(
+        case.input_size, case.hidden_size, case.num_layers, case.bias and pair.reference.bias
+    )
+    texts = {}
+    for layer, sizes in enumerate(shapes):
+        for name, shape in sizes.items():
+            key = gru_name(name, layer)
+            there = name in pair.layers[layer]
+            texts[key] = _tensor(case, f"{name} {layer}", shape) if there else "torch.zeros()"
+    names = _own_names(pair)
+    if names is None and not with_reference:
         return [
-            *lines,
-            *named,
+            "weights = [",
+            *(f"    {text},  # {name}" for name, text in texts.items()),
+            "]",
             "with torch.no_grad():",
-            f"    for own, value in zip({own}, weights):",
-            "        own.copy_(value)",
+            "    for parameter, value in zip(target.parameters(), weights):",
+            "        parameter.copy_(value)",
         ]
-    shown = {name: text for name, text in texts.items() if not text.startswith("torch.zeros(")}
-    lines = ["weights = {", *(f'    "{name}": {text},' for name, text in shown.items()), "}"]
+    shown = {key: text for key, text in texts.items() if not text.startswith("torch.zeros(")}
+    lines = ["weights = {", *(f'    "{key}": {text},' for key, text in shown.items()), "}"]
     if len(shown) < 2:
         lines = [f"weights = {{{lines[1].strip(' ,') if shown else ''}}}"]
     value = "weights[name]"
     if len(shown) < len(texts):
         lines[-1] += "  # all others are zeros"
         value = "weights.get(name, torch.tensor(0.0))"
+    if names is None:
+        return [
+            *lines,
+            "with torch.no_grad():",
+            "    both = zip(reference.named_parameters(), target.parameters())",
+            "    for (name, right), own in both:",
+            f"        own.copy_(right.copy_({value}))",
+        ]
+    lines += ["names = {", *(f'    "{key}": "{name}",' for key, name in names.items()), "}"]
+    zeros = ["    for right in reference.parameters():", "        right.zero_()"]
+    right = [f"        reference.get_parameter(name).copy_({value})"]
     return [
         *lines,
-        *([] if names is None else [f"names = {names!r}"]),
         "with torch.no_grad():",
-        "    for (name, right), own in zip("
-        "reference.named_parameters(), "
-        + ("target.parameters()):" if names is None else "map(target.get_parameter, names)):"),
-        f"        right.copy_({value})",
-        "        own.copy_(right)",
+        *(zeros if with_reference and len(names) < len(texts) else []),  # what only nn.GRU has
+        "    for name, own in names.items():",
+        f"        target.get_parameter(own).copy_({value})",
+        *(right if with_reference else []),
     ]
 
 
-def _own_names(scene: Scene) -> list[str] | None:
-    """Return the names of the target's parameters in nn.GRU's order; None if that is theirs."""
-    pair = scene.pair()
+def _own_names(pair: Pair) -> dict[str, str] | None:
+    """Return the target's names of nn.GRU's parameters; None if they come in the same order."""
     module = getattr(pair.module, "module", pair.module)
-    wanted = [value for layer in pair.layers for value in layer.values()]
+    wanted = {
+        gru_name(name, index): value
+        for index, layer in enumerate(pair.layers)
+        for name, value in layer.items()
+    }
+    complete = len(wanted) == len(list(pair.reference.parameters()))
     own = list(module.parameters())
-    if len(own) >= len(wanted) and all(a is b for a, b in zip(own, wanted, strict=False)):
+    in_order = len(own) >= len(wanted) and all(
+        a is b for a, b in zip(own, wanted.values(), strict=False)
+    )
+    if complete and in_order:
         return None
     every = list(module.named_parameters(remove_duplicate=False))
-    names = []
-    for value in wanted:
+    names: dict[str, str] = {}
+    for key, value in wanted.items():
         found = [name for name, parameter in every if parameter is value]
         if not found:
             raise NoScript("the weights of its layers are not parameters of its own")
-        fresh = [name for name in found if name not in names]
-        names.append((fresh or found)[0])
+        names[key] = next((name for name in found if name not in names.values()), found[0])
     return names
 
 

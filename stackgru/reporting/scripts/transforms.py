@@ -72,7 +72,7 @@ def checkpoint(scene: Scene) -> Iterator[Body]:
                 *call,
                 "try:",
                 f"    output, hn = {_run(scene, 'call')}",
-                f"    torch.autograd.grad({loss}, x)",
+                f"    ({loss}).backward()",
                 '    observed = "a gradient"',
                 "except Exception as error:",
                 '    observed = f"{type(error).__name__}: {error}".splitlines()[0]',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -45,6 +46,77 @@ def plain(scene: Scene) -> Iterator[Body]:
                 elif last:
                     texts[1] = ["outputs, _ = reference(x, h0)", "expected = outputs[-1]"]
                 yield Body((*scene.seeded(*texts[0]), *scene.seeded(*texts[1])), allowed)
+
+
+def local(scene: Scene) -> Iterator[Body]:
+    """Yield the first layer whose new state is not its own equation's, in half precision.
+
+    There a bound carried through layers says nothing, so each layer is given the target's values.
+    """
+    pair, case = scene.pair(), scene.case
+    if pair.full_precision or (case.drops and case.seq_len > 1):
+        return
+    masks = []
+    if case.drops:
+        pair.seed()
+        with Recorder() as recorder:
+            pair.reference(pair.input, pair.h0)
+        masks = [draw.mask[0] for draw in recorder.draws]
+    pair.seed()
+    run = pair.steps()
+    assert run.states is not None  # noqa: S101 - run by steps
+    before = torch.cat([pair.h0[None], run.states[:-1]])
+    for step, states in enumerate(run.states):
+        below = Bounded.exact(pair.input[step])
+        for layer, weights in enumerate(pair.layers):
+            old = Bounded.exact(before[step, layer])
+            new = rounding.layer(below, old, weights, case.torch_dtype)
+            error = float(rounding.allowed(new, case.torch_dtype).max())
+            difference = (states[layer].double() - new.value).abs()
+            if error < float("inf") and not bool((difference <= error).all()):
+                yield _layer(scene, step, layer, error)
+                return
+            below = Bounded.shown(states[layer])
+            if masks and layer < case.num_layers - 1:
+                below = rounding.dropped(below, masks[layer], case.gap_scale, case.torch_dtype)
+
+
+def _layer(scene: Scene, step: int, layer: int, allowed: float) -> Body:
+    """Return a body that compares one layer's new state with its equation in float64."""
+    case = scene.case
+    size = case.hidden_size
+    x = f"x[{step}]" if scene.is_cell else f"x[{step}:{step + 1}]"
+    first = layer * (4 if case.bias else 2)
+    width = size if layer else case.input_size
+    bias = "" if case.bias else ", bias=False"
+    below = f"hn[{layer - 1}]" if layer else f"x[{step}]"
+    drawn, earlier = [], []
+    if case.drops and layer:
+        below = f"(masks[{layer - 1}] * {below})"
+        ones = f"torch.ones({case.batch}, {size}, dtype=torch.{case.dtype})"
+        drawn = scene.seeded(
+            f"ones = {ones}",
+            f"masks = [nn.functional.dropout(ones, {case.dropout!r}) for _ in "
+            f"range({case.num_layers - 1})]  # as nn.GRU draws them",
+        )
+    if step:
+        one = "step" if scene.is_cell else "step[None]"
+        earlier = [f"for step in x[:{step}]:", f"    _, h0 = {scene.called}({one}, h0)"]
+    return Body(
+        (
+            f"layer = nn.GRUCell({width}, {size}{bias}).double()  # layer {layer}, in float64",
+            "with torch.no_grad():",
+            "    right = list(reference.parameters())",
+            f"    for own, value in zip(layer.parameters(), right[{first}:]):",
+            "        own.copy_(value)",
+            *earlier,
+            *drawn,
+            *scene.seeded(f"_, hn = {scene.called}({x}, h0)"),
+            f"observed = hn[{layer}].double()",
+            f"expected = layer({below}.double(), h0[{layer}].double())",
+        ),
+        allowed,
+    )
 
 
 def apart(actual: Tensor, right: Tensor, bound: Bounded) -> float | None:
@@ -222,12 +294,17 @@ def magnitudes(scene: Scene) -> Iterator[Body]:
     at[0] += (scene.case.num_layers - 1) * (kind == 4)
     for part in ("outputs", "hn"):
         one = scene.is_cell and scene.case.seq_len == 1 and part == "outputs"
+        target_run = scene.run()
+        unpacked = "results, _" if part == "outputs" else "_, results"
         yield Body(
             (
                 f'{name}[{", ".join(map(str, at))}] = float("{value}")',
-                f"results, _ = {scene.run()}" if part == "outputs" else f"_, results = {scene.run()}",
-                "observed = results.isfinite().tolist()",
-                ("(results,), _" if one else _unpacked("results", part)) + " = reference(x, h0)",
+                "try:",
+                f"    {unpacked} = {target_run}",
+                "    observed = results.isfinite().tolist()",
+                "except Exception as error:",
+                '    observed = f"{type(error).__name__}: {error}"',
+                ("(results,), _" if one else unpacked) + " = reference(x, h0)",
                 "expected = results.isfinite().tolist()",
             ),
             allowed=None,
@@ -256,10 +333,10 @@ def dtypes(scene: Scene) -> Iterator[Body]:
 
 def autocast(scene: Scene) -> Iterator[Body]:
     """Yield a step under autocast against nn.GRU's."""
-    pair = scene.pair()
+    pair, case = scene.pair(), scene.case
     weights, x, before = pair.layers[0], pair.input[0], pair.h0[0]
     new = rounding.layer(autocast_to(x), autocast_to(before), weights, torch.bfloat16)
-    allowed = float(2 * rounding.allowed(new, torch.bfloat16).max())
+    errors = 2 * rounding.allowed(new, torch.bfloat16)
     one = "x[0]" if scene.is_cell else "x[:1]"
     lines = (
         'with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):',
@@ -270,7 +347,10 @@ def autocast(scene: Scene) -> Iterator[Body]:
         (*lines, "observed = [output.dtype, hn.dtype]", "expected = [right.dtype, right_hn.dtype]"),
         allowed=None,
     )
-    yield Body((*lines, "observed, expected = hn[0], right_hn[0]  # the first layer"), allowed)
+    for row, unit in itertools.product(range(case.batch), range(case.hidden_size)):
+        place = f"[0, {row}, {unit}]"
+        one = f"observed, expected = hn{place}, right_hn{place}  # of the first layer"
+        yield Body((*lines, one), float(errors[row, unit]))
 
 
 def empty_batch(scene: Scene) -> Iterator[Body]:
