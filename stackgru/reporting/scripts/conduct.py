@@ -132,7 +132,7 @@ def stateless(scene: Scene) -> Iterator[Body]:
             )
     yield Body(
         (
-            *every,
+            scene.run(),
             *more,
             "try:",
             f"    {scene.run()}",
@@ -142,7 +142,6 @@ def stateless(scene: Scene) -> Iterator[Body]:
             'expected = "a result"  # as of a module never called',
         ),
         allowed=None,
-        imports=("contextlib",),
     )
     for part in ("output", "hn"):
         for lines in (*between, every):

@@ -312,7 +312,7 @@ def _second(tape: Tape, factors: tuple[float, float]) -> Grads:
         torch.full_like(value, factor)
         for value, factor in zip((tape.outputs, tape.hn), factors, strict=True)
     )
-    first = [grad for grad in grad_of(tape, outputs, hn, create_graph=True).values()]
+    first = list(grad_of(tape, outputs, hn, create_graph=True).values())
     first = [grad for grad in first if grad.requires_grad]
     if not first:
         return {name: torch.zeros_like(leaf) for name, leaf in tape.leaves.items()}

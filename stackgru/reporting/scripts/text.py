@@ -362,7 +362,8 @@ sys.exit(observed != expected)"""
     within = f"rtol=0, atol={body.allowed:.3g}, equal_nan=True"
     return f"""print("observed:", observed.tolist())
 print("expected:", expected.tolist())
-print(f"difference: {{(observed - expected).abs().max():.3g}}, where rounding allows {body.allowed:.3g}")
+difference = (observed - expected).abs().max().item()
+print(f"difference: {{difference:.3g}}, where rounding allows {body.allowed:.3g}")
 agree = torch.allclose(observed, expected, {within})
 print("{AGREE}" if agree else "{DIFFER}")
 sys.exit(not agree)"""

@@ -21,7 +21,7 @@ _WRAPPED = (
 
 
 def functional_call(scene: Scene) -> Iterator[Body]:
-    """Yield a call with other weights, against a copy that holds them; and its own weights after."""
+    """Yield a call with other weights, against a copy that holds them; then with its own."""
     called = "torch.func.functional_call(target, weights, (x, state))"
     define = [_COPIES, "def call(x, state):", f"    return {called}", ""]
     holding = (
@@ -54,7 +54,7 @@ def checkpoint(scene: Scene) -> Iterator[Body]:
         "def call(x, state):",
         "    return torch.utils.checkpoint.checkpoint(target, x, state, use_reentrant=False)",
         "",
-        "x.requires_grad_()",
+        "x.requires_grad_(), h0.requires_grad_()",
     )
     for loss in ("output.sum() + hn.sum()", "hn.sum()"):
         yield Body(

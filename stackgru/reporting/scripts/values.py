@@ -71,19 +71,22 @@ def local(scene: Scene) -> Iterator[Body]:
         for layer, weights in enumerate(pair.layers):
             old = Bounded.exact(before[step, layer])
             new = rounding.layer(below, old, weights, case.torch_dtype)
-            error = float(rounding.allowed(new, case.torch_dtype).max())
+            errors = rounding.allowed(new, case.torch_dtype)
             difference = (states[layer].double() - new.value).abs()
-            if error < float("inf") and not bool((difference <= error).all()):
-                yield _layer(scene, step, layer, error)
+            wrong = (~(difference <= errors) & errors.isfinite()).nonzero().tolist()
+            if wrong:
+                row, unit = wrong[0]
+                yield _layer(scene, step, (layer, row, unit), float(errors[row, unit]))
                 return
             below = Bounded.shown(states[layer])
             if masks and layer < case.num_layers - 1:
                 below = rounding.dropped(below, masks[layer], case.gap_scale, case.torch_dtype)
 
 
-def _layer(scene: Scene, step: int, layer: int, allowed: float) -> Body:
+def _layer(scene: Scene, step: int, place: tuple[int, int, int], allowed: float) -> Body:
     """Return a body that compares one layer's new state with its equation in float64."""
     case = scene.case
+    layer, row, unit = place
     size = case.hidden_size
     x = f"x[{step}]" if scene.is_cell else f"x[{step}:{step + 1}]"
     first = layer * (4 if case.bias else 2)
@@ -112,8 +115,8 @@ def _layer(scene: Scene, step: int, layer: int, allowed: float) -> Body:
             *earlier,
             *drawn,
             *scene.seeded(f"_, hn = {scene.called}({x}, h0)"),
-            f"observed = hn[{layer}].double()",
-            f"expected = layer({below}.double(), h0[{layer}].double())",
+            f"observed = hn[{layer}, {row}, {unit}].double()",
+            f"expected = layer({below}.double(), h0[{layer}].double())[{row}, {unit}]",
         ),
         allowed,
     )
@@ -336,21 +339,27 @@ def autocast(scene: Scene) -> Iterator[Body]:
     pair, case = scene.pair(), scene.case
     weights, x, before = pair.layers[0], pair.input[0], pair.h0[0]
     new = rounding.layer(autocast_to(x), autocast_to(before), weights, torch.bfloat16)
-    errors = 2 * rounding.allowed(new, torch.bfloat16)
+    plain = rounding.layer(Bounded.exact(x), Bounded.exact(before), weights, torch.float32)
+    errors = rounding.allowed(new, torch.bfloat16) + rounding.allowed(plain, torch.float32)
     one = "x[0]" if scene.is_cell else "x[:1]"
-    lines = (
-        'with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):',
-        f"    output, hn = target({one}, h0)",
-        "    right, right_hn = reference(x[:1], h0)",
-    )
+    under = 'with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):'
     yield Body(
-        (*lines, "observed = [output.dtype, hn.dtype]", "expected = [right.dtype, right_hn.dtype]"),
+        (
+            under,
+            f"    observed = [result.dtype for result in target({one}, h0)]",
+            "    expected = [result.dtype for result in reference(x[:1], h0)]",
+        ),
         allowed=None,
     )
     for row, unit in itertools.product(range(case.batch), range(case.hidden_size)):
         place = f"[0, {row}, {unit}]"
-        one = f"observed, expected = hn{place}, right_hn{place}  # of the first layer"
-        yield Body((*lines, one), float(errors[row, unit]))
+        lines = (
+            under,
+            f"    _, hn = target({one}, h0)",
+            f"observed = hn{place}.float()",
+            f"expected = reference(x[:1], h0)[1]{place}  # without autocast",
+        )
+        yield Body(lines, float(errors[row, unit]))
 
 
 def empty_batch(scene: Scene) -> Iterator[Body]:
