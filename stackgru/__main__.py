@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 import traceback
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from stackgru import __version__
 from stackgru.options import (
     ARGUMENTS,
+    DEFAULT_SHRINK_SECONDS,
     DEFAULT_TIMEOUT,
     PROFILES,
     RETURNS,
@@ -19,9 +20,7 @@ from stackgru.options import (
     UsageError,
     names,
 )
-
-if TYPE_CHECKING:
-    pass
+from stackgru.report_commands import replay, repro
 
 EXIT_USAGE = 2
 EXIT_FAILED = 3
@@ -33,6 +32,7 @@ Examples:
   stackgru check my_model.decoder:StackedGRU
   stackgru check path/to/cell.py:MyCell --laws equation --max-examples 1000
   stackgru check torch.nn:GRU --kind sequence -n 2 --json report.json
+  stackgru check my_model:Stack --report reports
   stackgru check my_model:Stack -- --durations=5
 
 \b
@@ -104,6 +104,25 @@ def cli() -> None:
     help="Longest time of a law.",
 )
 @click.option(
+    "--report",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="Save violations there, each with a script that runs by itself, and an issue text.",
+)
+@click.option(
+    "--shrink-seconds",
+    type=click.FloatRange(min=0),
+    default=DEFAULT_SHRINK_SECONDS,
+    metavar="SECONDS",
+    help="Longest time of making a violation's numbers plain.",
+)
+@click.option(
+    "--known",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Violations that are known, a line 'law: reason' for each.",
+)
+@click.option(
     "--json", "json_file", type=click.Path(dir_okay=False), help="Write the report there."
 )
 @click.option("--traceback", "with_traceback", is_flag=True, help="Show the traceback of an error.")
@@ -151,6 +170,10 @@ def _check(target: str, json_file: str | None, n: str | None, options: dict[str,
         except OSError as error:  # what was found is shown all the same
             failed = f"the report could not be written to {json_file}: {error.strerror}."
     click.echo(render(report, width=width, colour=colour), nl=False, color=colour)
+    lost = [one.problem for one in report.violations if one.problem and not one.script]
+    if options["report"] and lost and not failed:
+        reason = next((one for one in lost if "could not be saved" in one), None)
+        failed = reason and f"a report is missing, for {reason}."
     if failed:
         click.echo(f"Error: {failed}", err=True)
         return EXIT_FAILED
@@ -182,6 +205,10 @@ def laws() -> None:
     width, colour = terminal_size(sys.stdout)
     text = law_list(list(all_laws().values()), width=width, colour=colour)
     click.echo(text, nl=False, color=colour)
+
+
+for command in (repro, replay):
+    cli.add_command(command)
 
 
 def main() -> None:

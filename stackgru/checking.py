@@ -15,7 +15,14 @@ import pytest
 
 from stackgru import domains, suite
 from stackgru.conventions import Convention
-from stackgru.options import DEFAULT_TIMEOUT, PROFILES, Options, UsageError
+from stackgru.known import read_known
+from stackgru.options import (
+    DEFAULT_SHRINK_SECONDS,
+    DEFAULT_TIMEOUT,
+    PROFILES,
+    Options,
+    UsageError,
+)
 from stackgru.plugin import Collector
 from stackgru.report import LawResult, Report
 from stackgru.targets import load
@@ -45,6 +52,9 @@ def check(
     state: str | None = None,
     returns: str | None = None,
     time_axis: bool = False,
+    report: str | Path | None = None,
+    shrink_seconds: float = DEFAULT_SHRINK_SECONDS,
+    known: str | Path | None = None,
     pytest_args: Sequence[str] = (),
     progress: Callable[[LawResult, int], None] | None = None,
 ) -> Report:
@@ -68,6 +78,9 @@ def check(
         state: how the state goes in and comes out.
         returns: what a call gives.
         time_axis: whether a cell takes a time axis of one step.
+        report: a folder where violations are saved, each with a script that shows it.
+        shrink_seconds: longest time of making a violation's numbers plain, for its script.
+        known: a file of violations that are known, a line ``law: reason`` for each.
         pytest_args: further arguments for pytest, whose own output is then shown.
         progress: called with each law's result as it comes, and the number of laws.
 
@@ -93,6 +106,9 @@ def check(
         state=state,
         returns=returns,
         time_axis=time_axis,
+        report=None if report is None else str(Path(report).absolute()),
+        shrink_seconds=shrink_seconds,
+        known=() if known is None else read_known(known),
     )
     _validate(options)
     chosen = domains.select(options)
@@ -106,6 +122,8 @@ def check(
         seed = 0 if profile == "ci" else random.SystemRandom().randrange(2**32)
     runner = _Runner(target, len(chosen), progress)
     arguments = _pytest_arguments(loaded.name, options, seed, n)
+    if known is not None:
+        arguments.append(f"--stackgru-known={Path(known).absolute()}")
     shown = io.StringIO()
     with contextlib.redirect_stdout(sys.stdout if pytest_args else shown):
         status = pytest.main([*arguments, *pytest_args], plugins=[runner])
@@ -145,6 +163,8 @@ def _pytest_arguments(target: str, options: Options, seed: int, n: int | str | N
         f"--stackgru-profile={options.profile}",
         f"--stackgru-device={options.device}",
         f"--stackgru-timeout={options.timeout}",
+        f"--stackgru-report={options.report or ''}",
+        f"--stackgru-shrink-seconds={options.shrink_seconds}",
         *(f"--stackgru-laws={pattern}" for pattern in options.laws),
         *(f"--stackgru-skip={pattern}" for pattern in options.skip),
         *(f"--stackgru-dtype={dtype}" for dtype in options.dtypes),

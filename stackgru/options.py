@@ -10,6 +10,9 @@ from typing import Any
 #: Examples a law. "ci" draws the same examples every time and keeps no database.
 PROFILES = {"quick": 20, "default": 100, "thorough": 2000, "ci": 200}
 DEFAULT_TIMEOUT = 300.0
+DEFAULT_SHRINK_SECONDS = 20.0
+#: Where violations are saved in somebody's own pytest.
+DEFAULT_REPORTS = ".stackgru"
 
 #: The constructor's arguments that a case sets, in the order in which they are given by position.
 ARGUMENTS = ("input_size", "hidden_size", "num_layers", "dropout")
@@ -35,6 +38,9 @@ class Options:
         strict: count as violations what otherwise is an answer only.
         timeout: seconds a law may take.
         shrink: look for the smallest case that breaks a law, not only for one.
+        shrink_seconds: longest time of the second stage, in which the case's numbers become plain.
+        report: the folder where violations are saved, each with its script; None for nowhere.
+        known: names of laws that are known to be violated, each with the reason.
         arguments: the constructor's arguments by position, names in ARGUMENTS; None to find them.
         state: one of STATES; None for the first.
         returns: one of RETURNS; None for the first.
@@ -52,6 +58,9 @@ class Options:
     strict: bool = False
     timeout: float = DEFAULT_TIMEOUT
     shrink: bool = True
+    shrink_seconds: float = DEFAULT_SHRINK_SECONDS
+    report: str | None = None
+    known: tuple[tuple[str, str], ...] = ()
     arguments: tuple[str, ...] | None = None
     state: str | None = None
     returns: str | None = None

@@ -13,7 +13,15 @@ from typing import Any
 
 import pytest
 
-from stackgru.options import PROFILES, RETURNS, STATES, Options, UsageError, names
+from stackgru.options import (
+    DEFAULT_REPORTS,
+    PROFILES,
+    RETURNS,
+    STATES,
+    Options,
+    UsageError,
+    names,
+)
 from stackgru.report import LawResult, Report
 
 _COLLECTOR = pytest.StashKey["Collector"]()
@@ -51,6 +59,16 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "default": None,
         "help": "a cell takes (1, B, I) and gives (1, B, H)",
     },
+    "report": {
+        "metavar": "DIR",
+        "help": f"save violations there, each with its script (default: {DEFAULT_REPORTS})",
+    },
+    "shrink-seconds": {
+        "type": float,
+        "metavar": "SECONDS",
+        "help": "longest time of making a violation's numbers plain",
+    },
+    "known": {"metavar": "FILE", "help": "violations that are known, 'law: reason' a line"},
     "json": {"metavar": "FILE", "help": "write the report there"},
 }
 
@@ -67,6 +85,10 @@ def changes(config: pytest.Config) -> dict[str, Any]:
         value = config.getoption(f"stackgru_{name}")
         if field in Options.__dataclass_fields__ and value is not None:
             found[field] = tuple(value) if isinstance(value, list) else value
+    if "known" in found:
+        from stackgru.known import read_known
+
+        found["known"] = read_known(config.rootpath / str(found["known"]))
     return found
 
 
@@ -107,15 +129,26 @@ def pytest_runtest_makereport(
     params = getattr(getattr(item, "callspec", None), "params", {})
     run = params.get("stackgru_law")
     if run is not None and call.when == "call":
+        _save(item.config, run)
         setattr(report, _RESULT, run.to_dict())
         item.config.stash[_COLLECTOR].note(item.nodeid, run)
-        if run.result is not None and run.result.violation is not None:
+        if run.result is not None and run.result.status == "violated":
             from stackgru.reporting.terminal import violation_text
 
             report.longrepr = violation_text(
                 run.result.violation, run.target.name, run.target.words
             )
     return report
+
+
+def _save(config: pytest.Config, run: Any) -> None:
+    """Save a violation with its script, and let the result say where."""
+    folder = config.getoption("stackgru_report")
+    folder = DEFAULT_REPORTS if folder is None else folder
+    if folder and run.result is not None and run.result.status == "violated":
+        from stackgru.reporting.bugs import save_violation
+
+        save_violation(run, config.rootpath / folder)
 
 
 def pytest_terminal_summary(

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 SCHEMA_VERSION = 1
-STATUSES = ("holds", "violated", "not applicable", "crashed", "timed out")
+STATUSES = ("holds", "violated", "known", "not applicable", "crashed", "timed out")
 
 #: What a user asks, in the order in which it is answered.
 QUESTIONS = {
@@ -38,6 +38,8 @@ class Finding:
         parts_at: of values, the first step and layer whose new state is not the equation of its
             own input and state, with both numbers and the bound.
         gate: the first gate there that is wrong by itself, likewise.
+        script: the path of the script that shows it, where it was saved.
+        problem: why there is no script, or why the script does not show it.
     """
 
     law: str
@@ -48,6 +50,8 @@ class Finding:
     place: str | None = None
     parts_at: str | None = None
     gate: str | None = None
+    script: str | None = None
+    problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -111,8 +115,14 @@ class Report:
 
     @property
     def violations(self) -> list[Finding]:
-        """The findings, one a violated law."""
-        return [result.violation for result in self.results if result.violation is not None]
+        """The findings, one a violated law; without those that are known."""
+        found = [result for result in self.results if result.status != "known"]
+        return [result.violation for result in found if result.violation is not None]
+
+    @property
+    def known(self) -> list[LawResult]:
+        """The laws that are violated and known to be."""
+        return [result for result in self.results if result.status == "known"]
 
     @property
     def unfinished(self) -> list[LawResult]:
@@ -182,15 +192,20 @@ class Report:
         violated, tried = len(self.violations), len(self.results)
         applied = sum(result.status != "not applicable" for result in self.results)
         examples = sum(result.examples for result in self.results)
-        if violated:
+        if violated or self.known:
             answers = ", ".join(
                 f"{QUESTIONS[name].split(' (')[0]} {answer}"
                 for name, answer in self.answers.items()
             )
-            return (
-                f"{self.target} is not interchangeable with nn.GRU: {violated} of {tried} laws "
-                f"violated ({answers})."
-            )
+            also = f"{len(self.known)} of {tried} laws violated as known"
+            if not violated and not self.unfinished:
+                return f"{self.target}: nothing new; {also} ({answers})."
+            if violated:
+                known = f", and {also}" if self.known else ""
+                return (
+                    f"{self.target} is not interchangeable with nn.GRU: {violated} of {tried} laws "
+                    f"violated{known} ({answers})."
+                )
         if self.unfinished:
             names = ", ".join(result.name for result in self.unfinished)
             return f"{self.target}: no verdict, because of {names}."
@@ -217,7 +232,7 @@ class Report:
             entry.pop("question")
             if entry["violation"]:
                 entry["violation"].pop("law")
-                for name in ("parts_at", "gate"):
+                for name in ("parts_at", "gate", "script", "problem"):
                     if entry["violation"][name] is None:
                         del entry["violation"][name]
             laws.append(entry)

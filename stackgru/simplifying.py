@@ -20,10 +20,10 @@ from stackgru.cases import Case
 from stackgru.evidence import NotApplicable, Violation
 from stackgru.laws import Law
 from stackgru.numbers import NumberedCase, is_literal, numbers_of, with_numbers
+from stackgru.options import DEFAULT_SHRINK_SECONDS
 from stackgru.pairs import Pair
 from stackgru.targets import Target
 
-DEFAULT_SECONDS = 20.0
 _PLAIN = (0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0)
 _DIGITS = (1, 2, 3, 6)
 
@@ -48,7 +48,12 @@ class Simplified:
 
 
 def simplify(
-    target: Target, law: Law, case: Case, *, strict: bool = False, seconds: float = DEFAULT_SECONDS
+    target: Target,
+    law: Law,
+    case: Case,
+    *,
+    strict: bool = False,
+    seconds: float = DEFAULT_SHRINK_SECONDS,
 ) -> Simplified | None:
     """Put the plainest numbers into a case that still show its violation.
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _COLOURS = {
     "holds": "green",
     "violated": "bold red",
+    "known": "yellow",
     "not applicable": "dim",
     "crashed": "bold magenta",
     "timed out": "bold magenta",
@@ -101,6 +102,10 @@ def violation_text(finding: Finding, target: str, convention: Sequence[str] | No
         lines.append(f"  parts at:   {finding.parts_at}")
     if finding.gate:
         lines.append(f"  gate:       {finding.gate}")
+    if finding.script:
+        lines.append(f"  script:     {finding.script}")
+    if finding.problem:
+        lines.append(f"  no report:  {finding.problem}")
     again = f"stackgru check {shlex.join([target, *(convention or ()), '--laws', finding.law])}"
     if convention is None:
         again = f'from Python, stackgru.check(the same Convention, laws=["{finding.law}"])'
@@ -161,7 +166,7 @@ def _printed(console: Console) -> str:
 def _remark(result: LawResult) -> str:
     if result.status == "holds":
         return f"{result.examples} examples" + (f", {result.reason}" if result.reason else "")
-    if result.violation is not None:
+    if result.violation is not None and result.status == "violated":
         return f"by example {result.examples}"
     return result.reason or ""
 

@@ -23,13 +23,14 @@ from stackgru.cell import StackingGRUCell
 from stackgru.conventions import Convention
 from stackgru.laws import Law
 from stackgru.loading import named
+from stackgru.replaying import AGREE, DIFFER
 from stackgru.reporting.scripts.bodies import bodies
 from stackgru.reporting.scripts.scene import Body, Scene
-from stackgru.reporting.scripts.text import AGREE, DIFFER, NoScript, script_text
+from stackgru.reporting.scripts.text import NoScript, script_text
 from stackgru.targets import Target, load
 from stackgru.torch_settings import settings_kept
 
-__all__ = ["AGREE", "DIFFER", "NoScript", "Script", "script_for"]
+__all__ = ["NoScript", "Script", "script_for"]
 
 
 @dataclass(frozen=True)

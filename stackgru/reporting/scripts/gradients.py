@@ -19,6 +19,7 @@ from stackgru.pairs import Pair
 from stackgru.reporting.scripts.scene import Body, Scene, own_leaf
 from stackgru.reporting.scripts.values import reference_run
 from stackgru.rounding import allowed
+from stackgru.steps import Network
 from stackgru.weights import gru_layers
 
 #: What is differentiated, and which of output and hn it is made of.
@@ -101,7 +102,7 @@ def training(scene: Scene) -> Iterator[Body]:
     yield from gradients(scene)
     pair = scene.pair()
     outputs, hn = _called(pair, pair.input, pair.h0)
-    (outputs.sum() + hn.sum()).backward()
+    (outputs.sum() + hn.sum()).backward()  # type: ignore[no-untyped-call]
     torch.optim.SGD(pair.module.parameters(), lr=0.125).step()
     allowed = float(2 * expected(pair, None).hn.error.max())
     if not pair.case.drops:
@@ -319,7 +320,7 @@ def _second(tape: Tape, factors: tuple[float, float]) -> Grads:
     return differentiated(tape.leaves, first, [torch.ones_like(grad) for grad in first])
 
 
-def _ones_along(network: derivatives.Network) -> Direction:
+def _ones_along(network: Network) -> Direction:
     layers = [
         {name: torch.ones_like(value) for name, value in layer.items()} for layer in network.layers
     ]

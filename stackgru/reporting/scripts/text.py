@@ -15,11 +15,10 @@ from stackgru.constructing import arguments_of
 from stackgru.loading import import_target
 from stackgru.numbers import is_literal, tensors_of
 from stackgru.pairs import Pair
+from stackgru.replaying import AGREE, DIFFER
 from stackgru.reporting.scripts.scene import Body, Scene
 from stackgru.weights import gru_name, parameter_shapes
 
-#: The last line that a script prints; a script that raises prints neither.
-DIFFER, AGREE = "They differ.", "They agree."
 _WIDTH = 100
 
 _RUN = '''
