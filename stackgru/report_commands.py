@@ -102,7 +102,7 @@ def repro(case: str, output: str | None, issue: bool, **options: Any) -> None:
         sys.exit(1)
 
 
-def _bug(text: str, options: dict[str, Any]) -> Bug | None:
+def _bug(case_text: str, options: dict[str, Any]) -> Bug | None:
     """Return the violation that a case shows, with its script; None if it shows none."""
     from stackgru.cases import Case
     from stackgru.domains import select
@@ -113,9 +113,10 @@ def _bug(text: str, options: dict[str, Any]) -> Bug | None:
     from stackgru.targets import load
 
     try:
-        case = Case.parse(text)
+        case = Case.parse(case_text)
     except ValueError as error:
-        raise UsageError(f"{error}.") from error
+        text = str(error)
+        raise UsageError(text if text.endswith("?") else f"{text}.") from error
     (law, *others) = select(Options(laws=(options["law"],)))
     if others:
         raise UsageError(f"{options['law']!r} is more than one law.")

@@ -210,18 +210,20 @@ def _named(scene: Scene, body: Body) -> Body:
 
 def _weight_lines(scene: Scene, *, with_reference: bool) -> list[str]:
     """Return the lines that give the modules the case's weights."""
-    case = scene.case
-    pair = scene.pair()
-    shapes = parameter_shapes(
-        case.input_size, case.hidden_size, case.num_layers, case.bias and pair.reference.bias
-    )
+    case, pair = scene.case, scene.pair()
+    sizes = case.input_size, case.hidden_size, case.num_layers, case.bias and pair.reference.bias
     texts = {}
-    for layer, sizes in enumerate(shapes):
-        for name, shape in sizes.items():
-            key = gru_name(name, layer)
+    for layer, shapes in enumerate(parameter_shapes(*sizes)):
+        for name, shape in shapes.items():
             there = name in pair.layers[layer]
-            texts[key] = _tensor(case, f"{name} {layer}", shape) if there else "torch.zeros()"
+            text = _tensor(case, f"{name} {layer}", shape) if there else "torch.zeros()"
+            texts[gru_name(name, layer)] = text
+    shown = {key: text for key, text in texts.items() if not text.startswith("torch.zeros(")}
     names = _own_names(pair)
+    modules = ("target", "reference") if with_reference else ("target",)
+    if not shown:
+        lines = [f"for parameter in {_every(modules)}:", "    nn.init.zeros_(parameter)"]
+        return lines
     if names is None and not with_reference:
         return [
             "weights = [",
@@ -231,10 +233,9 @@ def _weight_lines(scene: Scene, *, with_reference: bool) -> list[str]:
             "    for parameter, value in zip(target.parameters(), weights):",
             "        parameter.copy_(value)",
         ]
-    shown = {key: text for key, text in texts.items() if not text.startswith("torch.zeros(")}
     lines = ["weights = {", *(f'    "{key}": {text},' for key, text in shown.items()), "}"]
-    if len(shown) < 2:
-        lines = [f"weights = {{{lines[1].strip(' ,') if shown else ''}}}"]
+    if len(shown) == 1:
+        lines = [f"weights = {{{lines[1].strip(' ,')}}}"]
     value = "weights[name]"
     if len(shown) < len(texts):
         lines[-1] += "  # all others are zeros"
@@ -247,17 +248,31 @@ def _weight_lines(scene: Scene, *, with_reference: bool) -> list[str]:
             "    for (name, right), own in both:",
             f"        own.copy_(right.copy_({value}))",
         ]
-    lines += ["names = {", *(f'    "{key}": "{name}",' for key, name in names.items()), "}"]
-    zeros = ["    for right in reference.parameters():", "        right.zero_()"]
-    right = [f"        reference.get_parameter(name).copy_({value})"]
-    return [
-        *lines,
-        "with torch.no_grad():",
-        *(zeros if with_reference and len(names) < len(texts) else []),  # what only nn.GRU has
-        "    for name, own in names.items():",
-        f"        target.get_parameter(own).copy_({value})",
-        *(right if with_reference else []),
-    ]
+    return [*lines, *_by_name(names, value, modules, len(names) < len(texts))]
+
+
+def _every(modules: Sequence[str]) -> str:
+    each = [f"{module}.parameters()" for module in modules]
+    return each[0] if len(each) == 1 else f"({', '.join(f'*{one}' for one in each)})"
+
+
+def _by_name(
+    names: dict[str, str], value: str, modules: Sequence[str], incomplete: bool
+) -> list[str]:
+    """Return the lines that give each parameter of the target its weight by its name."""
+    right = [f"        reference.get_parameter(name).copy_({value})"] * (len(modules) - 1)
+    zeros = ["for parameter in reference.parameters():", "    nn.init.zeros_(parameter)"]
+    first = zeros if incomplete and right else []  # biases that only nn.GRU has
+    if all(key == name for key, name in names.items()):
+        each, own = ["    for name in weights:"], "name"
+        if "get(" in value:
+            each = ["    for name, _ in target.named_parameters():"]
+    else:
+        table = [f'    "{key}": "{name}",' for key, name in names.items()]
+        first = [*first, "names = {", *table, "}"]
+        each, own = ["    for name, own in names.items():"], "own"
+    copied = f"        target.get_parameter({own}).copy_({value})"
+    return [*first, "with torch.no_grad():", *each, copied, *right]
 
 
 def _own_names(pair: Pair) -> dict[str, str] | None:
@@ -268,7 +283,7 @@ def _own_names(pair: Pair) -> dict[str, str] | None:
         for index, layer in enumerate(pair.layers)
         for name, value in layer.items()
     }
-    complete = len(wanted) == len(list(pair.reference.parameters()))
+    complete = list(wanted) == [name for name, _ in pair.reference.named_parameters()]
     own = list(module.parameters())
     in_order = len(own) >= len(wanted) and all(
         a is b for a, b in zip(own, wanted.values(), strict=False)
