@@ -171,7 +171,7 @@ def _calls_in_between(pair: Pair) -> None:
         unroll(pair, -input, -h0)
 
 
-def _layouts(tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
+def memory_layouts(tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
     """Yield a (T or L, B, I or H) tensor's values in other places of memory; one with others."""
     wide = tensor.new_full((*tensor.shape[:-1], 2 * tensor.shape[-1] + 1), 7.0)
     for name, view in (
@@ -192,7 +192,7 @@ def strided(pair: Pair) -> None:
     Within rounding, for transposed, sliced and expanded tensors; in training under the masks that
     the copies had, and with --strict from the same seed.
     """
-    inputs, states = list(_layouts(pair.input)), list(_layouts(pair.h0))
+    inputs, states = list(memory_layouts(pair.input)), list(memory_layouts(pair.h0))
     input_name, input = inputs[pick(pair, "input layout", 0, len(inputs) - 1)]
     state_name, h0 = states[pick(pair, "h0 layout", 0, len(states) - 1)]
     what = f"with {input_name} for input and {state_name} for h0"

@@ -156,7 +156,7 @@ def bidirectional(pair: Pair) -> None:
     h0 = _noise(pair, "h0", shape)
 
     def bound_of(input: Tensor, h0: Tensor) -> Expected:
-        return _both_ways(layers, input, h0, case.torch_dtype)
+        return both_ways(layers, input, h0, case.torch_dtype)
 
     if pick(pair, "packed", 0, 1) and _assert_packed(pair, module, h0, bound_of):
         return
@@ -167,7 +167,7 @@ def bidirectional(pair: Pair) -> None:
     _assert_results(pair, "bidirectional", outputs, hn, bound_of(pair.input, h0))
 
 
-def _both_ways(layers: Sequence[Layer], input: Tensor, h0: Tensor, dtype: torch.dtype) -> Expected:
+def both_ways(layers: Sequence[Layer], input: Tensor, h0: Tensor, dtype: torch.dtype) -> Expected:
     """Return the outputs (T, B, 2 H) and hn (2 L, B, H) of layers forward and back."""
     below, last = [Bounded.exact(x) for x in input], []
     steps = range(len(below))

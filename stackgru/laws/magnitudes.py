@@ -122,15 +122,16 @@ def autocast(pair: Pair) -> None:
 
 
 def _assert_autocast(pair: Pair, x: Tensor, before: Tensor, hn: Tensor) -> None:
-    below = _cast(x)
+    below = cast(x)
     for index, weights in enumerate(pair.layers):
-        new = rounding.layer(below, _cast(before[index]), weights, torch.bfloat16)
+        new = rounding.layer(below, cast(before[index]), weights, torch.bfloat16)
         what = f"under autocast: the new state of layer {index}"
         pair.within(hn[index], new.value, rounding.allowed(new, torch.bfloat16), what, STATES[2:])
-        below = _cast(hn[index])
+        below = cast(hn[index])
 
 
-def _cast(value: Tensor) -> Bounded:
+def cast(value: Tensor) -> Bounded:
+    """Return a value as autocast hands it to a product."""
     # Both factors of a product are cast to bfloat16: one rounding of each, here both of the one.
     exact = Bounded.exact(value)
     return Bounded(exact.value, 2.01 * 2.0**-8 * exact.value.abs())

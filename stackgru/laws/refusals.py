@@ -13,8 +13,10 @@ from stackgru.evidence import Violation
 from stackgru.laws import law
 from stackgru.pairs import Pair
 
-_SIZES = frozenset({"input_size", "hidden_size"})
-_REFUSED_OPTIONS: tuple[dict[str, float], ...] = (
+#: What every target can be built with.
+SIZES = frozenset({"input_size", "hidden_size"})
+#: Arguments of the constructor that are wrong.
+REFUSED_OPTIONS: tuple[dict[str, float], ...] = (
     {"dropout": -0.25},
     {"dropout": 1.25},
     {"num_layers": 0},
@@ -55,10 +57,10 @@ def refusals(pair: Pair) -> None:
 
     And, as they are built, rates outside [0, 1] and sizes below one.
     """
-    for options in _REFUSED_OPTIONS:
-        if _builds(pair, nn.GRU, options) or not set(options) & (pair.target.accepts | _SIZES):
+    for options in REFUSED_OPTIONS:
+        if builds(pair, nn.GRU, options) or not set(options) & (pair.target.accepts | SIZES):
             continue
-        if _builds(pair, pair.target.build, options):
+        if builds(pair, pair.target.build, options):
             named_options = ", ".join(f"{name}={value}" for name, value in options.items())
             raise Violation(f"the target is built with {named_options}, which nn.GRU refuses")
     for what, input, h0 in _refused(pair):
@@ -70,7 +72,8 @@ def refusals(pair: Pair) -> None:
             raise Violation(f"the target takes {what}, which nn.GRU refuses")
 
 
-def _builds(pair: Pair, build: Callable[..., nn.Module], options: dict[str, float]) -> bool:
+def builds(pair: Pair, build: Callable[..., nn.Module], options: dict[str, float]) -> bool:
+    """Whether nn.GRU or the target can be built for the case with these options."""
     case = pair.case
     sizes = {name: getattr(case, name) for name in ("input_size", "hidden_size", "num_layers")}
     with warnings.catch_warnings():

@@ -23,7 +23,7 @@ from stackgru.replaying import run_script
 from stackgru.report import Finding
 from stackgru.reporting.issue import issue_text
 from stackgru.reporting.scripts import NoScript, Script, script_for
-from stackgru.reporting.scripts.values import reference_run
+from stackgru.reporting.scripts.plain import reference_run
 from stackgru.running import LawRun
 from stackgru.saved import SCRIPT, SavedReport, write
 from stackgru.simplifying import Simplified, simplify

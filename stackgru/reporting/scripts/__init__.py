@@ -26,7 +26,8 @@ from stackgru.loading import named
 from stackgru.replaying import AGREE, DIFFER
 from stackgru.reporting.scripts.bodies import bodies
 from stackgru.reporting.scripts.scene import Body, Scene
-from stackgru.reporting.scripts.text import NoScript, script_text
+from stackgru.reporting.scripts.setting_up import NoScript
+from stackgru.reporting.scripts.text import script_text
 from stackgru.targets import Target, load
 from stackgru.torch_settings import settings_kept
 

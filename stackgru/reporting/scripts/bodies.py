@@ -11,7 +11,9 @@ from stackgru.reporting.scripts import (
     gradients,
     layouts,
     life,
+    plain,
     randomness,
+    refusals,
     transforms,
     values,
 )
@@ -25,14 +27,15 @@ _OWN: dict[str, _Ways] = {
     **randomness.BODIES,
     **gradients.BODIES,
     **conduct.BODIES,
+    **refusals.BODIES,
     **life.BODIES,
     **transforms.BODIES,
 }
 #: What a violation of any law may come to.
 _COMMON: tuple[_Ways, ...] = (
-    values.plain,
-    values.local,
-    values.calls,
+    plain.plain,
+    plain.local,
+    plain.calls,
     randomness.same_draws,
     gradients.trainable,
 )

@@ -6,28 +6,30 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import torch
-from torch import Tensor
 
 from stackgru import derivatives
 from stackgru.arrangement import Weights
-from stackgru.derivatives import Direction
 from stackgru.evidence import Violation
-from stackgru.laws.comparing import expected, pick, unroll
-from stackgru.laws.differentiating import Grads, Tape, by_name, differentiated, grad_of, network_for
+from stackgru.laws.comparing import expected, pick
+from stackgru.laws.differentiating import Grads, Tape, by_name, network_for
 from stackgru.laws.differentiating import taped as taped_run
-from stackgru.pairs import Pair
-from stackgru.reporting.scripts.scene import Body, Scene, own_leaf
-from stackgru.reporting.scripts.values import reference_run
+from stackgru.reporting.scripts.plain import reference_run
+from stackgru.reporting.scripts.scene import Body, Scene
+from stackgru.reporting.scripts.tapes import (
+    LOSSES,
+    by_steps_text,
+    differentiated_text,
+    first_derivatives,
+    ones_along,
+    own_text,
+    reference_call,
+    right_text,
+    second_derivatives_of,
+    target_call,
+    thawing,
+)
 from stackgru.rounding import allowed
-from stackgru.steps import Network
 from stackgru.weights import gru_layers
-
-#: What is differentiated, and which of output and hn it is made of.
-_LOSSES = {
-    "hn.sum()": (0.0, 1.0),
-    "output.sum()": (1.0, 0.0),
-    "(output.sum() + hn.sum())": (1.0, 1.0),
-}
 
 
 def gradients(scene: Scene, frozen: Sequence[str] = ()) -> Iterator[Body]:
@@ -37,12 +39,12 @@ def gradients(scene: Scene, frozen: Sequence[str] = ()) -> Iterator[Body]:
         scene: what it is about.
         frozen: leaves that take no gradient.
     """
-    freeze = [f"{_own(scene, name)}.requires_grad_(False)" for name in frozen]
-    for loss, (of_output, of_hn) in _LOSSES.items():
+    freeze = [f"{own_text(scene, name)}.requires_grad_(False)" for name in frozen]
+    for loss, (of_output, of_hn) in LOSSES.items():
         yield from _parted(
             scene,
             loss,
-            partial(_first, factors=(of_output, of_hn)),
+            partial(first_derivatives, factors=(of_output, of_hn)),
             lambda network, ones: derivatives.gradients(network, *ones),
             (of_output, of_hn),
             freeze,
@@ -54,13 +56,13 @@ def gradients(scene: Scene, frozen: Sequence[str] = ()) -> Iterator[Body]:
 
 def second_derivatives(scene: Scene) -> Iterator[Body]:
     """Yield second derivatives that part, along a direction of ones."""
-    for loss, factors in _LOSSES.items():
+    for loss, factors in LOSSES.items():
         yield from _parted(
             scene,
             loss,
-            partial(_second, factors=factors),
+            partial(second_derivatives_of, factors=factors),
             lambda network, ones: derivatives.second_derivatives(
-                network, _ones_along(network), *ones
+                network, ones_along(network), *ones
             ),
             factors,
             [],
@@ -101,7 +103,7 @@ def training(scene: Scene) -> Iterator[Body]:
     """Yield gradients, then what comes of several steps of an optimiser."""
     yield from gradients(scene)
     pair = scene.pair()
-    outputs, hn = _called(pair, pair.input, pair.h0)
+    outputs, hn = target_call(pair, pair.input, pair.h0)
     (outputs.sum() + hn.sum()).backward()  # type: ignore[no-untyped-call]
     torch.optim.SGD(pair.module.parameters(), lr=0.125).step()
     allowed = float(2 * expected(pair, None).hn.error.max())
@@ -181,10 +183,12 @@ def _parted(
     _, gaps = reference_run(pair, by_steps=by_steps)
     try:
         pair.seed()
-        own = differentiate(taped_run(pair, pair.weights, partial(_called, pair), thawed))
+        own = differentiate(taped_run(pair, pair.weights, partial(target_call, pair), thawed))
         pair.seed()
         right = differentiate(
-            taped_run(pair, Weights(gru_layers(pair.reference)), _reference(pair, by_steps), thawed)
+            taped_run(
+                pair, Weights(gru_layers(pair.reference)), reference_call(pair, by_steps), thawed
+            )
         )
     except (RuntimeError, Violation):
         return
@@ -200,32 +204,17 @@ def _parted(
         difference = (value.double() - right[name].double()).abs()
         if error == float("inf") or bool((difference <= error).all()):
             continue
-        lines = [*freeze, *_thaw(scene, thawed, twice)]
+        lines = [*freeze, *thawing(scene, thawed, twice)]
         for result, module, run in (
             ("observed", "target", scene.run()),
             ("expected", "reference", "reference(x, h0)"),
         ):
-            leaf = _own(scene, name) if module == "target" else _right(name)
+            leaf = own_text(scene, name) if module == "target" else right_text(name)
             stepwise = by_steps and module == "reference"
-            called = _by_steps() if stepwise else [f"output, hn = {run}"]
-            lines += scene.seeded(*called)
-            lines += _differentiated(result, loss, leaf, module, twice=twice)
+            lines_of_call = by_steps_text() if stepwise else [f"output, hn = {run}"]
+            lines += scene.seeded(*lines_of_call)
+            lines += differentiated_text(result, loss, leaf, module, twice=twice)
         yield Body(tuple(lines), error)
-
-
-def _differentiated(result: str, loss: str, leaf: str, module: str, *, twice: bool) -> list[str]:
-    if not twice:
-        return [
-            f"(grad,) = torch.autograd.grad({loss}, {leaf}, allow_unused=True)",
-            f"{result} = torch.zeros_like({leaf}) if grad is None else grad",
-        ]
-    return [
-        f"leaves = [x, h0, *{module}.parameters()]",
-        f"first = torch.autograd.grad({loss}, leaves, create_graph=True, allow_unused=True)",
-        "total = sum(grad.sum() for grad in first if grad is not None)",
-        f"(grad,) = torch.autograd.grad(total, {leaf}, allow_unused=True)",
-        f"{result} = torch.zeros_like({leaf}) if grad is None else grad",
-    ]
 
 
 def _raises(
@@ -233,8 +222,8 @@ def _raises(
 ) -> Iterator[Body]:
     pair = scene.pair()
     thawed = [name for name in ("input", "h0", *pair.weights.leaves) if name not in frozen]
-    leaves = ", ".join(_own(scene, name) for name in thawed)
-    for loss in reversed(_LOSSES):
+    leaves = ", ".join(own_text(scene, name) for name in thawed)
+    for loss in reversed(LOSSES):
         second = [
             f"    first = torch.autograd.grad({loss}, [{leaves}], create_graph=True)",
             f"    torch.autograd.grad(sum(grad.sum() for grad in first), [{leaves}])",
@@ -243,7 +232,7 @@ def _raises(
         yield Body(
             (
                 *freeze,
-                *_thaw(scene, thawed, twice),
+                *thawing(scene, thawed, twice),
                 "try:",
                 *(f"    {line}" for line in scene.seeded(f"output, hn = {scene.run()}")),
                 *(second if twice else once),
@@ -254,77 +243,6 @@ def _raises(
             ),
             allowed=None,
         )
-
-
-def _thaw(scene: Scene, thawed: Sequence[str], twice: bool) -> list[str]:
-    names = {"input": "x", "h0": "h0"}
-    return [f"{names[name]}.requires_grad_()" for name in names if twice or name in thawed]
-
-
-def _own(scene: Scene, name: str) -> str:
-    """Return the text of one of the target's leaves."""
-    return {"input": "x", "h0": "h0"}.get(name, own_leaf(name))
-
-
-def _right(name: str) -> str:
-    """Return the text of one of nn.GRU's leaves."""
-    if name in ("input", "h0"):
-        return {"input": "x", "h0": "h0"}[name]
-    weight, _, layer = name.partition(" of layer ")
-    return f"reference.{weight}_l{layer}"
-
-
-def _called(pair: Pair, input: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
-    run = unroll(pair, input, h0)
-    return run.outputs, run.hn
-
-
-def _reference(pair: Pair, by_steps: bool) -> Callable[..., tuple[Tensor, Tensor]]:
-    def call(input: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
-        outputs = []
-        for x in input:
-            output, h0 = pair.reference(x[None], h0)
-            outputs.append(output)
-        return torch.cat(outputs), h0
-
-    return call if by_steps else pair.reference
-
-
-def _by_steps() -> list[str]:
-    return [
-        "outputs, hn = [], h0",
-        "for step in x:",
-        "    output, hn = reference(step[None], hn)",
-        "    outputs.append(output)",
-        "output = torch.cat(outputs)",
-    ]
-
-
-def _first(tape: Tape, factors: tuple[float, float]) -> Grads:
-    outputs, hn = (
-        torch.full_like(value, factor)
-        for value, factor in zip((tape.outputs, tape.hn), factors, strict=True)
-    )
-    return grad_of(tape, outputs, hn)
-
-
-def _second(tape: Tape, factors: tuple[float, float]) -> Grads:
-    outputs, hn = (
-        torch.full_like(value, factor)
-        for value, factor in zip((tape.outputs, tape.hn), factors, strict=True)
-    )
-    first = list(grad_of(tape, outputs, hn, create_graph=True).values())
-    first = [grad for grad in first if grad.requires_grad]
-    if not first:
-        return {name: torch.zeros_like(leaf) for name, leaf in tape.leaves.items()}
-    return differentiated(tape.leaves, first, [torch.ones_like(grad) for grad in first])
-
-
-def _ones_along(network: Network) -> Direction:
-    layers = [
-        {name: torch.ones_like(value) for name, value in layer.items()} for layer in network.layers
-    ]
-    return Direction(torch.ones_like(network.input), torch.ones_like(network.h0), layers)
 
 
 #: The ways to tell a violation of each law.

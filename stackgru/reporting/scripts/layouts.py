@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from stackgru.laws.comparing import expected, pick
-from stackgru.laws.layouts import _both_ways
+from stackgru.laws.layouts import both_ways
 from stackgru.reporting.scripts.scene import Body, Scene
 from stackgru.weights import PARAMETERS, Layer
 
@@ -161,7 +161,7 @@ def _bound(scene: Scene) -> float:
             parameter.uniform_(-1, 1)
     shape = 2 * case.num_layers, case.batch, case.hidden_size
     h0 = torch.randn(shape, dtype=case.torch_dtype)
-    found = _both_ways(_layers_both_ways(gru), pair.input, h0, case.torch_dtype)
+    found = both_ways(_layers_both_ways(gru), pair.input, h0, case.torch_dtype)
     return float(2 * max(found.outputs.error.max(), found.hn.error.max()))
 
 

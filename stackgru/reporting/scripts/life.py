@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 
 from stackgru.evidence import Violation
 from stackgru.laws.comparing import expected
 from stackgru.laws.life import Life
+from stackgru.reporting.scripts.plain import reference_run
 from stackgru.reporting.scripts.scene import Body, Scene, own_build
 
 
@@ -68,17 +70,19 @@ def life(scene: Scene) -> Iterator[Body]:
 
 
 def _bound(scene: Scene) -> float:
-    """Return the bound of one step at the end of the life, or at its beginning."""
+    """Return the bound of the last step of the life that can be taken."""
     lived = Life(scene.pair())
-    bound = expected(lived.pair, None)
-    try:
+    bound = _of_a_step(lived)
+    with contextlib.suppress(Violation):
         for action in filter(None, scene.case.actions.split(",")):
             lived.do(action)
-            bound = expected(lived.pair, None)
-    except Violation:
-        bound = expected(lived.pair, None)
-    scale = max(1.0, scene.case.gap_scale)
-    return float(2 * bound.hn.error.max()) * scale
+            bound = _of_a_step(lived)
+    return bound
+
+
+def _of_a_step(lived: Life) -> float:
+    _, gaps = reference_run(lived.pair, by_steps=False)
+    return float(2 * expected(lived.pair, gaps).hn.error.max())
 
 
 _LEFT = ("left = target", "values = [parameter.tolist() for parameter in left.parameters()]")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from stackgru.reporting.scripts.plain import plain
 from stackgru.reporting.scripts.scene import Body, Scene, own_leaf
-from stackgru.reporting.scripts.values import plain
 from stackgru.weights import place
 
 

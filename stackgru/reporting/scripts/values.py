@@ -7,191 +7,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 from stackgru import rounding
 from stackgru.cases import generator
-from stackgru.laws.comparing import expected, gap_masks, pick
-from stackgru.laws.magnitudes import _cast as autocast_to
-from stackgru.masks import Recorder, arrange
-from stackgru.pairs import Pair, Run
+from stackgru.laws.comparing import expected, pick
+from stackgru.laws.magnitudes import cast as autocast_to
+from stackgru.reporting.scripts.plain import calls, plain, reference_run, unpacked
 from stackgru.reporting.scripts.scene import Body, Scene
 from stackgru.rounding import Bounded
-
-
-def plain(scene: Scene) -> Iterator[Body]:
-    """Yield a run of both from the same seed."""
-    pair = scene.pair()
-    drops = pair.case.drops and pair.case.seq_len > 1
-    ways = [(True, drops)] if scene.is_cell else [(False, False), (True, True)]
-    for target_by_steps, reference_by_steps in ways:
-        reference, gaps = reference_run(pair, by_steps=reference_by_steps)
-        pair.seed()
-        run = pair.steps() if target_by_steps else pair.run()
-        bound = expected(pair, gaps)
-        for part, name in ((run.outputs, "outputs"), (run.hn, "hn")):
-            allowed = apart(part, getattr(reference, name), getattr(bound, name))
-            if allowed is not None:
-                texts = [
-                    _by_steps(scene, "observed", scene.called, name)
-                    if target_by_steps
-                    else [f"{_unpacked('observed', name)} = {scene.run()}"],
-                    _by_steps(scene, "expected", "reference", name)
-                    if reference_by_steps
-                    else [f"{_unpacked('expected', name)} = reference(x, h0)"],
-                ]
-                last = target_by_steps and not reference_by_steps and name == "outputs"
-                if last and pair.case.seq_len == 1:
-                    texts[1] = ["(expected,), _ = reference(x, h0)"]
-                elif last:
-                    texts[1] = ["outputs, _ = reference(x, h0)", "expected = outputs[-1]"]
-                yield Body((*scene.seeded(*texts[0]), *scene.seeded(*texts[1])), allowed)
-
-
-def local(scene: Scene) -> Iterator[Body]:
-    """Yield the first layer whose new state is not its own equation's, in half precision.
-
-    There a bound carried through layers says nothing, so each layer is given the target's values.
-    """
-    pair, case = scene.pair(), scene.case
-    if pair.full_precision or (case.drops and case.seq_len > 1):
-        return
-    masks = []
-    if case.drops:
-        pair.seed()
-        with Recorder() as recorder:
-            pair.reference(pair.input, pair.h0)
-        masks = [draw.mask[0] for draw in recorder.draws]
-    pair.seed()
-    run = pair.steps()
-    assert run.states is not None  # noqa: S101 - run by steps
-    before = torch.cat([pair.h0[None], run.states[:-1]])
-    for step, states in enumerate(run.states):
-        below = Bounded.exact(pair.input[step])
-        for layer, weights in enumerate(pair.layers):
-            old = Bounded.exact(before[step, layer])
-            new = rounding.layer(below, old, weights, case.torch_dtype)
-            errors = rounding.allowed(new, case.torch_dtype)
-            difference = (states[layer].double() - new.value).abs()
-            wrong = (~(difference <= errors) & errors.isfinite()).nonzero().tolist()
-            if wrong:
-                row, unit = wrong[0]
-                yield _layer(scene, step, (layer, row, unit), float(errors[row, unit]))
-                return
-            below = Bounded.shown(states[layer])
-            if masks and layer < case.num_layers - 1:
-                below = rounding.dropped(below, masks[layer], case.gap_scale, case.torch_dtype)
-
-
-def _layer(scene: Scene, step: int, place: tuple[int, int, int], allowed: float) -> Body:
-    """Return a body that compares one layer's new state with its equation in float64."""
-    case = scene.case
-    layer, row, unit = place
-    size = case.hidden_size
-    x = f"x[{step}]" if scene.is_cell else f"x[{step}:{step + 1}]"
-    first = layer * (4 if case.bias else 2)
-    width = size if layer else case.input_size
-    bias = "" if case.bias else ", bias=False"
-    below = f"hn[{layer - 1}]" if layer else f"x[{step}]"
-    drawn, earlier = [], []
-    if case.drops and layer:
-        below = f"(masks[{layer - 1}] * {below})"
-        ones = f"torch.ones({case.batch}, {size}, dtype=torch.{case.dtype})"
-        drawn = scene.seeded(
-            f"ones = {ones}",
-            f"masks = [nn.functional.dropout(ones, {case.dropout!r}) for _ in "
-            f"range({case.num_layers - 1})]  # as nn.GRU draws them",
-        )
-    if step:
-        one = "step" if scene.is_cell else "step[None]"
-        earlier = [f"for step in x[:{step}]:", f"    _, h0 = {scene.called}({one}, h0)"]
-    return Body(
-        (
-            f"layer = nn.GRUCell({width}, {size}{bias}).double()  # layer {layer}, in float64",
-            "with torch.no_grad():",
-            "    right = list(reference.parameters())",
-            f"    for own, value in zip(layer.parameters(), right[{first}:]):",
-            "        own.copy_(value)",
-            *earlier,
-            *drawn,
-            *scene.seeded(f"_, hn = {scene.called}({x}, h0)"),
-            f"observed = hn[{layer}, {row}, {unit}].double()",
-            f"expected = layer({below}.double(), h0[{layer}].double())[{row}, {unit}]",
-        ),
-        allowed,
-    )
-
-
-def apart(actual: Tensor, right: Tensor, bound: Bounded) -> float | None:
-    """Return how far two right results may lie apart, where these two lie further apart.
-
-    Args:
-        actual: what the target gave.
-        right: what nn.GRU gave.
-        bound: holds the bound of one implementation.
-    """
-    allowed = float(2 * bound.error.max()) if bound.error.numel() else 0.0
-    difference = (actual.double() - right.double()).abs()
-    difference = torch.where(actual.isnan() & right.isnan(), 0.0, difference)
-    within = bool((difference <= allowed).all())
-    return None if within or allowed == float("inf") else allowed
-
-
-def reference_run(pair: Pair, *, by_steps: bool) -> tuple[Run, Tensor | None]:
-    """Run nn.GRU from the case's seed; step by step it draws its masks as a cell does."""
-    pair.seed()
-    with Recorder() as recorder, torch.no_grad():
-        if not by_steps:
-            run = pair.run_reference()
-        else:
-            outputs, state = [], pair.h0
-            for x in pair.input:
-                output, state = pair.reference(x[None], state)
-                outputs.append(output)
-            run = Run(torch.cat(outputs), state)
-    if not by_steps or not pair.case.drops:
-        return run, gap_masks(pair, recorder)
-    case = pair.case
-    shape = (case.num_layers - 1, case.seq_len, case.batch, case.hidden_size)
-    return run, arrange(recorder.draws, shape, "time order")
-
-
-def _unpacked(name: str, part: str) -> str:
-    return f"{name}, _" if part == "outputs" else f"_, {name}"
-
-
-def _by_steps(scene: Scene, name: str, module: str, part: str) -> list[str]:
-    """Return lines that call a module step by step; the last output, or the last state."""
-    is_cell = scene.is_cell and module != "reference"
-    if scene.case.seq_len == 1:
-        x, result = ("x[0]", name) if is_cell else ("x", f"({name},)")
-        unpacked = f"{result}, _" if part == "outputs" else f"_, {name}"
-        return [f"{unpacked} = {module}({x}, h0)"]
-    x, result = ("step", name) if is_cell else ("step[None]", f"({name},)")
-    if part == "hn":
-        return [f"{name} = h0", "for step in x:", f"    _, {name} = {module}({x}, {name})"]
-    return ["state = h0", "for step in x:", f"    {result}, state = {module}({x}, state)"]
-
-
-def calls(scene: Scene) -> Iterator[Body]:
-    """Yield what a call gives, or raises, against shapes and dtypes of nn.GRU's results."""
-    case = scene.case
-    dtype = f"torch.{case.dtype}"
-    rows = (case.batch, case.hidden_size)
-    one = scene.is_cell and case.seq_len == 1
-    shapes = [rows if one else (case.seq_len, *rows), (case.num_layers, *rows)]
-    expected_text = ", ".join(f"({shape}, {dtype})" for shape in shapes)
-    yield Body(
-        (
-            "try:",
-            *(f"    {line}" for line in scene.seeded(f"results = {scene.run()}")),
-            "    observed = [(tuple(result.shape), result.dtype) for result in results]",
-            "except Exception as error:",
-            '    observed = f"{type(error).__name__}: {error}"',
-            f"expected = [{expected_text}]  # output and hn",
-        ),
-        allowed=None,
-    )
 
 
 def hn_is_last(scene: Scene) -> Iterator[Body]:
@@ -215,8 +38,8 @@ def chunks(scene: Scene) -> Iterator[Body]:
         part = f"[{k}:]" if name == "outputs" else ""
         lines = (
             f"_, state = {first}",
-            f"{_unpacked('observed', name)} = {second}",
-            f"{_unpacked('expected', name)} = {whole}",
+            f"{unpacked('observed', name)} = {second}",
+            f"{unpacked('expected', name)} = {whole}",
             *([f"expected = expected{part}"] if part else []),
         )
         yield Body(lines, float(2 * error.max()), imports=("copy",))
@@ -235,8 +58,8 @@ def rows(scene: Scene) -> Iterator[Body]:
             yield Body(
                 (
                     f"some = {some}  # rows",
-                    f"{_unpacked('observed', name)} = {scene.run('', 'x[:, some]', 'h0[:, some]')}",
-                    f"{_unpacked('expected', name)} = {scene.run()}",
+                    f"{unpacked('observed', name)} = {scene.run('', 'x[:, some]', 'h0[:, some]')}",
+                    f"{unpacked('expected', name)} = {scene.run()}",
                     f"expected = expected{at or '[:, some]'}",
                 ),
                 float(2 * error.max()),
@@ -267,8 +90,8 @@ def default_state(scene: Scene) -> Iterator[Body]:
             one = "(expected,), _" if name == "outputs" and scene.is_cell else ""
             lines = (
                 *before,
-                f"{_unpacked('observed', name)} = target({x})",
-                f"{one or _unpacked('expected', name)} = reference(x[:1])",
+                f"{unpacked('observed', name)} = target({x})",
+                f"{one or unpacked('expected', name)} = reference(x[:1])",
             )
             yield Body(lines, float(2 * error.max()))
     dtype, rows = f"torch.{scene.case.dtype}", (scene.case.batch, scene.case.hidden_size)
@@ -327,9 +150,9 @@ def dtypes(scene: Scene) -> Iterator[Body]:
         bound = expected(pair, reference_run(pair, by_steps=False)[1])
     for name, error in (("outputs", bound.outputs.error), ("hn", bound.hn.error)):
         lines = (
-            *scene.seeded(f"{_unpacked('expected', name)} = {scene.run()}"),
+            *scene.seeded(f"{unpacked('expected', name)} = {scene.run()}"),
             change,
-            *scene.seeded(f"{_unpacked('observed', name)} = {scene.run()}"),
+            *scene.seeded(f"{unpacked('observed', name)} = {scene.run()}"),
         )
         yield Body(lines, float(2 * error.max()))
 
