@@ -74,7 +74,7 @@ def run_script(path: str | Path, timeout: float = _TIMEOUT) -> Outcome:
     last = process.stdout.splitlines()[-1:]
     status = process.returncode
     if last != [{0: AGREE, 1: DIFFER}.get(status)]:
-        lines = process.stderr.strip().splitlines() or [f"it ended with status {status}"]
+        lines = process.stderr.strip().splitlines() or [f"status {status}"]
         return Outcome(None, process.stdout, lines[-1])
     return Outcome(status, process.stdout)
 

@@ -37,7 +37,7 @@ def purity(scene: Scene) -> Iterator[Body]:
         yield Body(
             (
                 f"expected = {setting}",
-                f"target = {own_build()}",
+                own_build(),
                 f"observed = {setting}  # after it was built",
             ),
             allowed=None,
@@ -64,10 +64,10 @@ def purity(scene: Scene) -> Iterator[Body]:
     yield Body(
         (
             f"torch.manual_seed({seeds[0]})",
-            f"target = {own_build()}",
+            own_build(),
             "first = torch.rand(1).item()",
             f"torch.manual_seed({seeds[1]})",
-            f"target = {own_build()}",
+            own_build(),
             "observed = torch.rand(1).item() == first  # whether building it sets the generator",
             "expected = False",
         ),

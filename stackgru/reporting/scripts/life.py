@@ -34,10 +34,10 @@ def life(scene: Scene) -> Iterator[Body]:
             allowed=None,
             imports=imports,
         )
-    if "left = target" in lines:
+    if imports:  # a copy was made
         yield Body(
             (
-                *lines,
+                *_lived(scene, watching=True)[0],
                 "observed = [parameter.tolist() for parameter in left.parameters()]",
                 "expected = values  # of the module that was copied, before what came after",
             ),
@@ -100,8 +100,9 @@ def _step(scene: Scene) -> list[str]:
     ]
 
 
-def _lived(scene: Scene) -> tuple[list[str], tuple[str, ...]]:
+def _lived(scene: Scene, *, watching: bool = False) -> tuple[list[str], tuple[str, ...]]:
     """Return the lines of a life, and what they import."""
+    left = _LEFT if watching else ()
     lines = ["state = right = h0"]
     dtype, mode, imports = scene.case.dtype, scene.case.mode, set()
     for action in filter(None, scene.case.actions.split(",")):
@@ -112,10 +113,10 @@ def _lived(scene: Scene) -> tuple[list[str], tuple[str, ...]]:
             lines.append(f"target.{action}(), reference.{action}()")
         elif action == "deepcopy":
             imports.add("copy")
-            lines += [*_LEFT, "target = copy.deepcopy(target)"]
+            lines += [*left, "target = copy.deepcopy(target)"]
         elif action == "pickle":
             imports.add("pickle")
-            lines += [*_LEFT, "target = pickle.loads(pickle.dumps(target))"]
+            lines += [*left, "target = pickle.loads(pickle.dumps(target))"]
         elif action == "state_dict":
             lines += [
                 f"fresh = {own_build()}.to(torch.{dtype}).train({mode == 'train'})",

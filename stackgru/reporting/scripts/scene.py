@@ -56,7 +56,8 @@ class Scene:
         if not self.is_cell:
             return f"{module}({x}, {h0})"
         if (steps or self.case.seq_len) == 1:
-            return f"{module}({x}[0], {h0})"
+            first = f"({x})[0]" if x.startswith("-") or " + " in x else f"{x}[0]"
+            return f"{module}({first}, {h0})"
         return f"run({module}, {x}, {h0})"
 
     def seeded(self, *lines: str, always: bool = False) -> list[str]:
