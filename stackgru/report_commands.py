@@ -32,6 +32,7 @@ Exit status:
   0  the script shows the violation; it has been run in a clean process
   1  the case shows no violation, or the script does not
   2  usage, or the target cannot be imported, built or called
+  3  the script could not be written, or stackgru itself failed
 """
 
 _REPLAY_EPILOG = """\b
@@ -84,6 +85,10 @@ def repro(case: str, output: str | None, issue: bool, **options: Any) -> None:
     except (TargetError, UsageError) as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(2)
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        click.echo(f"Error: stackgru itself failed, so there is no script: {what}", err=True)
+        sys.exit(3)
     if bug is None:
         click.echo(f"{options['law']} holds in this case: there is nothing to show.", err=True)
         sys.exit(1)

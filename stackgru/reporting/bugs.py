@@ -107,7 +107,7 @@ def bug_for(
         },
     )
     about_torch = target.factory in (torch.nn.GRU, StackingGRUCell)
-    float64 = which_is_wrong(target, law, best, strict=strict)
+    float64 = which_is_wrong(target, best, strict=strict)
     issue = issue_text(report, script.text, printed, float64, about_torch=about_torch)
     return Bug(report, script.text, printed, issue)
 
@@ -176,12 +176,11 @@ def _run(script: Script) -> tuple[Script, str]:
     return Script(script.text, script.problem or problem), printed
 
 
-def which_is_wrong(target: Target, law: Law, case: Case, *, strict: bool) -> str | None:
+def which_is_wrong(target: Target, case: Case, *, strict: bool) -> str | None:
     """Say how far both sides are from the equation in float64, for a violation of values.
 
     Args:
-        target: what violates the law.
-        law: the law.
+        target: what violates a law.
         case: the case that shows it.
         strict: as for the law.
 

@@ -9,6 +9,7 @@ import textwrap
 from dataclasses import replace
 from pathlib import Path
 
+from stackgru.cell import StackingGRUCell
 from stackgru.loading import import_target
 from stackgru.replaying import AGREE, DIFFER
 from stackgru.reporting.scripts.scene import Body, Scene
@@ -59,27 +60,35 @@ def script_text(scene: Scene, body: Body) -> str:
         NoScript: if the target cannot be named or built in a file of its own.
     """
     body = _named(scene, body)
-    uses = set(re.findall(r"\b(target|reference|x|h0|run|call|nn|dtype)\b", body.text))
-    uses |= {"target"} if body.builds else set()
-    if scene.called != "call":
-        uses -= {"call"}
-    elif "call" in uses:
-        uses |= {"target"}
+    uses = _uses(scene, body)
     setting_up = _set_up(scene, body, uses)
-    imports = sorted({"sys", *body.imports})
-    path, target_import = _import_lines(scene)
+    # A difference between torch's own cells and nn.GRU is told by torch alone.
+    is_bundled = scene.target.factory is StackingGRUCell
+    needs_nn = "nn." in body.text + setting_up or is_bundled
     parts = [
         _docstring(scene),
-        "\n".join(f"import {name}" for name in imports),
-        "\n".join(["import torch"] + ["from torch import nn"] * ("nn." in body.text + setting_up)),
-        "\n".join([*path, target_import]),
+        "\n".join(f"import {name}" for name in sorted({"sys", *body.imports})),
+        "\n".join(["import torch", *(["from torch import nn"] if needs_nn else [])]),
+        *([] if is_bundled else ["\n".join(_import_lines(scene))]),
     ]
     drawn = _DRAWN_WHOLE if "whole=True" in setting_up else _DRAWN
-    functions = [drawn] * ("drawn(" in setting_up) + [_RUN] * ("run" in uses)
-    functions += [_call_text(scene)] * ("call" in uses)
+    functions = [
+        (_STACK, is_bundled),
+        (drawn, "drawn(" in setting_up),
+        (_RUN, "run" in uses),
+        (_call_text(scene), "call" in uses),
+    ]
     head = "\n\n".join(parts) + "\n"
-    head += "".join(f"\n{function.rstrip()}\n\n" for function in functions)
+    head += "".join(f"\n{function.rstrip()}\n\n" for function, used in functions if used)
     return f"{head}\n{setting_up}\n{body.text}\n\n{_comparison(body)}\n"
+
+
+def _uses(scene: Scene, body: Body) -> set[str]:
+    """Return which of the things that can be set up the body uses."""
+    uses = set(re.findall(r"\b(target|reference|x|h0|run|call)\b", body.text))
+    if scene.called != "call":
+        uses -= {"call"}  # a name of the body's own
+    return uses | ({"target"} if body.builds else set())
 
 
 def _docstring(scene: Scene) -> str:
@@ -91,7 +100,7 @@ def _docstring(scene: Scene) -> str:
     return f'"""{escaped}\n"""'
 
 
-def _import_lines(scene: Scene) -> tuple[list[str], str]:
+def _import_lines(scene: Scene) -> list[str]:
     """Return the lines that put the target where it is found, and import it."""
     place, _, attribute = scene.target.name.rpartition(":")
     top = attribute.partition(".")[0]
@@ -108,8 +117,27 @@ def _import_lines(scene: Scene) -> tuple[list[str], str]:
     installed = {sysconfig.get_path(key) for key in ("purelib", "platlib", "stdlib")}
     line = f"from {name} import {top}  # the class under test"
     if str(folder) in installed:
-        return [], line
-    return [f"sys.path.insert(0, {str(folder)!r})  # where it lies"], line
+        return [line]
+    return [f"sys.path.insert(0, {str(folder)!r})  # where it lies", line]
+
+
+_STACK = '''
+class Stack(nn.Module):
+    """A stack of nn.GRUCell, one step a call, with dropout between layers."""
+
+    def __init__(self, input_size, hidden_size, num_layers, dropout=0.0, bias=True):
+        super().__init__()
+        sizes = [input_size] + [hidden_size] * (num_layers - 1)
+        self.cells = nn.ModuleList(nn.GRUCell(size, hidden_size, bias) for size in sizes)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x, h0):
+        hn = []
+        for layer, cell in enumerate(self.cells):
+            hn.append(cell(x, h0[layer]))
+            x = self.dropout(hn[-1]) if layer < len(self.cells) - 1 else hn[-1]
+        return x, torch.stack(hn)
+'''
 
 
 def _depth(name: str, file: str) -> int:
