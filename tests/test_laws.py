@@ -36,7 +36,7 @@ RIGHT = (*RIGHT_CELLS, *RIGHT_SEQUENCES)
 
 @pytest.mark.parametrize("variant", RIGHT, ids=lambda one: one.__name__)
 def test_no_law_accuses_a_right_variant(variant):
-    for run in runs_for(variant, Options(max_examples=8), {}):
+    for run in runs_for(variant, Options(max_examples=5), {}):
         with contextlib.suppress(pytest.skip.Exception):
             run.run()
         assert run.law is None or run.result.status in ("holds", "not applicable")

@@ -15,13 +15,14 @@ import stackgru
 from stackgru.cases import Case
 from stackgru.laws import all_laws
 from stackgru.options import Options
+from stackgru.replaying import replay
 from stackgru.report import Finding
 from stackgru.reporting import issue
 from stackgru.reporting.bugs import bug_for, save_violation, which_is_wrong
 from stackgru.running import runs_for
 from stackgru.saved import SavedReport, read
 from stackgru.targets import load
-from tests.test_command_line import HANDWRITTEN
+from tests.test_command_line import HANDWRITTEN, ROOT
 from tests.test_command_line import stackgru as command
 
 WRONG = f"{HANDWRITTEN}:DropoutAfterTheLastLayer"
@@ -227,6 +228,13 @@ def test_in_pytest_a_violation_ends_with_its_script(pytester, monkeypatch):
         ]
     )
     assert json.loads((place / "report.json").read_text())["law"] == "equation"
+
+
+def test_the_report_that_is_kept_as_an_example():
+    pytest.importorskip("opacus", reason="opacus is not installed")
+    (found,) = replay(ROOT / "examples" / "reports", times=1)
+    assert (found.status, found.report.target) == ("still there", "opacus.layers:DPGRU")
+    assert len((found.folder / "repro.py").read_text().splitlines()) <= 40
 
 
 def test_torch_is_as_it_was():

@@ -93,7 +93,7 @@ def _uses(scene: Scene, body: Body) -> set[str]:
 
 def _docstring(scene: Scene) -> str:
     name = scene.target.name
-    first = textwrap.fill(f"{name} is not nn.GRU: {scene.message}.", _WIDTH)
+    first = textwrap.fill(f"{name} is not nn.GRU: {scene.message}.", _WIDTH - len('"""'))
     statement = scene.law.statement.partition(". ")[0].rstrip(".")
     second = textwrap.fill(f"The law {scene.law.name}: {statement}.", _WIDTH)
     escaped = f"{first}\n\n{second}".replace("\\", "\\\\").replace('"""', "'''")
