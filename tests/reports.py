@@ -1,8 +1,8 @@
 """A script for every fault of the catalogue: python -m tests.reports [--only GLOB] [-n N].
 
-For each fault the first law that it violates is found, the case shrunk in both stages, and the script
-written; in clean processes the script must end with 1, and with 0 once the right class that the
-fault was made from stands in its place. Prints a table of Markdown, and ends with 1 if one does not.
+For each fault the first law that it violates is found, the case shrunk in both stages, and the
+script written; in clean processes the script must end with 1, and with 0 once the right class that
+the fault was made from stands in its place. Prints a table, and ends with 1 if one does not.
 """
 
 from __future__ import annotations
