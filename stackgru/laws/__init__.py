@@ -100,4 +100,7 @@ def all_laws() -> dict[str, Law]:
     """Return every law by its name, family by family."""
     for module in _MODULES:
         importlib.import_module(f"{__name__}.{module}")
-    return dict(_laws)
+    # Families may have been imported in any order.
+    rank = {f"{__name__}.{module}": place for place, module in enumerate(_MODULES)}
+    every = sorted(_laws.items(), key=lambda item: rank.get(item[1].check.__module__, len(rank)))
+    return dict(every)
