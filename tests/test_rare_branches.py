@@ -1,0 +1,160 @@
+"""Branches that a run of the laws on the catalogue meets rarely, or in another process only."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+import stackgru
+from stackgru import __main__ as command_line
+from stackgru import checking, running
+from stackgru.cases import Case
+from stackgru.conventions import Misfit
+from stackgru.diagnosis import diagnose
+from stackgru.evidence import Violation
+from stackgru.laws import all_laws
+from stackgru.laws.refusals import builds
+from stackgru.loading import TargetError
+from stackgru.locating import find_weights
+from stackgru.options import Options
+from stackgru.pairs import Pair
+from stackgru.targets import load
+from tests import fused
+from tests.broken import calls, conduct, corners, refusals
+from tests.layouts import Whole
+from tests.variants import Stack
+
+
+def check(law, target, case=None):
+    """Try a law on one case."""
+    return all_laws()[law].check(Pair(load(target), case or Case(), strict=True))
+
+
+def test_an_interrupted_command(monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command_line, "_check", interrupted)
+    result = CliRunner().invoke(command_line.cli, ["check"])
+    assert result.exit_code == command_line.EXIT_INTERRUPTED
+
+
+def test_an_interrupted_check(monkeypatch):
+    monkeypatch.setattr(checking.pytest, "main", lambda *_, **__: pytest.ExitCode.INTERRUPTED)
+    with pytest.raises(KeyboardInterrupt):
+        stackgru.check(Stack)
+
+
+def test_arranged_weights_are_taken_over():
+    target = load(stackgru.Convention(fused.UpdateFirst, weights=fused.read))
+    case = Case(2, 3, 2)
+    one, other = (Pair(target, case) for _ in range(2))
+    with torch.no_grad():
+        for leaf in one.weights.leaves.values():
+            leaf.add_(1.0)
+    other.weights.copy_from(one.weights)
+    for layer, right in zip(other.layers, one.layers, strict=True):
+        assert all(torch.equal(layer[name], right[name]) for name in right)
+    parts = {"input": torch.ones(1)}
+    assert one.weights.to_leaves(parts) == parts
+    assert one.weights.to_layers(parts) == parts
+
+
+def test_computed_weights_are_taken_over():
+    target = load(stackgru.Convention(fused.ThreeBiases, weights=fused.read))
+    one, other = (Pair(target, Case(2, 3)) for _ in range(2))
+    with torch.no_grad():
+        for leaf in one.weights.leaves.values():
+            leaf.add_(1.0)
+    other.weights.copy_from(one.weights)
+    assert torch.equal(other.layers[0]["bias_ih"], one.layers[0]["bias_ih"])
+
+
+def test_weights_that_only_look_as_if_rearranged_are_computed():
+    def rounded(module):
+        return [
+            {name: value.round() for name, value in cell.named_parameters()}
+            for cell in module.cells
+        ]
+
+    case = Case(2, 3)
+    found = find_weights(Stack(2, 3, 1, 0.0).double(), case, "it", function=rounded)
+    assert type(found).__name__ == "Computed"
+
+
+def test_what_fails_for_some_sizes_is_no_variant():
+    assert diagnose(load(corners.DeepAndWideFails)).variants == ()
+
+
+def test_a_diagnosis_that_fails_is_told(monkeypatch):
+    def fails(*_, **__):
+        raise ValueError("no")
+
+    monkeypatch.setattr(running, "diagnose", fails)
+    (run, _) = running.runs_for(Stack, Options(laws=("equation",)), {})
+    assert run.diagnosis()["sentence"] == "could not be compared: ValueError: no"
+
+
+@pytest.mark.parametrize(
+    ("law", "target", "said"),
+    [
+        ("purity", conduct.SeedsAsItIsBuilt, "sets torch's generator"),
+        ("gradients", calls.FreezesItself, "changes requires_grad of"),
+        ("refusals", refusals.TakesHugeRates, "is built with dropout"),
+        ("refusals", refusals.CutsTheInput, "takes an input that is too wide"),
+        ("refusals", refusals.TakesNoSteps, "takes a sequence without steps"),
+    ],
+)
+def test_a_violation(law, target, said):
+    with pytest.raises(Violation, match=said):
+        check(law, target)
+
+
+def test_what_gives_something_else_takes_what_it_was_given():
+    """A result that its convention does not know is a result: nothing was refused."""
+
+    class Odd(stackgru.StackingGRUCell):
+        """Gives three things for an input that is too wide."""
+
+        def forward(self, input, h0=None):
+            if input.shape[-1] > self.input_size:
+                return input, h0, h0
+            output, hn = super().forward(input, h0)
+            return hn, output
+
+    target = load(stackgru.Convention(Odd, returns="state, output"))
+    with pytest.raises(Violation, match="takes an input that is too wide"):
+        all_laws()["refusals"].check(Pair(target, Case(), strict=True))
+
+
+def test_a_layout_that_gives_something_else_is_not_offered():
+    class Odd(Whole):
+        """Gives one tensor for what has no rows."""
+
+        def forward(self, input, h0=None):
+            if getattr(input, "dim", int)() == 2:
+                return input
+            output, hn = super().forward(input, h0)
+            return hn, output
+
+    target = load(stackgru.Convention(Odd, returns="state, output"))
+    assert target.kind == "sequence"
+    with pytest.raises(Violation, match="unbatched the target gave one tensor"):
+        all_laws()["layouts"].check(Pair(target, Case(2, 3, 1, 2, 2), strict=True))
+
+
+def test_a_constant_is_no_option():
+    target = load(stackgru.Convention(torch.nn.GRU, constants={"batch_first": False}))
+    assert "batch_first" not in target.options
+    assert "bidirectional" in target.options
+
+
+def test_nn_gru_is_built_where_it_can_be():
+    pair = Pair(load(torch.nn.GRU), Case())
+    assert builds(pair, torch.nn.GRU, {"dropout": 0.5})
+    assert not builds(pair, torch.nn.GRU, {"dropout": -0.25})
+
+
+def test_a_misfit_is_an_exception_of_its_own():
+    assert not issubclass(Misfit, TargetError)
