@@ -49,6 +49,14 @@ def test_masks_drawn_at_once_are_in_their_order(name):
     assert run.result.status == "holds"
 
 
+def test_laws_come_in_the_catalogues_order():
+    """Whatever has been imported first, as scripts import families of their own."""
+    modules = list(dict.fromkeys(law.check.__module__ for law in all_laws().values()))
+    names = [module.rpartition(".")[2] for module in modules]
+    assert names[:3] == ["values", "magnitudes", "layouts"]
+    assert names[-2:] == ["life", "transforms"]
+
+
 def test_every_law_has_a_fault():
     assert set(CAUGHT_BY) == set(all_laws())
 
