@@ -75,7 +75,7 @@ def test_the_bundled_cell_holds(tmp_path):
 def test_a_users_file(name, status, tmp_path):
     report = tmp_path / "report.json"
     target = f"{HANDWRITTEN}:{name}"
-    options = ("--seed", 1, "--max-examples", 30, "--json", report)
+    options = ("--seed", 1, "--max-examples", 12, "--json", report)
     process = stackgru("check", target, *options, cwd=tmp_path)
     assert process.returncode == status, process.stdout + process.stderr
     data = json.loads(report.read_text())

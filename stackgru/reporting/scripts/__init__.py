@@ -66,13 +66,14 @@ def script_for(
         NoScript: if there can be none for this target.
     """
     scene = Scene(target, law, case, message, strict)
-    right = _right(target, case)
+    other = _right(target, case)
+    right = None if other is None else replace(scene, target=other, is_control=True)
     last = None
     for body in _possible(scene):
         text = script_text(scene, body)
         found = tried(text)
         if found == 1:
-            if right is None or tried(script_text(replace(scene, target=right), body)) == 0:
+            if right is None or tried(script_text(right, body)) == 0:
                 return Script(text)
             problem = "a right implementation in its place differs as well"
         else:

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 
 from stackgru.cases import Case
+from stackgru.cell import StackingGRUCell
 from stackgru.laws import Law
 from stackgru.pairs import Pair
 from stackgru.targets import Target
@@ -21,6 +22,7 @@ class Scene:
         case: the case that shows it, with its numbers if they are given.
         message: what was seen and expected.
         strict: as for the law.
+        is_control: whether a right implementation has taken the target's place.
     """
 
     target: Target
@@ -28,6 +30,12 @@ class Scene:
     case: Case
     message: str
     strict: bool = False
+    is_control: bool = False
+
+    @property
+    def is_of_torch(self) -> bool:
+        """Whether it is a difference of torch's own cells, which is told by torch alone."""
+        return self.target.factory is StackingGRUCell and not self.is_control
 
     def pair(self) -> Pair:
         """Return a new pair for the case."""

@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 
 from stackgru.cases import Case, factor_of, seed_of, spread
-from stackgru.cell import StackingGRUCell
 from stackgru.constructing import arguments_of
 from stackgru.numbers import is_literal, tensors_of
 from stackgru.pairs import Pair
@@ -42,7 +41,7 @@ def built(scene: Scene, **changed: object) -> str:
             raise NoScript(f"the constant {key} of its Convention has no text")
         arguments.append(f"{key}={value!r}")
     name = scene.target.name.rpartition(":")[2]
-    name = "Stack" if scene.target.factory is StackingGRUCell else name
+    name = "Stack" if scene.is_of_torch else name
     return f"{name}({', '.join(arguments)}){_as(scene.case)}"
 
 

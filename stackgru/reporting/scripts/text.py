@@ -9,7 +9,6 @@ import textwrap
 from dataclasses import replace
 from pathlib import Path
 
-from stackgru.cell import StackingGRUCell
 from stackgru.loading import import_target
 from stackgru.replaying import AGREE, DIFFER
 from stackgru.reporting.scripts.scene import Body, Scene
@@ -62,18 +61,16 @@ def script_text(scene: Scene, body: Body) -> str:
     body = _named(scene, body)
     uses = _uses(scene, body)
     setting_up = _set_up(scene, body, uses)
-    # A difference between torch's own cells and nn.GRU is told by torch alone.
-    is_bundled = scene.target.factory is StackingGRUCell
-    needs_nn = "nn." in body.text + setting_up or is_bundled
+    needs_nn = "nn." in body.text + setting_up or scene.is_of_torch
     parts = [
         _docstring(scene),
         "\n".join(f"import {name}" for name in sorted({"sys", *body.imports})),
         "\n".join(["import torch", *(["from torch import nn"] if needs_nn else [])]),
-        *([] if is_bundled else ["\n".join(_import_lines(scene))]),
+        *([] if scene.is_of_torch else ["\n".join(_import_lines(scene))]),
     ]
     drawn = _DRAWN_WHOLE if "whole=True" in setting_up else _DRAWN
     functions = [
-        (_STACK, is_bundled),
+        (_STACK, scene.is_of_torch),
         (drawn, "drawn(" in setting_up),
         (_RUN, "run" in uses),
         (_call_text(scene), "call" in uses),
@@ -128,14 +125,14 @@ class Stack(nn.Module):
     def __init__(self, input_size, hidden_size, num_layers, dropout=0.0, bias=True):
         super().__init__()
         sizes = [input_size] + [hidden_size] * (num_layers - 1)
-        self.cells = nn.ModuleList(nn.GRUCell(size, hidden_size, bias) for size in sizes)
+        self.grus = nn.ModuleList(nn.GRUCell(size, hidden_size, bias) for size in sizes)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x, h0):
         hn = []
-        for layer, cell in enumerate(self.cells):
+        for layer, cell in enumerate(self.grus):
             hn.append(cell(x, h0[layer]))
-            x = self.dropout(hn[-1]) if layer < len(self.cells) - 1 else hn[-1]
+            x = self.dropout(hn[-1]) if layer < len(self.grus) - 1 else hn[-1]
         return x, torch.stack(hn)
 '''
 
