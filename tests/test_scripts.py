@@ -114,6 +114,21 @@ def test_without_time_numbers_stay():
     assert small.after == small.before
 
 
+def test_when_time_is_over_what_was_found_is_kept(monkeypatch):
+    """Hypothesis asks again for what it found last; that must still show the violation."""
+    target, law = load("tests.broken.precision:Gain"), all_laws()["equation"]
+    asked = []
+
+    def clock():
+        asked.append(None)
+        return 0.0 if len(asked) < 12 else 1e9
+
+    monkeypatch.setattr("stackgru.simplifying.time.monotonic", clock)
+    small = simplify(target, law, Case(), seconds=1)
+    assert isinstance(small.case, NumberedCase)
+    assert violation_in(target, law, small.case, strict=False) is not None
+
+
 def test_what_does_not_apply_is_no_violation():
     def never(pair):
         raise NotApplicable("no")
