@@ -10,12 +10,10 @@ import stackgru
 from stackgru import __main__ as command_line
 from stackgru import checking, running
 from stackgru.cases import Case
-from stackgru.conventions import Misfit
 from stackgru.diagnosis import diagnose
 from stackgru.evidence import Violation
 from stackgru.laws import all_laws
 from stackgru.laws.refusals import builds
-from stackgru.loading import TargetError
 from stackgru.locating import find_weights
 from stackgru.options import Options
 from stackgru.pairs import Pair
@@ -154,7 +152,3 @@ def test_nn_gru_is_built_where_it_can_be():
     pair = Pair(load(torch.nn.GRU), Case())
     assert builds(pair, torch.nn.GRU, {"dropout": 0.5})
     assert not builds(pair, torch.nn.GRU, {"dropout": -0.25})
-
-
-def test_a_misfit_is_an_exception_of_its_own():
-    assert not issubclass(Misfit, TargetError)

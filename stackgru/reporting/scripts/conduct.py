@@ -201,19 +201,18 @@ def strided(scene: Scene) -> Iterator[Body]:
                 ),
                 float(2 * error.max()),
             )
-    for shapes in (both,):
-        yield Body(
-            (
-                f"x, h0 = {shapes[0].format('x')}, {shapes[1].format('h0')}",
-                "try:",
-                f"    {scene.run()}",
-                '    observed = "a result"',
-                "except Exception as error:",
-                '    observed = f"{type(error).__name__}: {error}"',
-                'expected = "a result"  # as of nn.GRU',
-            ),
-            allowed=None,
-        )
+    yield Body(
+        (
+            f"x, h0 = {both[0].format('x')}, {both[1].format('h0')}",
+            "try:",
+            f"    {scene.run()}",
+            '    observed = "a result"',
+            "except Exception as error:",
+            '    observed = f"{type(error).__name__}: {error}"',
+            'expected = "a result"  # as of nn.GRU',
+        ),
+        allowed=None,
+    )
 
 
 def meta(scene: Scene) -> Iterator[Body]:

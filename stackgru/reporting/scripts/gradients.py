@@ -39,7 +39,7 @@ def gradients(scene: Scene, frozen: Sequence[str] = ()) -> Iterator[Body]:
         scene: what it is about.
         frozen: leaves that take no gradient.
     """
-    freeze = [f"{own_text(scene, name)}.requires_grad_(False)" for name in frozen]
+    freeze = [f"{own_text(name)}.requires_grad_(False)" for name in frozen]
     for loss, (of_output, of_hn) in LOSSES.items():
         yield from _parted(
             scene,
@@ -204,12 +204,12 @@ def _parted(
         difference = (value.double() - right[name].double()).abs()
         if error == float("inf") or bool((difference <= error).all()):
             continue
-        lines = [*freeze, *thawing(scene, thawed, twice)]
+        lines = [*freeze, *thawing(thawed, twice)]
         for result, module, run in (
             ("observed", "target", scene.run()),
             ("expected", "reference", "reference(x, h0)"),
         ):
-            leaf = own_text(scene, name) if module == "target" else right_text(name)
+            leaf = own_text(name) if module == "target" else right_text(name)
             stepwise = by_steps and module == "reference"
             lines_of_call = by_steps_text() if stepwise else [f"output, hn = {run}"]
             lines += scene.seeded(*lines_of_call)
@@ -222,7 +222,7 @@ def _raises(
 ) -> Iterator[Body]:
     pair = scene.pair()
     thawed = [name for name in ("input", "h0", *pair.weights.leaves) if name not in frozen]
-    leaves = ", ".join(own_text(scene, name) for name in thawed)
+    leaves = ", ".join(own_text(name) for name in thawed)
     for loss in reversed(LOSSES):
         second = [
             f"    first = torch.autograd.grad({loss}, [{leaves}], create_graph=True)",
@@ -232,7 +232,7 @@ def _raises(
         yield Body(
             (
                 *freeze,
-                *thawing(scene, thawed, twice),
+                *thawing(thawed, twice),
                 "try:",
                 *(f"    {line}" for line in scene.seeded(f"output, hn = {scene.run()}")),
                 *(second if twice else once),

@@ -11,7 +11,7 @@ from stackgru.derivatives import Direction
 from stackgru.laws.comparing import unroll
 from stackgru.laws.differentiating import Grads, Tape, differentiated, grad_of
 from stackgru.pairs import Pair
-from stackgru.reporting.scripts.scene import Scene, own_leaf
+from stackgru.reporting.scripts.scene import own_leaf
 from stackgru.steps import Network
 
 #: What is differentiated, and which of output and hn it is made of.
@@ -22,13 +22,13 @@ LOSSES = {
 }
 
 
-def thawing(scene: Scene, thawed: Sequence[str], twice: bool) -> list[str]:
+def thawing(thawed: Sequence[str], twice: bool) -> list[str]:
     """Return lines that let input and h0 take gradients, where they are to."""
     names = {"input": "x", "h0": "h0"}
     return [f"{names[name]}.requires_grad_()" for name in names if twice or name in thawed]
 
 
-def own_text(scene: Scene, name: str) -> str:
+def own_text(name: str) -> str:
     """Return the text of one of the target's leaves."""
     return {"input": "x", "h0": "h0"}.get(name, own_leaf(name))
 

@@ -7,6 +7,7 @@ import re
 import sysconfig
 import textwrap
 from dataclasses import replace
+from decimal import ROUND_CEILING, Context
 from pathlib import Path
 
 from stackgru.loading import import_target
@@ -229,17 +230,23 @@ def _call_text(scene: Scene) -> str:
     return "\n" + "\n".join(lines) + "\n"
 
 
+def rounded_up(bound: float) -> str:
+    """Return a bound with three digits, none of which makes it less than it is."""
+    return f"{Context(prec=3, rounding=ROUND_CEILING).create_decimal_from_float(bound):g}"
+
+
 def _comparison(body: Body) -> str:
     if body.allowed is None:
         return f"""print("observed:", observed)
 print("expected:", expected)
 print("{AGREE}" if observed == expected else "{DIFFER}")
 sys.exit(observed != expected)"""
-    within = f"rtol=0, atol={body.allowed:.3g}, equal_nan=True"
+    allowed = rounded_up(body.allowed)
+    within = f"rtol=0, atol={allowed}, equal_nan=True"
     return f"""print("observed:", observed.tolist())
 print("expected:", expected.tolist())
 difference = (observed - expected).abs().max().item()
-print(f"difference: {{difference:.3g}}, where rounding allows {body.allowed:.3g}")
+print(f"difference: {{difference:.3g}}, where rounding allows {allowed}")
 agree = torch.allclose(observed, expected, {within})
 print("{AGREE}" if agree else "{DIFFER}")
 sys.exit(not agree)"""

@@ -35,8 +35,8 @@ def functional_call(scene: Scene) -> Iterator[Body]:
             (
                 *define,
                 *holding,
-                *scene.seeded(f"{part.format('observed')} = {_run(scene, 'call')}"),
-                *scene.seeded(f"{part.format('expected')} = {_run(scene, 'holder')}"),
+                *scene.seeded(f"{part.format('observed')} = {scene.run('call')}"),
+                *scene.seeded(f"{part.format('expected')} = {scene.run('holder')}"),
             ),
             imports=("copy",),
         )
@@ -44,7 +44,7 @@ def functional_call(scene: Scene) -> Iterator[Body]:
             (
                 *define,
                 *scene.seeded(f"{part.format('expected')} = {scene.run()}"),
-                _run(scene, "call"),
+                scene.run("call"),
                 *scene.seeded(f"{part.format('observed')} = {scene.run()}"),
             )
         )
@@ -62,7 +62,7 @@ def checkpoint(scene: Scene) -> Iterator[Body]:
         yield Body(
             (
                 *call,
-                *scene.seeded(f"output, hn = {_run(scene, 'call')}"),
+                *scene.seeded(f"output, hn = {scene.run('call')}"),
                 f"(observed,) = torch.autograd.grad({loss}, x)",
                 *scene.seeded(f"output, hn = {scene.run()}"),
                 f"(expected,) = torch.autograd.grad({loss}, x)",
@@ -73,7 +73,7 @@ def checkpoint(scene: Scene) -> Iterator[Body]:
             (
                 *call,
                 "try:",
-                f"    output, hn = {_run(scene, 'call')}",
+                f"    output, hn = {scene.run('call')}",
                 f"    ({loss}).backward()",
                 '    observed = "a gradient"',
                 "except Exception as error:",
@@ -93,7 +93,7 @@ def _transformed(make: str, imports: Sequence[str] = ()) -> Callable[[Scene], It
         lines = (*_WRAPPED, f"made = {make.format(x=x)}")
         for calls in (1, 3):
             for part in ("{}, _", "_, {}"):
-                run = f"{part.format('observed')} = {_run(scene, 'made')}"
+                run = f"{part.format('observed')} = {scene.run('made')}"
                 yield Body(
                     (
                         *scene.seeded(f"{part.format('expected')} = {scene.run()}"),
@@ -108,7 +108,7 @@ def _transformed(make: str, imports: Sequence[str] = ()) -> Callable[[Scene], It
                 *_WRAPPED,
                 "try:",
                 f"    made = {make.format(x=x)}",
-                f"    {_run(scene, 'made')}",
+                f"    {scene.run('made')}",
                 '    observed = "a result"',
                 "except Exception as error:",
                 '    observed = f"{type(error).__name__}: {error}".splitlines()[0]',
@@ -150,10 +150,6 @@ def vmap(scene: Scene) -> Iterator[Body]:
             allowed,
             imports=("copy",),
         )
-
-
-def _run(scene: Scene, module: str) -> str:
-    return scene.run(module)
 
 
 #: The ways to tell a violation of each law.

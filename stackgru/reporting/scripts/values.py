@@ -120,17 +120,16 @@ def magnitudes(scene: Scene) -> Iterator[Body]:
     at[0] += (scene.case.num_layers - 1) * (kind == 4)
     for part in ("outputs", "hn"):
         one = scene.is_cell and scene.case.seq_len == 1 and part == "outputs"
-        target_run = scene.run()
-        unpacked = "results, _" if part == "outputs" else "_, results"
+        results = unpacked("results", part)
         yield Body(
             (
                 f'{name}[{", ".join(map(str, at))}] = float("{value}")',
                 "try:",
-                f"    {unpacked} = {target_run}",
+                f"    {results} = {scene.run()}",
                 "    observed = results.isfinite().tolist()",
                 "except Exception as error:",
                 '    observed = f"{type(error).__name__}: {error}"',
-                ("(results,), _" if one else unpacked) + " = reference(x, h0)",
+                ("(results,), _" if one else results) + " = reference(x, h0)",
                 "expected = results.isfinite().tolist()",
             ),
             allowed=None,
@@ -143,8 +142,7 @@ def dtypes(scene: Scene) -> Iterator[Body]:
     change = f"torch.set_default_dtype(torch.{other})"
     for body in calls(scene):
         yield replace(body, lines=(change, *body.lines))
-    for body in plain(scene):
-        yield body
+    yield from plain(scene)
     pair = scene.pair()
     with torch.no_grad():
         bound = expected(pair, reference_run(pair, by_steps=False)[1])
