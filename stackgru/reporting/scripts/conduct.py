@@ -8,7 +8,7 @@ from stackgru.laws.comparing import expected, pick
 from stackgru.laws.conduct import memory_layouts
 from stackgru.reporting.scripts.gradients import flags
 from stackgru.reporting.scripts.plain import reference_run
-from stackgru.reporting.scripts.scene import Body, Scene, own_build
+from stackgru.reporting.scripts.scene import Body, Scene, attempt, own_build
 
 _SETTINGS = (
     "torch.get_default_dtype()",
@@ -52,11 +52,9 @@ def purity(scene: Scene) -> Iterator[Body]:
         yield Body(
             (
                 f"output, hn = {scene.run()}",
-                "try:",
-                f"    {part}.detach().copy_(torch.full_like({part}, 2.0))",
-                '    observed = "it can be written to"',
-                "except RuntimeError as error:",
-                '    observed = f"{type(error).__name__}: {error}"',
+                *attempt(
+                    '"it can be written to"', f"{part}.detach().copy_(torch.full_like({part}, 2.0))"
+                ),
                 'expected = "it can be written to"  # as what nn.GRU gives',
             ),
             allowed=None,
@@ -130,11 +128,7 @@ def stateless(scene: Scene) -> Iterator[Body]:
         (
             scene.run(),
             *more,
-            "try:",
-            f"    {scene.run()}",
-            '    observed = "a result"',
-            "except Exception as error:",
-            '    observed = f"{type(error).__name__}: {error}"',
+            *attempt('"a result"', scene.run()),
             'expected = "a result"  # as of a module never called',
         ),
         allowed=None,
@@ -204,11 +198,7 @@ def strided(scene: Scene) -> Iterator[Body]:
     yield Body(
         (
             f"x, h0 = {both[0].format('x')}, {both[1].format('h0')}",
-            "try:",
-            f"    {scene.run()}",
-            '    observed = "a result"',
-            "except Exception as error:",
-            '    observed = f"{type(error).__name__}: {error}"',
+            *attempt('"a result"', scene.run()),
             'expected = "a result"  # as of nn.GRU',
         ),
         allowed=None,
@@ -222,11 +212,7 @@ def meta(scene: Scene) -> Iterator[Body]:
     for run in (scene.run(), *([alone] if scene.target.takes_no_state else [])):
         yield Body(
             (
-                "try:",
-                f"    {moved}",
-                f"    observed = [result.device.type for result in {run}]",
-                "except Exception as error:",
-                '    observed = f"{type(error).__name__}: {error}"',
+                *attempt(f"[result.device.type for result in {run}]", moved),
                 'expected = ["meta", "meta"]  # as of nn.GRU',
             ),
             allowed=None,

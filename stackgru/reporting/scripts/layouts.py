@@ -9,7 +9,7 @@ from torch import nn
 
 from stackgru.laws.comparing import expected, pick
 from stackgru.laws.layouts import both_ways
-from stackgru.reporting.scripts.scene import Body, Scene
+from stackgru.reporting.scripts.scene import Body, Scene, attempt
 from stackgru.weights import PARAMETERS, Layer
 
 
@@ -62,10 +62,7 @@ def _called(
     yield Body(
         (
             *first,
-            "try:",
-            f"    observed = [tuple(result.shape) for result in target({x}, {h0})]",
-            "except Exception as error:",
-            '    observed = f"{type(error).__name__}: {error}"',
+            *attempt(f"[tuple(result.shape) for result in target({x}, {h0})]"),
             f"expected = [tuple(result.shape) for result in reference({x}, {h0})]",
         ),
         allowed=None,
@@ -103,11 +100,10 @@ def _packed(
     yield Body(
         (
             *first,
-            "try:",
-            "    output, hn = target(packed, h0)",
-            "    observed = [type(output).__name__, hn.dtype, tuple(hn.shape)]",
-            "except Exception as error:",
-            '    observed = f"{type(error).__name__}: {error}"',
+            *attempt(
+                "[type(output).__name__, hn.dtype, tuple(hn.shape)]",
+                "output, hn = target(packed, h0)",
+            ),
             "output, hn = reference(packed, h0)",
             "expected = [type(output).__name__, hn.dtype, tuple(hn.shape)]",
         ),

@@ -9,7 +9,7 @@ from stackgru.evidence import Violation
 from stackgru.laws.comparing import expected
 from stackgru.laws.life import Life
 from stackgru.reporting.scripts.plain import reference_run
-from stackgru.reporting.scripts.scene import Body, Scene, own_build
+from stackgru.reporting.scripts.scene import Body, Scene, attempt, own_build
 
 
 def life(scene: Scene) -> Iterator[Body]:
@@ -57,11 +57,7 @@ def life(scene: Scene) -> Iterator[Body]:
     )
     yield Body(
         (
-            "try:",
-            *(f"    {line}" for line in (*lines, *_step(scene))),
-            '    observed = "alive"',
-            "except Exception as error:",
-            '    observed = f"{type(error).__name__}: {error}".splitlines()[0]',
+            *attempt('"alive"', *lines, *_step(scene)),
             'expected = "alive"  # as nn.GRU',
         ),
         allowed=None,

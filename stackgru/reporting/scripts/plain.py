@@ -11,7 +11,7 @@ from stackgru import rounding
 from stackgru.laws.comparing import expected, gap_masks
 from stackgru.masks import Recorder, arrange
 from stackgru.pairs import Pair, Run
-from stackgru.reporting.scripts.scene import Body, Scene
+from stackgru.reporting.scripts.scene import Body, Scene, attempt
 from stackgru.rounding import Bounded
 
 
@@ -180,11 +180,10 @@ def calls(scene: Scene) -> Iterator[Body]:
     expected_text = ", ".join(f"({shape}, {dtype})" for shape in shapes)
     yield Body(
         (
-            "try:",
-            *(f"    {line}" for line in scene.seeded(f"results = {scene.run()}")),
-            "    observed = [(tuple(result.shape), result.dtype) for result in results]",
-            "except Exception as error:",
-            '    observed = f"{type(error).__name__}: {error}"',
+            *attempt(
+                "[(tuple(result.shape), result.dtype) for result in results]",
+                *scene.seeded(f"results = {scene.run()}"),
+            ),
             f"expected = [{expected_text}]  # output and hn",
         ),
         allowed=None,

@@ -100,6 +100,22 @@ class Body:
         return "\n".join(self.lines)
 
 
+def attempt(seen: str, *lines: str) -> list[str]:
+    """Return lines that try something.
+
+    Args:
+        seen: the text of what ``observed`` is once they have run; else it is the error.
+        *lines: what is tried.
+    """
+    return [
+        "try:",
+        *(f"    {line}" for line in lines),
+        f"    observed = {seen}",
+        "except Exception as error:",
+        '    observed = f"{type(error).__name__}: {error}".splitlines()[0]',
+    ]
+
+
 def own_leaf(name: str) -> str:
     """Return what stands for the target's own parameter ``name`` until the target is known."""
     return f"<<{name}>>"

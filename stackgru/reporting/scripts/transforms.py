@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 
 from stackgru.laws.comparing import expected
-from stackgru.reporting.scripts.scene import Body, Scene
+from stackgru.reporting.scripts.scene import Body, Scene, attempt
 
 _COPIES = "weights = {name: value.detach() + 1 for name, value in target.named_parameters()}"
 _WRAPPED = (
@@ -72,12 +72,9 @@ def checkpoint(scene: Scene) -> Iterator[Body]:
         yield Body(
             (
                 *call,
-                "try:",
-                f"    output, hn = {scene.run('call')}",
-                f"    ({loss}).backward()",
-                '    observed = "a gradient"',
-                "except Exception as error:",
-                '    observed = f"{type(error).__name__}: {error}".splitlines()[0]',
+                *attempt(
+                    '"a gradient"', f"output, hn = {scene.run('call')}", f"({loss}).backward()"
+                ),
                 'expected = "a gradient"  # as of nn.GRU',
             ),
             allowed=None,
@@ -106,12 +103,7 @@ def _transformed(make: str, imports: Sequence[str] = ()) -> Callable[[Scene], It
         yield Body(
             (
                 *_WRAPPED,
-                "try:",
-                f"    made = {make.format(x=x)}",
-                f"    {scene.run('made')}",
-                '    observed = "a result"',
-                "except Exception as error:",
-                '    observed = f"{type(error).__name__}: {error}".splitlines()[0]',
+                *attempt('"a result"', f"made = {make.format(x=x)}", scene.run("made")),
                 'expected = "a result"  # as of nn.GRU',
             ),
             allowed=None,

@@ -13,7 +13,7 @@ from stackgru.cases import generator
 from stackgru.laws.comparing import expected, pick
 from stackgru.laws.magnitudes import cast as autocast_to
 from stackgru.reporting.scripts.plain import calls, plain, reference_run, unpacked
-from stackgru.reporting.scripts.scene import Body, Scene
+from stackgru.reporting.scripts.scene import Body, Scene, attempt
 from stackgru.rounding import Bounded
 
 
@@ -98,11 +98,10 @@ def default_state(scene: Scene) -> Iterator[Body]:
     shapes = [rows if scene.is_cell else (1, *rows), (scene.case.num_layers, *rows)]
     yield Body(
         (
-            "try:",
-            f"    results = target({x})",
-            "    observed = [(tuple(result.shape), result.dtype) for result in results]",
-            "except Exception as error:",
-            '    observed = f"{type(error).__name__}: {error}"',
+            *attempt(
+                "[(tuple(result.shape), result.dtype) for result in results]",
+                f"results = target({x})",
+            ),
             f"expected = [{', '.join(f'({shape}, {dtype})' for shape in shapes)}]",
         ),
         allowed=None,
@@ -124,11 +123,7 @@ def magnitudes(scene: Scene) -> Iterator[Body]:
         yield Body(
             (
                 f'{name}[{", ".join(map(str, at))}] = float("{value}")',
-                "try:",
-                f"    {results} = {scene.run()}",
-                "    observed = results.isfinite().tolist()",
-                "except Exception as error:",
-                '    observed = f"{type(error).__name__}: {error}"',
+                *attempt("results.isfinite().tolist()", f"{results} = {scene.run()}"),
                 ("(results,), _" if one else results) + " = reference(x, h0)",
                 "expected = results.isfinite().tolist()",
             ),
@@ -189,13 +184,12 @@ def empty_batch(scene: Scene) -> Iterator[Body]:
     yield Body(
         (
             "x.requires_grad_()",
-            "try:",
-            f"    output, hn = {scene.run()}",
-            "    (output.sum() + hn.sum()).backward()",
-            "    grads = [parameter.grad for parameter in target.parameters()]",
-            "    observed = [grad is not None and bool(grad.any()) for grad in grads]",
-            "except Exception as error:",
-            '    observed = f"{type(error).__name__}: {error}"',
+            *attempt(
+                "[grad is not None and bool(grad.any()) for grad in grads]",
+                f"output, hn = {scene.run()}",
+                "(output.sum() + hn.sum()).backward()",
+                "grads = [parameter.grad for parameter in target.parameters()]",
+            ),
             "expected = [False for _ in target.parameters()]  # no gradient but zeros",
         ),
         allowed=None,
