@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 import stackgru
 from stackgru import __main__ as command_line
-from stackgru import checking, running
+from stackgru import checking, diagnosis, running
 from stackgru.cases import Case
 from stackgru.diagnosis import diagnose
 from stackgru.evidence import Violation
@@ -19,7 +19,7 @@ from stackgru.options import Options
 from stackgru.pairs import Pair
 from stackgru.targets import load
 from tests import fused
-from tests.broken import calls, conduct, corners, refusals
+from tests.broken import calls, conduct, corners, masks, refusals
 from tests.layouts import Whole
 from tests.variants import Stack
 
@@ -83,6 +83,44 @@ def test_weights_that_only_look_as_if_rearranged_are_computed():
 
 def test_what_fails_for_some_sizes_is_no_variant():
     assert diagnose(load(corners.DeepAndWideFails)).variants == ()
+
+
+def test_what_fails_in_training_is_no_variant():
+    class FailsInTraining(Stack):
+        """Raises in training where it has four layers."""
+
+        def up(self, state, layer):
+            if self.training and self.num_layers == 4:
+                raise ValueError("no")
+            return super().up(2 * state, layer)
+
+    assert diagnose(load(FailsInTraining)).variants == ()
+
+
+def test_what_differs_too_seldom_is_not_told(monkeypatch):
+    monkeypatch.setattr(diagnosis, "_MOST_CASES", diagnosis.CASES - 1)
+    assert diagnose.__wrapped__(load(masks.DropsTheOutputOnly)).variants == ()
+
+
+def test_a_mask_that_is_kept_beside_one_that_is_not():
+    class InputToo(masks.MaskKeptOverTime):
+        """The input is dropped out as well, by a new mask at each step."""
+
+        def forward(self, input, h0=None):
+            return super().forward(self.dropout(input), h0)
+
+    found = set(diagnose(load(InputToo)).variants)
+    assert found == {"dropout also on the input", "a mask kept over time (variational)"}
+
+
+def test_an_option_that_a_target_does_not_take_is_not_refused():
+    class WithoutRate(stackgru.StackingGRUCell):
+        """Takes no dropout."""
+
+        def __init__(self, input_size, hidden_size, num_layers):
+            super().__init__(input_size, hidden_size, num_layers)
+
+    check("refusals", WithoutRate)
 
 
 def test_a_diagnosis_that_fails_is_told(monkeypatch):

@@ -160,7 +160,7 @@ def _between(scene: Scene) -> Iterator[list[str]]:
     yield [suppressed, f"    {scene.run(h0='h0[:-1]')}"]
     wide = "torch.cat([x, x[..., :1]], -1)"
     yield [suppressed, f"    {scene.run(x=wide)}"]
-    yield [f"output, hn = {scene.run()}", "(output.sum() + hn.sum()).backward()"]
+    yield [f"sum(result.sum() for result in {scene.run()}).backward()"]
     yield ["with torch.no_grad():", f"    {scene.run()}"]
     yield [f"target.{mode}()", scene.run(x="-x", h0="-h0"), f"target.{scene.case.mode}()"]
     yield ["x.neg_(), h0.neg_()", scene.run(), "x.neg_(), h0.neg_()"]

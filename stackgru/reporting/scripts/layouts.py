@@ -30,10 +30,10 @@ def bidirectional(scene: Scene) -> Iterator[Body]:
     """Yield the target both ways, against nn.GRU, with weights and state of their own."""
     case = scene.case
     options = (("bidirectional", True),)
-    state = (
-        f"h0 = torch.randn({2 * case.num_layers}, {case.batch}, {case.hidden_size}, "
-        f"dtype=torch.{case.dtype})"
-    )
+    shape = f"{2 * case.num_layers}, {case.batch}, {case.hidden_size}"
+    state = [f"h0 = torch.randn({shape}, dtype=torch.{case.dtype})"]
+    if case.mode == "train":
+        state.append("target.eval(), reference.eval()")
     error = _bound(scene)
     names = _own_names(scene)
     own = "target.parameters()" if names is None else "map(target.get_parameter, names)"
@@ -45,7 +45,7 @@ def bidirectional(scene: Scene) -> Iterator[Body]:
         "        own.copy_(right.uniform_(-1, 1))",
     )
     for body in (
-        *_called([state], "x", "h0", (error, error), options),
+        *_called(state, "x", "h0", (error, error), options),
         *_packed(scene, (error, error), options, state),
     ):
         yield Body(body.lines, body.allowed, body.imports, options=options, weights=weights)
@@ -84,7 +84,7 @@ def _packed(
     scene: Scene,
     errors: tuple[float, float],
     options: tuple[tuple[str, object], ...],
-    state: str = "",
+    state: Sequence[str] = (),
 ) -> Iterator[Body]:
     pair = scene.pair()
     steps, batch = pair.input.shape[:2]
@@ -93,7 +93,7 @@ def _packed(
     if is_sorted:
         lengths.sort(reverse=True)
     first = (
-        *([state] if state else []),
+        *state,
         f"lengths = torch.tensor({lengths})",
         f"packed = torch.nn.utils.rnn.pack_padded_sequence(x, lengths, enforce_sorted={is_sorted})",
     )
@@ -165,7 +165,7 @@ def _own_names(scene: Scene) -> list[str] | None:
     """Return the names of the target's parameters in nn.GRU's order; None if that is theirs."""
     module = scene.target.build(scene.case, bidirectional=True)
     layers = scene.target.weights(module, scene.case, directions=2).layers
-    wanted = [value for layer in layers for value in layer.values()]
+    wanted = [layer[name] for layer in layers for name in PARAMETERS if name in layer]
     own = list(module.parameters())
     if len(own) == len(wanted) and all(a is b for a, b in zip(own, wanted, strict=True)):
         return None

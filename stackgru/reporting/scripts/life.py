@@ -126,7 +126,7 @@ def _lived(scene: Scene, *, watching: bool = False) -> tuple[list[str], tuple[st
                 f"x, state, right = x.to(torch.{dtype}), state.to(torch.{dtype}), "
                 f"right.to(torch.{dtype})",
             ]
-        elif action == "optimise":
+        else:  # optimise
             run = scene.run(h0="state.detach()")
             lines += [
                 f"output, hn = {run}",

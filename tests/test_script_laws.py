@@ -1,0 +1,230 @@
+"""Laws of scripts: whatever is told of a right module, and however, they agree."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+
+from stackgru.arrangement import Weights
+from stackgru.cases import Case
+from stackgru.cell import StackingGRUCell
+from stackgru.conventions import Convention
+from stackgru.domains import domain
+from stackgru.evidence import NotApplicable
+from stackgru.laws import all_laws
+from stackgru.laws.differentiating import Tape
+from stackgru.numbers import numbers_of, with_numbers
+from stackgru.options import Options
+from stackgru.reporting import scripts
+from stackgru.reporting.scripts import NoScript, plain, script_for, tried
+from stackgru.reporting.scripts.bodies import bodies
+from stackgru.reporting.scripts.scene import Body, Scene
+from stackgru.reporting.scripts.tapes import own_text, second_derivatives_of
+from stackgru.reporting.scripts.text import script_text
+from stackgru.targets import load
+from tests import fused
+from tests.broken.gradients import StatesDetached
+from tests.broken.precision import Gain
+from tests.variants import Stack
+
+RIGHT = {
+    "cell": replace(load(StackingGRUCell), name="stackgru:StackingGRUCell"),
+    "sequence": replace(load(torch.nn.GRU), name="torch.nn:GRU"),
+}
+#: A life with everything in it.
+ACTIONS = "step,optimise,pickle,to,optimise,deepcopy,state_dict,train,step,eval,step"
+
+
+@pytest.mark.parametrize("kind", RIGHT)
+@pytest.mark.parametrize("name", all_laws())
+def test_no_script_accuses_a_right_module(name, kind):
+    law, target = all_laws()[name], RIGHT[kind]
+    try:
+        possible = domain(law, target, Options(strict=True))
+    except NotApplicable as reason:
+        pytest.skip(str(reason))
+    count = 0
+
+    @settings(max_examples=2)
+    @given(possible)
+    def all_agree(case):
+        nonlocal count
+        if law.stateful:
+            case = replace(case, actions=ACTIONS)
+        scene = Scene(target, law, case, "nothing", strict=True, is_control=True)
+        for body in bodies(scene):
+            text = script_text(scene, body)
+            count += 1
+            assert tried(text) != 1, text
+
+    all_agree()
+    # What is told as soon as it parts yields nothing here; what is always told does.
+    assert count or name not in ("purity", "life", "layouts", "bidirectional", "functional-call")
+
+
+class Backwards(Stack):
+    """Its parameters come in the opposite order of its layers."""
+
+    factor = 1.0
+
+    def __init__(self, input_size, hidden_size, num_layers, dropout):
+        super().__init__(input_size, hidden_size, num_layers, dropout)
+        cells = self._modules.pop("cells")
+        for layer in reversed(range(num_layers)):
+            setattr(self, f"layer{layer}", cells[layer])
+
+    @property
+    def cells(self):
+        return [getattr(self, f"layer{layer}") for layer in range(self.num_layers)]
+
+    def result(self, output, hn):
+        return output * self.factor, torch.stack(hn)
+
+
+class BackwardsTwice(Backwards):
+    """Gives twice as much."""
+
+    factor = 2.0
+
+
+class LastWithoutBias(Backwards):
+    """Its last layer has no biases."""
+
+    def __init__(self, input_size, hidden_size, num_layers, dropout):
+        super().__init__(input_size, hidden_size, num_layers, dropout)
+        below = hidden_size if num_layers > 1 else input_size
+        setattr(self, f"layer{num_layers - 1}", torch.nn.GRUCell(below, hidden_size, bias=False))
+
+
+class LastWithoutBiasTwice(LastWithoutBias):
+    """Gives twice as much."""
+
+    factor = 2.0
+
+
+class Shuffled(torch.nn.GRU):
+    """nn.GRU, whose biases are registered before its weights."""
+
+    def __init__(self, *sizes):
+        super().__init__(*sizes[:3], dropout=sizes[3])
+        self._parameters = dict(sorted(self._parameters.items()))
+
+
+class ShuffledTwice(Shuffled):
+    """Gives twice as much."""
+
+    def forward(self, x, h0):
+        output, hn = super().forward(x, h0)
+        return 2 * output, hn
+
+
+def layer_by_layer(module):
+    """Return the weights in the order of the layers."""
+    return [dict(cell.named_parameters()) for cell in module.cells]
+
+
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("kind", [BackwardsTwice, LastWithoutBiasTwice, ShuffledTwice])
+def test_weights_are_given_by_name_where_their_order_is_another(kind, plain):
+    case = Case(2, 2, 2)
+    if plain:
+        case = with_numbers(case, {**numbers_of(case), "weight_hh 0": [0.0] * 12})
+    target = Convention(kind, weights=layer_by_layer) if issubclass(kind, Backwards) else kind
+    script = script_for(load(target), all_laws()["equation"], case, "output is twice as much")
+    assert script.problem is None
+    assert "get_parameter" in script.text
+    assert tried(script.text) == 1
+    assert tried(script.text.replace(kind.__name__, kind.__mro__[1].__name__)) == 0
+
+
+class BothWaysShuffled(torch.nn.GRU):
+    """nn.GRU, whose biases are registered before its weights, both ways as well."""
+
+    def __init__(self, input_size, hidden_size, num_layers=1, dropout=0.0, bidirectional=False):
+        options = {"dropout": dropout, "bidirectional": bidirectional}
+        super().__init__(input_size, hidden_size, num_layers, **options)
+        self._parameters = dict(sorted(self._parameters.items()))
+
+
+@pytest.mark.parametrize("name", ["layouts", "bidirectional"])
+def test_layouts_agree_in_whatever_order_weights_come(name):
+    scene = Scene(load(BothWaysShuffled), all_laws()[name], Case(2, 3, 2, 2, 3), "nothing")
+    texts = [script_text(scene, body) for body in bodies(scene)]
+    assert [tried(text) for text in texts].count(0) >= 7
+    assert 1 not in [tried(text) for text in texts]
+    assert not any("batch_first" in text for text in texts)
+    assert name == "layouts" or all("names = [" in text for text in texts[:4])
+
+
+class UpperTooLarge(Stack):
+    """The upper layers' states are too large."""
+
+    def cell(self, cell, x, h):
+        state = super().cell(cell, x, h)
+        return state if cell is self.cells[0] else state * 1.5
+
+
+def test_in_half_precision_one_layer_is_told_with_its_mask():
+    case = Case(4, 4, 2, 2, 1, 0.5, "bfloat16", "train", seed=1)
+    scene = Scene(load(UpperTooLarge), all_laws()["one-step"], case, "an upper state is wrong")
+    (body,) = plain.local(scene)
+    text = script_text(scene, body)
+    assert "masks = [nn.functional.dropout(ones, 0.5)" in text
+    assert tried(text) == 1
+    assert tried(text.replace("UpperTooLarge", "Stack")) == 0
+
+
+def test_constants_of_a_convention_are_written_out():
+    target = load(Convention(Gain, constants={"bias": False}))
+    script = script_for(target, all_laws()["equation"], Case(), "too large")
+    assert "Gain(input_size=1, hidden_size=1, num_layers=1, dropout=0.0, bias=False)" in script.text
+    assert script.problem is None
+
+
+def test_gradients_over_steps_that_drop_are_of_nn_gru_step_by_step():
+    case = Case(2, 2, 2, 1, 2, dropout=0.5, mode="train")
+    script = script_for(load(StatesDetached), all_laws()["gradients"], case, "no gradient")
+    assert "output, hn = reference(step[None], hn)" in script.text
+    assert script.problem is None
+
+
+def test_no_second_derivatives_are_zeros():
+    leaf = torch.ones(2, requires_grad=True)
+    tape = Tape({"input": leaf}, Weights([]), 2 * leaf, 3 * leaf)
+    (found,) = second_derivatives_of(tape, (1.0, 1.0)).values()
+    assert torch.equal(found, torch.zeros(2))
+
+
+def test_what_nobody_can_import_has_no_script():
+    lost = type("Lost", (Stack,), {"__module__": "no.such.module"})
+    with pytest.raises(NoScript, match="cannot be imported from another file"):
+        script_for(load(lost), all_laws()["equation"], Case(), "nothing")
+
+
+def test_a_weight_that_is_no_parameter_has_no_name():
+    target = load(Convention(fused.ThreeBiases, weights=fused.read))
+    scene = Scene(target, all_laws()["gradients"], Case(), "no gradient")
+    body = Body((f"observed = {own_text('bias_ih of layer 0')}",))
+    with pytest.raises(NoScript, match="are not parameters of its own"):
+        script_text(scene, body)
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (("observed, expected = 1, 2",), "a right implementation in its place differs as well"),
+        (("observed, expected = 1, 1",), "it does not show the violation"),
+    ],
+)
+def test_what_tells_no_fault_from_a_right_one_is_labelled(lines, said, monkeypatch):
+    monkeypatch.setattr(scripts, "bodies", lambda _: [Body(lines, allowed=None)])
+    assert script_for(load(Gain), all_laws()["equation"], Case(), "nothing").problem == said
+
+
+def test_a_law_without_any_way_to_tell_has_no_script(monkeypatch):
+    monkeypatch.setattr(scripts, "bodies", lambda _: [])
+    with pytest.raises(NoScript, match="the law equation has no script for this case"):
+        script_for(load(Gain), all_laws()["equation"], Case(), "nothing")
