@@ -17,6 +17,8 @@ from stackgru.laws.refusals import builds
 from stackgru.locating import find_weights
 from stackgru.options import Options
 from stackgru.pairs import Pair
+from stackgru.reporting.scripts.bodies import bodies
+from stackgru.reporting.scripts.scene import Scene
 from stackgru.targets import load
 from tests import fused
 from tests.broken import calls, conduct, corners, masks, refusals
@@ -85,16 +87,16 @@ def test_what_fails_for_some_sizes_is_no_variant():
     assert diagnose(load(corners.DeepAndWideFails)).variants == ()
 
 
-def test_what_fails_in_training_is_no_variant():
-    class FailsInTraining(Stack):
-        """Raises in training where it has four layers."""
+def test_a_variant_that_fails_where_it_is_deep_is_none():
+    class FailsWhereDeep(masks.DropsTheOutputOnly):
+        """Raises where it has four layers."""
 
-        def up(self, state, layer):
-            if self.training and self.num_layers == 4:
+        def forward(self, input, h0=None):
+            if self.num_layers == 4:
                 raise ValueError("no")
-            return super().up(2 * state, layer)
+            return super().forward(input, h0)
 
-    assert diagnose(load(FailsInTraining)).variants == ()
+    assert diagnose(load(FailsWhereDeep)).variants == ()
 
 
 def test_what_differs_too_seldom_is_not_told(monkeypatch):
@@ -110,7 +112,8 @@ def test_a_mask_that_is_kept_beside_one_that_is_not():
             return super().forward(self.dropout(input), h0)
 
     found = set(diagnose(load(InputToo)).variants)
-    assert found == {"dropout also on the input", "a mask kept over time (variational)"}
+    kept = "a mask kept over time (variational), though one is drawn for every step"
+    assert found == {"dropout also on the input", kept}
 
 
 def test_an_option_that_a_target_does_not_take_is_not_refused():
@@ -121,6 +124,8 @@ def test_an_option_that_a_target_does_not_take_is_not_refused():
             super().__init__(input_size, hidden_size, num_layers)
 
     check("refusals", WithoutRate)
+    scene = Scene(load(WithoutRate), all_laws()["refusals"], Case(), "nothing", strict=True)
+    assert not any("dropout" in body.text for body in bodies(scene))
 
 
 def test_a_diagnosis_that_fails_is_told(monkeypatch):
