@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stackgru.cases import Case as Case
-    from stackgru.cell import RefusedArgument as RefusedArgument
     from stackgru.cell import StackingGRUCell as StackingGRUCell
     from stackgru.checking import check as check
     from stackgru.conventions import Convention as Convention
     from stackgru.loading import TargetError as TargetError
     from stackgru.options import UsageError as UsageError
+    from stackgru.refusing import RefusedArgument as RefusedArgument
     from stackgru.report import Report as Report
     from stackgru.suite import suite_for as suite_for
+    from stackgru.swapping import as_cells as as_cells
+    from stackgru.swapping import as_gru as as_gru
+    from stackgru.swapping import copy_weights as copy_weights
 
 __version__ = "0.1.0"
 
@@ -23,12 +26,15 @@ __version__ = "0.1.0"
 _WHERE = {
     "Case": "cases",
     "Convention": "conventions",
-    "RefusedArgument": "cell",
+    "RefusedArgument": "refusing",
     "Report": "report",
     "StackingGRUCell": "cell",
     "TargetError": "loading",
     "UsageError": "options",
+    "as_cells": "swapping",
+    "as_gru": "swapping",
     "check": "checking",
+    "copy_weights": "swapping",
     "suite_for": "suite",
 }
 __all__ = [*_WHERE]

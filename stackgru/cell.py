@@ -6,26 +6,25 @@ Computation", ICDE 2018): a list of ``nn.GRUCell``, with dropout between the lay
 
 from __future__ import annotations
 
-import math
-import numbers
-from typing import Any, Optional
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Optional
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
-
-class RefusedArgument(ValueError, RuntimeError):
-    """An argument of a call that nn.GRU refuses as well.
-
-    nn.GRU raises RuntimeError for some of these and ValueError for others, and which one has
-    changed between torch versions; code that catches either catches this.
-    """
+from stackgru.refusing import check_options, check_sizes, check_step
+from stackgru.unrolling import unroll
 
 
 class _Layers(nn.ModuleList):
     """A ModuleList that prints one line a layer; recent torch folds equal ones ("2 x GRUCell")."""
 
     __repr__ = nn.Module.__repr__
+
+    if TYPE_CHECKING:
+
+        def __iter__(self) -> Iterator[nn.GRUCell]: ...
 
     def _get_name(self) -> str:
         return "ModuleList"
@@ -68,8 +67,8 @@ class StackingGRUCell(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        _check_sizes(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
-        _check_options(dropout, bias)
+        check_sizes(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
+        check_options(dropout, bias)
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.num_layers = num_layers
@@ -97,7 +96,7 @@ class StackingGRUCell(nn.Module):
             shape = [self.num_layers] + list(input.shape[:-1]) + [self.hidden_size]
             h0 = torch.zeros(shape, dtype=input.dtype, device=input.device)
         if not torch.jit.is_scripting():  # type: ignore[attr-defined]
-            _check_forward(self, input, h0)
+            check_step(self, input, h0)
         # A cell's result inherits the strides of its state, and recent builds fill a mask in
         # memory order: without contiguous() a transposed h0 would get other masks than nn.GRU.
         states = h0.contiguous().unbind(0)
@@ -110,44 +109,24 @@ class StackingGRUCell(nn.Module):
             hn.append(input)
         return input, torch.stack(hn)
 
+    def unroll(
+        self, input: Tensor | PackedSequence, h0: Tensor | None = None, batch_first: bool = False
+    ) -> tuple[Any, Tensor]:
+        """Go over a whole sequence, in nn.GRU's own kernel, on the parameters of the cells.
 
-def _check_sizes(**sizes: int) -> None:
-    for name, size in sizes.items():
-        if not isinstance(size, int) or isinstance(size, bool):
-            raise TypeError(f"{name} must be an int, got {size!r}")
-        if size < 1:
-            raise ValueError(f"{name} must be at least 1, got {size}")
+        Output, hn, gradients and the masks that are drawn are those of ``nn.GRU``. With dropout
+        they are not those of the steps one by one: nn.GRU draws a gap's masks for all steps at
+        once, and some builds draw the gaps in another order.
 
+        Args:
+            input: (T, B, I), (T, I) for a single row, or a PackedSequence.
+            h0: (L, B, H), or (L, H) for a single row; zeros if None.
+            batch_first: whether input and output are (B, T, I) and (B, T, H).
 
-def _check_options(dropout: float, bias: bool) -> None:
-    is_number = isinstance(dropout, numbers.Real) and not isinstance(dropout, bool)
-    if not is_number or math.isnan(dropout) or not 0 <= dropout <= 1:
-        raise ValueError(f"dropout must be a number in [0, 1], got {dropout!r}")
-    if not isinstance(bias, bool):
-        raise TypeError(f"bias must be a bool, got {bias!r}")
+        Returns:
+            output (T, B, H) or (T, H), packed where the input is, and hn (L, B, H) or (L, H).
 
-
-def _check_forward(cell: StackingGRUCell, input: Tensor, h0: Tensor) -> None:
-    # One comparison of shapes and one of dtypes: the check is a part of every step's time.
-    shape = input.shape
-    hn_shape = (cell.num_layers, *shape[:-1], cell.hidden_size)
-    if len(shape) not in (1, 2) or shape[-1] != cell.input_size:
-        raise RefusedArgument(
-            f"input must have shape (batch, input_size) = (batch, {cell.input_size}) "
-            f"or ({cell.input_size},), got {tuple(shape)}"
-        )
-    if h0.shape != hn_shape:
-        names = "num_layers, batch, hidden_size" if len(shape) == 2 else "num_layers, hidden_size"
-        raise RefusedArgument(f"h0 must have shape ({names}) = {hn_shape}, got {tuple(h0.shape)}")
-    dtype = next(iter(cell.grus)).weight_ih.dtype
-    if not (input.dtype == h0.dtype == dtype or _autocast(input.device.type)):
-        name, wrong = ("input", input) if input.dtype != dtype else ("h0", h0)
-        raise RefusedArgument(f"{name} must be {dtype} as the weights are, got {wrong.dtype}")
-
-
-def _autocast(device_type: str) -> bool:
-    try:
-        return torch.is_autocast_enabled(device_type)
-    except TypeError:  # before torch 2.4 each device had a function of its own
-        cpu: bool = torch.is_autocast_cpu_enabled()
-        return cpu if device_type == "cpu" else torch.is_autocast_enabled()
+        Raises:
+            RefusedArgument: if a rank, size or dtype does not fit; nn.GRU refuses it as well.
+        """
+        return unroll(self, input, h0, batch_first)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from stackgru import RefusedArgument, StackingGRUCell
-from stackgru.cell import _autocast
+from stackgru.refusing import autocast
 from stackgru.weights import gru_layers
 
 
@@ -183,7 +183,7 @@ def test_autocast_of_a_device_before_torch_2_4(monkeypatch, device_type):
     """There the cpu had a function of its own, and the other took no argument."""
     monkeypatch.setattr(torch, "is_autocast_cpu_enabled", lambda: "cpu")
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda: "cuda")
-    assert _autocast(device_type) == device_type
+    assert autocast(device_type) == device_type
 
 
 def test_an_empty_batch_is_fine():

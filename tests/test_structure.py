@@ -14,9 +14,10 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 #: From the bottom to the top; what stands on one line may not import each other.
 ROOMS = [
-    {"weights", "options", "loading", "evidence", "formats", "torch_settings", "time_limit"},
+    {"weights", "refusing", "options", "loading", "evidence", "formats"},
+    {"torch_settings", "time_limit", "unrolling"},
     {"cell", "cases", "report", "saved"},
-    {"strategies", "finding", "masks", "conventions", "numbers", "replaying"},
+    {"strategies", "swapping", "finding", "masks", "conventions", "numbers", "replaying"},
     {"arrangement", "constructing"},
     {"locating"},
     {"probing"},
