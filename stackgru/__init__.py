@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from stackgru.cell import StackingGRUCell as StackingGRUCell
     from stackgru.checking import check as check
     from stackgru.conventions import Convention as Convention
+    from stackgru.converting import ConversionError as ConversionError
+    from stackgru.converting import convert_state_dict as convert_state_dict
     from stackgru.loading import TargetError as TargetError
     from stackgru.options import UsageError as UsageError
     from stackgru.refusing import RefusedArgument as RefusedArgument
@@ -26,6 +28,7 @@ __version__ = "0.1.0"
 _WHERE = {
     "Case": "cases",
     "Convention": "conventions",
+    "ConversionError": "converting",
     "RefusedArgument": "refusing",
     "Report": "report",
     "StackingGRUCell": "cell",
@@ -34,6 +37,7 @@ _WHERE = {
     "as_cells": "swapping",
     "as_gru": "swapping",
     "check": "checking",
+    "convert_state_dict": "converting",
     "copy_weights": "swapping",
     "suite_for": "suite",
 }

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from stackgru import __version__
+from stackgru.convert_command import convert
 from stackgru.options import (
     ARGUMENTS,
     DEFAULT_SHRINK_SECONDS,
@@ -152,9 +153,9 @@ def _check(target: str, json_file: str | None, n: str | None, options: dict[str,
     # Torch says so as it is imported where NumPy is not there; nothing here needs NumPy.
     warnings.filterwarnings("ignore", "Failed to initialize NumPy")
     from stackgru.checking import check
-    from stackgru.plugin import write_text
     from stackgru.reporting.progress import Progress
     from stackgru.reporting.terminal import render, terminal_size
+    from stackgru.writing import write_text
 
     if options["arguments"] is not None:
         options["arguments"] = names(options["arguments"])
@@ -207,7 +208,7 @@ def laws() -> None:
     click.echo(text, nl=False, color=colour)
 
 
-for command in (repro, replay):
+for command in (repro, replay, convert):
     cli.add_command(command)
 
 

@@ -5,10 +5,7 @@ It imports neither torch nor hypothesis at module level, for pytest loads it in 
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Generator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +20,7 @@ from stackgru.options import (
     names,
 )
 from stackgru.report import LawResult, Report
+from stackgru.writing import write_text
 
 _COLLECTOR = pytest.StashKey["Collector"]()
 _RESULT = "stackgru"  # the attribute of a test report that carries a law's result, also by xdist
@@ -255,25 +253,3 @@ class Collector:
 def _key(nodeid: str) -> str:
     """Return what stands for a target: the id of the test function that runs its laws."""
     return nodeid.rpartition("[")[0]
-
-
-def write_text(path: str | Path, text: str) -> None:
-    """Write a file whole or not at all.
-
-    Args:
-        path: where.
-        text: what; a line break is added.
-
-    Raises:
-        OSError: if it cannot be written; what stood there before still does.
-    """
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise

@@ -78,7 +78,7 @@ def repro(case: str, output: str | None, issue: bool, **options: Any) -> None:
     """
     warnings.filterwarnings("ignore", "Failed to initialize NumPy")
     from stackgru.loading import TargetError
-    from stackgru.plugin import write_text
+    from stackgru.writing import write_text
 
     try:
         bug = _bug(case, options)

@@ -8,10 +8,10 @@ import sys
 
 import pytest
 
-from stackgru.plugin import write_text
 from stackgru.report import Finding, LawResult, Report
 from stackgru.reporting.progress import Progress
 from stackgru.reporting.terminal import render, violation_text
+from stackgru.writing import write_text
 
 EVAL_CASE = "input_size=1 hidden_size=1 num_layers=1 batch=1 seq_len=1 dropout=0.0 mode=eval"
 TRAIN_CASE = EVAL_CASE.replace("eval", "train")

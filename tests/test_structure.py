@@ -15,9 +15,18 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 #: From the bottom to the top; what stands on one line may not import each other.
 ROOMS = [
     {"weights", "refusing", "options", "loading", "evidence", "formats"},
-    {"torch_settings", "time_limit", "unrolling"},
-    {"cell", "cases", "report", "saved"},
-    {"strategies", "swapping", "finding", "masks", "conventions", "numbers", "replaying"},
+    {"torch_settings", "time_limit", "unrolling", "writing", "converting"},
+    {"cell", "cases", "report", "saved", "checkpoints"},
+    {
+        "strategies",
+        "swapping",
+        "verifying",
+        "finding",
+        "masks",
+        "conventions",
+        "numbers",
+        "replaying",
+    },
     {"arrangement", "constructing"},
     {"locating"},
     {"probing"},
@@ -31,7 +40,7 @@ ROOMS = [
     {"domains", "parting", "known", "simplifying"},
     {"running"},
     {"suite", "reporting"},
-    {"plugin", "report_commands"},
+    {"plugin", "report_commands", "convert_command"},
     {"checking"},
     {"__main__", "__init__"},
 ]
