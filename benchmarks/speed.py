@@ -87,51 +87,47 @@ def steps(cell: nn.Module, x: Tensor, state: Tensor) -> Tensor:
     return torch.stack(outputs)
 
 
+def one_step(width: int, rounds: int, budget: float) -> str:
+    """Return the row of a width for one step."""
+    cell = StackingGRUCell(width, width, LAYERS, 0.1).eval()
+    plain = PlainLoop(width, width, LAYERS, 0.1).eval()
+    plain.load_state_dict(cell.state_dict())
+    gru = as_gru(cell)
+    x, h0 = torch.randn(BATCH, width), torch.randn(LAYERS, BATCH, width)
+    works = (lambda: cell(x, h0), lambda: plain(x, h0), lambda: gru(x[None], h0))
+    own, to_plain, to_gru = medians(works, rounds, budget)
+    return f"| {width} | {own * 1e6:.0f} us | {to_plain:.3f} | {to_gru:.2f} |"
+
+
+def unrolled(width: int, length: int, rounds: int, budget: float) -> str:
+    """Return the row of a width and a length for a whole sequence."""
+    cell = StackingGRUCell(width, width, LAYERS, 0.1).eval()
+    gru = as_gru(cell)
+    x, h0 = torch.randn(length, BATCH, width), torch.randn(LAYERS, BATCH, width)
+    own, to_gru = medians((lambda: cell.unroll(x, h0), lambda: gru(x, h0)), rounds, budget)
+    both = (lambda: cell.unroll(x, h0), lambda: steps(cell, x, h0))
+    _, to_steps = medians(both, 5, budget / 4)
+    return f"| {width} | {length} | {own * 1e3:.3g} ms | {to_gru:.3f} | {to_steps:.2f} |"
+
+
 def main() -> None:
     """Run the benchmark and print its tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=41, help="how often each is timed")
     parser.add_argument("--budget", type=float, default=0.02, help="seconds of one timing")
     given = parser.parse_args()
+    how = given.rounds, given.budget
     torch.set_num_threads(1)
     torch.manual_seed(0)
     with torch.no_grad():
-        print(
-            f"torch {torch.__version__}, {LAYERS} layers, {BATCH} rows, float32, eval, one thread"
-        )
+        print(f"torch {torch.__version__}: {LAYERS} layers, {BATCH} rows, float32, one thread")
         print("\n| width | one step | / plain loop | / nn.GRU on (1, B, I) |\n|---|---|---|---|")
         for width in WIDTHS:
-            cell, plain = (one(width, width, LAYERS, 0.1).eval() for one in _BOTH)
-            plain.load_state_dict(cell.state_dict())
-            gru = as_gru(cell)
-            x, h0 = torch.randn(BATCH, width), torch.randn(LAYERS, BATCH, width)
-            works = (
-                lambda c=cell, x=x, h=h0: c(x, h),
-                lambda c=plain, x=x, h=h0: c(x, h),
-                lambda c=gru, x=x[None], h=h0: c(x, h),
-            )
-            own, *ratios = medians(works, given.rounds, given.budget)
-            print(
-                f"| {width} | {own * 1e6:.0f} us | {ratios[0]:.3f} | {ratios[1]:.2f} |", flush=True
-            )
+            print(one_step(width, *how), flush=True)
         print("\n| width | steps | unroll | / nn.GRU | / step loop |\n|---|---|---|---|---|")
         for width in WIDTHS:
-            cell = StackingGRUCell(width, width, LAYERS, 0.1).eval()
-            gru = as_gru(cell)
             for length in LENGTHS:
-                x, h0 = torch.randn(length, BATCH, width), torch.randn(LAYERS, BATCH, width)
-                works = (
-                    lambda c=cell.unroll, x=x, h=h0: c(x, h),
-                    lambda c=gru, x=x, h=h0: c(x, h),
-                )
-                own, ratio = medians(works, given.rounds, given.budget)
-                loop = (works[0], lambda c=cell, x=x, h=h0: steps(c, x, h))
-                _, by_steps = medians(loop, 5, given.budget / 4)
-                line = f"| {width} | {length} | {own * 1e3:.3g} ms | {ratio:.3f} | {by_steps:.2f} |"
-                print(line, flush=True)
-
-
-_BOTH = (StackingGRUCell, PlainLoop)
+                print(unrolled(width, length, *how), flush=True)
 
 
 if __name__ == "__main__":

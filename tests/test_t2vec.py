@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 
 import pytest
 import torch
@@ -31,7 +32,7 @@ class Model(nn.Module):
         read, state = self.encoder(self.embedding(source))
         state = torch.cat([state[0::2], state[1::2]], dim=2)
         losses = []
-        for here, following in zip(target[:-1], target[1:], strict=True):
+        for here, following in itertools.pairwise(target):
             output, state = self.step(self.embedding(here), state)
             weights = torch.einsum("sbh,bh->sb", read, self.query(output)).softmax(0)
             seen = torch.einsum("sb,sbh->bh", weights, read)
