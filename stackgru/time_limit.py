@@ -7,6 +7,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+#: Seconds after which what was raised is raised again: Python drops what is raised within a callback
+#: of the garbage collector or of a weak reference, and Hypothesis and torch have such.
+_AGAIN = 1.0
+
 
 class TimedOut(BaseException):
     """A law took too long; not an Exception, so that neither Hypothesis nor a target catches it."""
@@ -14,19 +18,39 @@ class TimedOut(BaseException):
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Raise TimedOut after so many seconds, where the system has an alarm for it."""
+    """Raise TimedOut after so many seconds, where the system has an alarm for it.
+
+    It is raised until it arrives, and so is KeyboardInterrupt once Ctrl-C was pressed.
+
+    Args:
+        seconds: the limit; none if 0.
+    """
     is_main = threading.current_thread() is threading.main_thread()
-    if not (seconds > 0 and is_main and hasattr(signal, "setitimer")):
+    if not (is_main and hasattr(signal, "setitimer")):
         yield
         return
+    raised: type[BaseException] = TimedOut
 
     def stop(signum: int, frame: object) -> None:
-        raise TimedOut
+        raise raised
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    def interrupt(signum: int, frame: object) -> None:
+        nonlocal raised
+        raised = KeyboardInterrupt
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN, _AGAIN)
+        raise raised
+
+    alarm = signal.signal(signal.SIGALRM, stop)
+    pressed = signal.getsignal(signal.SIGINT)
+    if pressed is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGALRM, alarm)
+        if pressed is signal.default_int_handler:
+            signal.signal(signal.SIGINT, pressed)
+        if raised is KeyboardInterrupt:
+            raise KeyboardInterrupt

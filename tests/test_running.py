@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 from hypothesis.errors import Flaky
 
+from stackgru.evidence import Violation
 from stackgru.laws import all_laws
 from stackgru.options import Options
 from stackgru.running import LawRun
 from stackgru.targets import load
+from stackgru.time_limit import TimedOut
 from tests.variants import Stack
 
 
@@ -52,6 +56,35 @@ def test_a_law_that_takes_too_long_is_stopped():
     with pytest.raises(pytest.fail.Exception, match=r"timed out: it took over 0\.2 s"):
         run.run()
     assert run.result.status == "timed out"
+
+
+def test_the_limit_is_said_again_to_what_did_not_hear_it():
+    def check(pair):
+        with suppress(TimedOut):  # as Python does in a callback of the garbage collector
+            time.sleep(60)
+        time.sleep(60)
+
+    run = law_run(check, timeout=0.1)
+    with pytest.raises(pytest.fail.Exception, match=r"it took over 0\.1 s"):
+        run.run()
+
+
+@pytest.mark.parametrize("then", [0, 60])
+@pytest.mark.parametrize("timeout", [0, 100])
+def test_ctrl_c_is_said_again_to_what_did_not_hear_it(then, timeout):
+    def check(pair):
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        time.sleep(then)
+        raise Violation("found after it was interrupted")
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            law_run(check, timeout=timeout).run()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_no_time_limit_is_set_by_zero():
