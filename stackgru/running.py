@@ -121,6 +121,7 @@ class LawRun:
     def diagnosis(self) -> dict[str, Any]:
         """Return what the target is, as plain data; see stackgru.diagnosis."""
         with settings_kept():
+            torch.set_num_threads(1)
             try:
                 with time_limit(self.options.timeout):
                     strict, dtypes = self.options.strict, self.options.dtypes

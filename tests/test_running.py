@@ -9,8 +9,10 @@ from contextlib import suppress
 from dataclasses import replace
 
 import pytest
+import torch
 from hypothesis.errors import Flaky
 
+from stackgru import running
 from stackgru.evidence import Violation
 from stackgru.laws import all_laws
 from stackgru.options import Options
@@ -100,3 +102,14 @@ def test_other_threads_have_no_alarm_and_run_without_a_limit():
     thread.join()
     assert run.result.status == "holds"
     assert run.result.seconds > 0.01
+
+
+def test_what_it_is_is_asked_in_one_thread_too(monkeypatch):
+    seen = []
+    monkeypatch.setattr(running, "diagnose", lambda *_, **__: seen.append(torch.get_num_threads()))
+    torch.set_num_threads(2)
+    try:
+        law_run(lambda pair: None).diagnosis()
+        assert (seen, torch.get_num_threads()) == ([1], 2)
+    finally:
+        torch.set_num_threads(1)
