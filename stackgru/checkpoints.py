@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import pickle
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -172,23 +172,29 @@ def state_at(content: Any, key: str) -> Mapping[str, Any]:
 
 
 def _mappings(content: Any, place: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield every mapping in a checkpoint whose keys are texts, with its place."""
-    if not isinstance(content, Mapping) or not all(isinstance(key, str) for key in content):
-        return
-    yield place, content
-    for key, value in content.items():
-        yield from _mappings(value, f"{place}.{key}" if place else key)
+    """Yield every mapping in a checkpoint whose keys are texts, with its place.
+
+    In a list, as Lightning keeps optimisers in, the place is a number.
+    """
+    inner: Iterable[tuple[Any, Any]] = ()
+    if isinstance(content, Mapping) and all(isinstance(key, str) for key in content):
+        yield place, content
+        inner = content.items()
+    elif isinstance(content, list):
+        inner = enumerate(content)
+    for key, value in inner:
+        yield from _mappings(value, f"{place}.{key}" if place else str(key))
 
 
 def _replaced(content: Any, place: str, new: Any) -> Any:
-    """Return a copy of the outer mappings with another one at a place."""
+    """Return a copy of what is around a place, with another mapping there."""
     if not place:
         return new
-    for key, value in content.items():
-        rest = place.removeprefix(key)
-        if isinstance(value, Mapping) and (rest == "" or rest.startswith(".")) and rest != place:
-            copied = content.copy()
-            copied[key] = _replaced(value, rest[1:], new)
+    copied = content.copy()
+    for key, value in enumerate(content) if isinstance(content, list) else content.items():
+        rest = f"{place}.".removeprefix(f"{key}.")
+        if isinstance(value, (Mapping, list)) and rest != f"{place}.":
+            copied[key] = _replaced(value, rest[:-1], new)
             return copied
     raise KeyError(place)
 

@@ -7,8 +7,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-#: Seconds after which what was raised is raised again: Python drops what is raised within a callback
-#: of the garbage collector or of a weak reference, and Hypothesis and torch have such.
+#: Seconds after which what was raised is raised again: Python drops what is raised within a
+#: callback of the garbage collector or of a weak reference, and Hypothesis and torch have such.
 _AGAIN = 1.0
 
 

@@ -223,6 +223,22 @@ def test_the_state_of_other_parameters_is_left():
     assert done.notes == ["optimiser 'critic': left as it is, for it is of other parameters"]
 
 
+def test_optimisers_in_a_list_go_along_as_well():
+    state = StackingGRUCell(3, 4).state_dict()
+    by_name = {"state": {name: {"step": 1} for name in state}, "param_groups": []}
+    other = trained(nn.Linear(7, 8)).state_dict()
+    content = {"state_dict": state, "optimizer_states": [other, by_name], "loops": [1, "fit"]}
+    new, done = moved(content)
+    assert list(new.content["optimizer_states"][1]["state"]) == list(nn.GRU(3, 4).state_dict())
+    assert new.content["optimizer_states"][0] == other
+    assert new.content["loops"] == content["loops"]
+    assert done.notes == [
+        "optimiser 'optimizer_states.0': left as it is, for it is of other parameters",
+        "optimiser 'optimizer_states.1': renamed with its parameters",
+    ]
+    assert list(content["optimizer_states"][1]["state"]) == list(state)
+
+
 def test_one_of_several_state_dicts_is_named():
     content = {"m0": StackingGRUCell(3, 4).state_dict(), "m1": StackingGRUCell(3, 4).state_dict()}
     with pytest.raises(ConversionError, match="name one of 'm0', 'm1' as the key"):

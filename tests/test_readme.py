@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+import torch
 
 from stackgru.laws import all_laws
 from tests.test_command_line import stackgru
@@ -16,6 +17,8 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
 COMMANDS = [text.strip() for kind, text in BLOCKS if kind == "sh"]
+#: What needs nothing that the README only names.
+RUNNABLE = [text for kind, text in BLOCKS if kind == "python" and text.startswith("import torch\n")]
 CHECKS = [command for command in COMMANDS if command.startswith("stackgru ")]
 
 
@@ -44,6 +47,14 @@ def test_commands_print_what_is_shown(command):
     printed = iter(process.stdout.splitlines())
     for line in shown:
         assert line in ("...", "") or line in printed, line
+
+
+def test_what_is_shown_in_python_runs():
+    (text,) = RUNNABLE
+    made = {}
+    exec(text, made)  # the project's own text
+    again, cell = made["again"].state_dict(), made["cell"].state_dict()
+    assert all(torch.equal(again[name], value) for name, value in cell.items())
 
 
 def test_the_two_commands_are_what_ci_runs():
