@@ -1,0 +1,244 @@
+"""Checkpoints converted: what goes along, what is refused, and that nothing half-made stays."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import OrderedDict
+
+import pytest
+import torch
+from torch import nn
+
+from stackgru import ConversionError, StackingGRUCell
+from stackgru.checkpoints import Checkpoint, Converted, convert
+from stackgru.converting import renaming
+from stackgru.verifying import Differs, assert_same
+from tests.test_command_line import stackgru as command
+from tests.test_converting import HALF, MIXED, TWO, Model
+
+
+def trained(model, steps=3):
+    """Return an optimiser that has made steps, and so has a state."""
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.01)
+    for _ in range(steps):
+        optimiser.zero_grad()
+        sum(parameter.square().sum() for parameter in model.parameters()).backward()
+        optimiser.step()
+    return optimiser
+
+
+def test_the_state_of_an_optimiser_goes_along(tmp_path):
+    model = Model(StackingGRUCell)
+    optimiser = trained(model)
+    content = {"model": {"state": model.state_dict()}, "adam": optimiser.state_dict(), "step": 7}
+    torch.save(content, tmp_path / "in.pt")
+    process = command("convert", "in.pt", "out.pt", "--to", "gru", cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    assert "decoder.rnn.grus.0.weight_ih  ->  decoder.rnn.weight_ih_l0\n" in process.stdout
+    assert "optimiser 'adam': kept, for its parameters keep their order" in process.stdout
+    assert process.stdout.endswith(
+        "out.pt is written; 'decoder.rnn' gives bit by bit what it gave in in.pt.\n"
+    )
+    new = torch.load(tmp_path / "out.pt", weights_only=True)
+    assert new["step"] == 7
+    gru = Model(nn.GRU)
+    gru.load_state_dict(new["model"]["state"])
+    other = torch.optim.Adam(gru.parameters())
+    other.load_state_dict(new["adam"])
+    for one, two in zip(model.parameters(), gru.parameters(), strict=True):
+        assert torch.equal(one, two)
+        assert torch.equal(optimiser.state[one]["exp_avg"], other.state[two]["exp_avg"])
+
+
+def moved(content, to="gru"):
+    return convert(Checkpoint(content), to, None, None, "grus.{}")
+
+
+def test_a_state_by_name_is_renamed():
+    model = StackingGRUCell(3, 4)
+    state = model.state_dict()
+    moments = {name: {"exp_avg": torch.ones_like(value)} for name, value in state.items()}
+    groups = [{"lr": 0.1, "params": list(state), "param_names": list(state)}]
+    content = {"model": state, "optimiser": {"state": moments, "param_groups": groups}}
+    new, done = moved(content)
+    names = list(nn.GRU(3, 4).state_dict())
+    assert list(new.content["optimiser"]["state"]) == names
+    assert new.content["optimiser"]["param_groups"][0]["params"] == names
+    assert new.content["optimiser"]["param_groups"][0]["param_names"] == names
+    assert done.notes == ["optimiser 'optimiser': renamed with its parameters"]
+    assert list(content["optimiser"]["state"]) == list(state)
+
+
+def test_a_state_whose_order_changes_is_dropped():
+    state = OrderedDict(reversed(StackingGRUCell(3, 4).state_dict().items()))
+    moments = {i: {"exp_avg": torch.ones_like(value)} for i, value in enumerate(state.values())}
+    groups = [{"lr": 0.1, "params": list(range(len(state)))}]
+    content = {"model": state, "adam": {"state": moments, "param_groups": groups}}
+    new, done = moved(content)
+    assert new.content["adam"] == {"state": {}, "param_groups": groups}
+    assert "its state is dropped, for the order of its parameters changes" in done.notes[0]
+
+
+def test_the_state_of_other_parameters_is_left():
+    other = trained(nn.Linear(7, 8)).state_dict()
+    content = {"model": StackingGRUCell(3, 4).state_dict(), "critic": other}
+    new, done = moved(content)
+    assert new.content["critic"] == other
+    assert done.notes == ["optimiser 'critic': left as it is, for it is of other parameters"]
+
+
+def test_optimisers_in_a_list_go_along_as_well():
+    state = StackingGRUCell(3, 4).state_dict()
+    by_name = {"state": {name: {"step": 1} for name in state}, "param_groups": []}
+    other = trained(nn.Linear(7, 8)).state_dict()
+    content = {"state_dict": state, "optimizer_states": [other, by_name], "loops": [1, "fit"]}
+    new, done = moved(content)
+    assert list(new.content["optimizer_states"][1]["state"]) == list(nn.GRU(3, 4).state_dict())
+    assert new.content["optimizer_states"][0] == other
+    assert new.content["loops"] == content["loops"]
+    assert done.notes == [
+        "optimiser 'optimizer_states.0': left as it is, for it is of other parameters",
+        "optimiser 'optimizer_states.1': renamed with its parameters",
+    ]
+    assert list(content["optimizer_states"][1]["state"]) == list(state)
+
+
+def test_one_of_several_state_dicts_is_named():
+    content = {"m0": StackingGRUCell(3, 4).state_dict(), "m1": StackingGRUCell(3, 4).state_dict()}
+    with pytest.raises(ConversionError, match="name one of 'm0', 'm1' as the key"):
+        moved(content)
+    new, _ = convert(Checkpoint(content), "gru", None, "m1", "grus.{}")
+    assert list(new.content["m0"]) == list(content["m0"])
+    assert list(new.content["m1"]) == list(nn.GRU(3, 4).state_dict())
+    with pytest.raises(ConversionError, match="no state dict at 'model0'; did you mean 'model'"):
+        convert(Checkpoint({"model": content["m0"]}), "gru", None, "model0", "grus.{}")
+    with pytest.raises(ConversionError, match="there is no state dict at ''"):
+        moved([1, 2])
+
+
+def test_what_differs_after_writing_is_found():
+    state = StackingGRUCell(3, 4).state_dict()
+    new, done = moved(state)
+    assert_same(Checkpoint(state), new, done, "gru")
+    wrong = {**new.content, "bias_hh_l0": new.content["bias_hh_l0"] + 1}
+    with pytest.raises(Differs, match=r"'grus\.0\.bias_hh' is not the same"):
+        assert_same(Checkpoint(state), Checkpoint(wrong), done, "gru")
+    with pytest.raises(Differs, match="5 entries instead of 4"):
+        assert_same(Checkpoint(state), Checkpoint({**new.content, "x": 1}), done, "gru")
+    found, names = renaming(state, "gru")
+    swapped = {**names, "grus.0.bias_ih": "bias_hh_l0", "grus.0.bias_hh": "bias_ih_l0"}
+    twisted = {swapped[key]: value for key, value in state.items()}
+    crossed = Converted("", swapped, found)
+    with pytest.raises(Differs, match="'' does not give the same on random input"):
+        assert_same(Checkpoint(state), Checkpoint(twisted), crossed, "gru")
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_safetensors_there_and_back(dtype, tmp_path):
+    safetensors = pytest.importorskip("safetensors.torch", reason="safetensors is not installed")
+    state = Model(StackingGRUCell).to(dtype).state_dict()
+    safetensors.save_file(state, tmp_path / "in.safetensors", metadata={"format": "pt", "a": "b"})
+    for read, made, to in (("in", "gru", "gru"), ("gru", "back", "cell")):
+        names = (f"{read}.safetensors", f"{made}.safetensors")
+        process = command("convert", *names, "--to", to, cwd=tmp_path)
+        assert process.returncode == 0, process.stderr
+    back = safetensors.load_file(tmp_path / "back.safetensors")
+    assert all(torch.equal(back[key], value) for key, value in state.items())
+    from safetensors import safe_open
+
+    with safe_open(tmp_path / "gru.safetensors", "pt") as file:
+        assert file.metadata()["a"] == "b"
+
+
+class Evil:
+    """Runs code as it is loaded."""
+
+    def __reduce__(self):
+        return os.mkdir, ("ran",)
+
+
+def files(tmp_path):
+    """Write one of each file that cannot be converted; return what is said of each."""
+    state = StackingGRUCell(3, 4).state_dict()
+    torch.save({"model": state, "more": Evil()}, tmp_path / "evil.pt")
+    torch.save(StackingGRUCell(3, 4), tmp_path / "module.pt")
+    torch.save(state, tmp_path / "whole.pt")
+    whole = (tmp_path / "whole.pt").read_bytes()
+    (tmp_path / "truncated.pt").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "empty.pt").write_bytes(b"")
+    (tmp_path / "text.safetensors").write_text("no tensors")
+    torch.save(HALF, tmp_path / "half.pt")
+    torch.save(TWO, tmp_path / "two.pt")
+    torch.save(MIXED, tmp_path / "mixed.pt")
+    return {
+        "evil.pt": "to load that would run code",
+        "module.pt": "to load that would run code",
+        "truncated.pt": "is no checkpoint that torch can read",
+        "empty.pt": "is no checkpoint that torch can read",
+        "text.safetensors": "is no safetensors file",
+        "half.pt": "is not complete",
+        "two.pt": "would both become 'decoder'",
+        "mixed.pt": "has mixed dtypes",
+        "nowhere.pt": "No such file or directory",
+    }
+
+
+def test_bad_input_is_said_and_nothing_is_written(tmp_path):
+    said = files(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for name, text in said.items():
+        out = "out.safetensors" if name.endswith("safetensors") else "out.pt"
+        process = command("convert", name, out, "--to", "gru", cwd=tmp_path)
+        assert (process.returncode, process.stdout) == (1, "")
+        assert process.stderr.startswith("Error: ")
+        assert text in process.stderr
+        assert "Traceback" not in process.stderr
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_trusted_code_is_run(tmp_path):
+    files(tmp_path)
+    process = command("convert", "evil.pt", "out.pt", "--to", "gru", "--trust", cwd=tmp_path)
+    assert (tmp_path / "ran").is_dir()
+    assert "Error: out.pt" not in process.stderr
+    process = command("convert", "module.pt", "new.pt", "--to", "gru", "--trust", cwd=tmp_path)
+    assert "holds a whole StackingGRUCell" in process.stderr
+
+
+def test_nothing_is_written_over(tmp_path):
+    torch.save(StackingGRUCell(3, 4).state_dict(), tmp_path / "a.pt")
+    old = (tmp_path / "a.pt").read_bytes()
+    process = command("convert", "a.pt", "a.pt", "--to", "gru", cwd=tmp_path)
+    assert process.returncode == 2
+    assert "IN and OUT are one file; --force writes over it." in process.stderr
+    (tmp_path / "b.pt").write_text("mine")
+    process = command("convert", "a.pt", "b.pt", "--to", "gru", cwd=tmp_path)
+    assert "b.pt is there already" in process.stderr
+    assert ((tmp_path / "b.pt").read_text(), (tmp_path / "a.pt").read_bytes()) == ("mine", old)
+    process = command("convert", "a.pt", "a.safetensors", "--to", "gru", cwd=tmp_path)
+    assert "must both be safetensors files" in process.stderr
+    process = command("convert", "a.pt", "a.pt", "--to", "gru", "--force", cwd=tmp_path)
+    assert process.returncode == 0
+    assert list(torch.load(tmp_path / "a.pt", weights_only=True)) == list(nn.GRU(3, 4).state_dict())
+
+
+def test_a_folder_that_cannot_be_written_to(tmp_path):
+    torch.save(StackingGRUCell(3, 4).state_dict(), tmp_path / "a.pt")
+    process = command("convert", "a.pt", "no/such/b.pt", "--to", "gru", cwd=tmp_path)
+    assert process.returncode == 3
+    assert "No such file or directory" in process.stderr
+    assert "Traceback" not in process.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]
+
+
+def test_converting_needs_no_hypothesis(tmp_path):
+    torch.save(StackingGRUCell(3, 4).state_dict(), tmp_path / "a.pt")
+    code = (
+        "import sys; from stackgru.__main__ import cli\n"
+        "try: cli(['convert', 'a.pt', 'b.pt', '--to', 'gru'])\n"
+        "except SystemExit as end: assert not end.code\n"
+        "assert 'hypothesis' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True)
