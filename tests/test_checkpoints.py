@@ -12,11 +12,25 @@ import torch
 from torch import nn
 
 from stackgru import ConversionError, StackingGRUCell
+from stackgru.__main__ import cli
 from stackgru.checkpoints import Checkpoint, Converted, convert
 from stackgru.converting import renaming
 from stackgru.verifying import Differs, assert_same
-from tests.test_command_line import stackgru as command
 from tests.test_converting import HALF, MIXED, TWO, Model
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys):
+    """Call the command line in this process, from a folder of the test's own."""
+
+    def call(*arguments):
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(SystemExit) as ended:
+            cli(arguments)
+        shown = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, ended.value.code, shown.out, shown.err)
+
+    return call
 
 
 def trained(model, steps=3):
@@ -29,12 +43,12 @@ def trained(model, steps=3):
     return optimiser
 
 
-def test_the_state_of_an_optimiser_goes_along(tmp_path):
+def test_the_state_of_an_optimiser_goes_along(tmp_path, command):
     model = Model(StackingGRUCell)
     optimiser = trained(model)
     content = {"model": {"state": model.state_dict()}, "adam": optimiser.state_dict(), "step": 7}
     torch.save(content, tmp_path / "in.pt")
-    process = command("convert", "in.pt", "out.pt", "--to", "gru", cwd=tmp_path)
+    process = command("convert", "in.pt", "out.pt", "--to", "gru")
     assert process.returncode == 0, process.stderr
     assert "decoder.rnn.grus.0.weight_ih  ->  decoder.rnn.weight_ih_l0\n" in process.stdout
     assert "optimiser 'adam': kept, for its parameters keep their order" in process.stdout
@@ -136,13 +150,13 @@ def test_what_differs_after_writing_is_found():
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
-def test_safetensors_there_and_back(dtype, tmp_path):
+def test_safetensors_there_and_back(dtype, tmp_path, command):
     safetensors = pytest.importorskip("safetensors.torch", reason="safetensors is not installed")
     state = Model(StackingGRUCell).to(dtype).state_dict()
     safetensors.save_file(state, tmp_path / "in.safetensors", metadata={"format": "pt", "a": "b"})
     for read, made, to in (("in", "gru", "gru"), ("gru", "back", "cell")):
         names = (f"{read}.safetensors", f"{made}.safetensors")
-        process = command("convert", *names, "--to", to, cwd=tmp_path)
+        process = command("convert", *names, "--to", to)
         assert process.returncode == 0, process.stderr
     back = safetensors.load_file(tmp_path / "back.safetensors")
     assert all(torch.equal(back[key], value) for key, value in state.items())
@@ -185,12 +199,12 @@ def files(tmp_path):
     }
 
 
-def test_bad_input_is_said_and_nothing_is_written(tmp_path):
+def test_bad_input_is_said_and_nothing_is_written(tmp_path, command):
     said = files(tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     for name, text in said.items():
         out = "out.safetensors" if name.endswith("safetensors") else "out.pt"
-        process = command("convert", name, out, "--to", "gru", cwd=tmp_path)
+        process = command("convert", name, out, "--to", "gru")
         assert (process.returncode, process.stdout) == (1, "")
         assert process.stderr.startswith("Error: ")
         assert text in process.stderr
@@ -198,35 +212,35 @@ def test_bad_input_is_said_and_nothing_is_written(tmp_path):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_trusted_code_is_run(tmp_path):
+def test_trusted_code_is_run(tmp_path, command):
     files(tmp_path)
-    process = command("convert", "evil.pt", "out.pt", "--to", "gru", "--trust", cwd=tmp_path)
+    process = command("convert", "evil.pt", "out.pt", "--to", "gru", "--trust")
     assert (tmp_path / "ran").is_dir()
     assert "Error: out.pt" not in process.stderr
-    process = command("convert", "module.pt", "new.pt", "--to", "gru", "--trust", cwd=tmp_path)
+    process = command("convert", "module.pt", "new.pt", "--to", "gru", "--trust")
     assert "holds a whole StackingGRUCell" in process.stderr
 
 
-def test_nothing_is_written_over(tmp_path):
+def test_nothing_is_written_over(tmp_path, command):
     torch.save(StackingGRUCell(3, 4).state_dict(), tmp_path / "a.pt")
     old = (tmp_path / "a.pt").read_bytes()
-    process = command("convert", "a.pt", "a.pt", "--to", "gru", cwd=tmp_path)
+    process = command("convert", "a.pt", "a.pt", "--to", "gru")
     assert process.returncode == 2
     assert "IN and OUT are one file; --force writes over it." in process.stderr
     (tmp_path / "b.pt").write_text("mine")
-    process = command("convert", "a.pt", "b.pt", "--to", "gru", cwd=tmp_path)
+    process = command("convert", "a.pt", "b.pt", "--to", "gru")
     assert "b.pt is there already" in process.stderr
     assert ((tmp_path / "b.pt").read_text(), (tmp_path / "a.pt").read_bytes()) == ("mine", old)
-    process = command("convert", "a.pt", "a.safetensors", "--to", "gru", cwd=tmp_path)
+    process = command("convert", "a.pt", "a.safetensors", "--to", "gru")
     assert "must both be safetensors files" in process.stderr
-    process = command("convert", "a.pt", "a.pt", "--to", "gru", "--force", cwd=tmp_path)
+    process = command("convert", "a.pt", "a.pt", "--to", "gru", "--force")
     assert process.returncode == 0
     assert list(torch.load(tmp_path / "a.pt", weights_only=True)) == list(nn.GRU(3, 4).state_dict())
 
 
-def test_a_folder_that_cannot_be_written_to(tmp_path):
+def test_a_folder_that_cannot_be_written_to(tmp_path, command):
     torch.save(StackingGRUCell(3, 4).state_dict(), tmp_path / "a.pt")
-    process = command("convert", "a.pt", "no/such/b.pt", "--to", "gru", cwd=tmp_path)
+    process = command("convert", "a.pt", "no/such/b.pt", "--to", "gru")
     assert process.returncode == 3
     assert "No such file or directory" in process.stderr
     assert "Traceback" not in process.stderr

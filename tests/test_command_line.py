@@ -53,7 +53,7 @@ def last_line(process):
 
 
 def test_the_bundled_cell_holds(tmp_path):
-    process = stackgru("check", "--profile", "quick", cwd=tmp_path)
+    process = stackgru("check", "--max-examples", 5, cwd=tmp_path)
     assert process.returncode == 0, process.stderr
     assert "stackgru:StackingGRUCell is interchangeable with nn.GRU: all 38" in last_line(process)
     assert "[42/42]" in process.stderr
@@ -75,7 +75,9 @@ def test_the_bundled_cell_holds(tmp_path):
 def test_a_users_file(name, status, tmp_path):
     report = tmp_path / "report.json"
     target = f"{HANDWRITTEN}:{name}"
-    options = ("--seed", 1, "--max-examples", 12, "--json", report)
+    options = ["--seed", 1, "--max-examples", 12, "--json", report]
+    if status:  # the answers in the README are not those of gradients and conduct
+        options += ["--skip", "gradients", "--skip", "conduct", "--skip", "transforms"]
     process = stackgru("check", target, *options, cwd=tmp_path)
     assert process.returncode == status, process.stdout + process.stderr
     data = json.loads(report.read_text())
@@ -168,7 +170,15 @@ def test_a_law_that_takes_too_long(tmp_path):
 def test_interrupted_is_no_verdict(tmp_path):
     command = [sys.executable, "-m", "stackgru", "check", "--max-examples", "300"]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True) as process:
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        # What is started in the background of a script ignores Ctrl-C, and so would this.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         process.stderr.readline()  # the first law's result
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
@@ -213,7 +223,7 @@ def test_settings_of_the_folder_do_not_count(tmp_path):
 
 
 def test_one_seed_finds_the_same_case(tmp_path):
-    arguments = ("check", f"{HANDWRITTEN}:ResetBeforeTheProduct", "--laws", "rows", "--seed", 5)
+    arguments = ("check", f"{HANDWRITTEN}:DropoutOfItsOwnSeed", "--laws", "same-draws", "--seed", 5)
     folders = [tmp_path / name for name in ("one", "other")]  # each begins without a database
     for folder in folders:
         folder.mkdir()

@@ -41,10 +41,11 @@ def test_no_law_accuses_a_right_stack(kind):
 @pytest.mark.parametrize("kind", FAULTS, ids=by_name)
 def test_a_fault_is_caught(kind):
     law = FAULTS[kind][1]
-    report = stackgru.check(convention_of(kind), laws=[law], max_examples=30, seed=0)
-    (violation,) = report.violations
-    assert violation.law == law
-    assert report.exit_status == 1
+    options = Options(laws=(law,), max_examples=30, seed=0)
+    (run,) = [one for one in runs_for(convention_of(kind), options, {}) if one.law]
+    with pytest.raises(Violation):
+        run.run()
+    assert run.result.violation.law == law
 
 
 @pytest.mark.parametrize("kind", [conventions.KeepsItsState, conventions.KeepsItsFirstState])

@@ -38,10 +38,11 @@ def test_commands_print_what_is_shown(command):
     package = target.partition(".")[0]
     if "/" not in target:
         pytest.importorskip(package, reason=f"{package} is not installed")
-    process = stackgru(*shlex.split(command)[1:], cwd=ROOT)
-    assert process.returncode in (0, 1), process.stderr
     following = BLOCKS[BLOCKS.index(("sh", command + "\n")) + 1 :][:1]
     shown = following[0][1].splitlines() if following and following[0][0] == "text" else []
+    budget = () if shown else ("--max-examples", 5)  # only that it runs is said
+    process = stackgru(*shlex.split(command)[1:], *budget, cwd=ROOT)
+    assert process.returncode in (0, 1), process.stderr
     if shown and not verified_versions():
         pytest.skip("other versions than constraints.txt's may find other examples")
     printed = iter(process.stdout.splitlines())
