@@ -32,7 +32,8 @@ def by_name(kind):
 
 @pytest.mark.parametrize("kind", RIGHT, ids=by_name)
 def test_no_law_accuses_a_right_stack(kind):
-    for run in runs_for(convention_of(kind), Options(max_examples=4), {}):
+    skip = ("export", "compile") if list(RIGHT).index(kind) % 4 else ()
+    for run in runs_for(convention_of(kind), Options(max_examples=4, skip=skip), {}):
         with contextlib.suppress(pytest.skip.Exception):
             run.run()
         assert run.law is None or run.result.status in ("holds", "not applicable")

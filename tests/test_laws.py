@@ -32,11 +32,14 @@ def law_run(target, name, **options):
 
 
 RIGHT = (*RIGHT_CELLS, *RIGHT_SEQUENCES)
+#: These take a third of a run's time, and the kill matrix runs them on every variant.
+COMPILING = ("script", "export", "compile")
 
 
 @pytest.mark.parametrize("variant", RIGHT, ids=lambda one: one.__name__)
 def test_no_law_accuses_a_right_variant(variant):
-    for run in runs_for(variant, Options(max_examples=5), {}):
+    skip = COMPILING if RIGHT.index(variant) % 4 else ()
+    for run in runs_for(variant, Options(max_examples=5, skip=skip), {}):
         with contextlib.suppress(pytest.skip.Exception):
             run.run()
         assert run.law is None or run.result.status in ("holds", "not applicable")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from click.testing import CliRunner
 
 from stackgru import __main__ as command_line
@@ -15,6 +16,8 @@ from stackgru.report import Finding
 from stackgru.reporting import bugs
 from stackgru.reporting.bugs import bug_for
 from stackgru.reporting.scripts import Script
+from stackgru.reporting.scripts.plain import rarely
+from stackgru.reporting.scripts.scene import Scene
 from stackgru.simplifying import simplify
 from stackgru.targets import load
 from tests.test_report import HELD, law_result, report
@@ -47,6 +50,21 @@ def test_repro_that_fails_itself_says_so(monkeypatch):
     result = run("repro", "seed=1", "--target", GAIN, "--law", "equation")
     assert result.exit_code == 3
     assert "stackgru itself failed, so there is no script: ValueError: no" in result.stderr
+
+
+@pytest.mark.parametrize("case", [Case(), Case(2, 3, 2, 2, 3), Case(dropout=0.5, mode="train")])
+def test_what_differs_now_and_then_is_called_until_it_does(case):
+    target = load("tests.broken.conduct:RarelyWrong")
+    bug = bug_for(target, all_laws()["equation"], replace(FINDING, case=str(case)))
+    assert bug.report.problem is None
+    assert "  # it does not happen every time\n" in bug.script
+    assert "difference: 0.001" in bug.printed
+
+
+def test_masks_and_what_has_no_bound_are_not_called_again_and_again():
+    target = load("tests.broken.conduct:RarelyWrong")
+    for case in (Case(num_layers=2, dropout=0.5, mode="train"), Case(batch=0)):
+        assert list(rarely(Scene(target, all_laws()["equation"], case, "nothing"))) == []
 
 
 class OnlyHere(Stack):

@@ -38,6 +38,7 @@ _COMMON: tuple[_Ways, ...] = (
     plain.calls,
     randomness.same_draws,
     gradients.trainable,
+    plain.rarely,
 )
 
 
