@@ -39,6 +39,7 @@ _COMMON: tuple[_Ways, ...] = (
     randomness.same_draws,
     gradients.trainable,
     plain.rarely,
+    conduct.remembered,
 )
 
 

@@ -110,20 +110,7 @@ def stateless(scene: Scene) -> Iterator[Body]:
                     ),
                     imports=("contextlib", "copy") if uses else ("copy",),
                 )
-    if scene.is_cell:
-        for part in ("observed, _", "_, observed"):
-            yield Body(
-                (
-                    "step, right = x[0].clone(), x[0].clone()",
-                    "fresh = copy.deepcopy(target)",
-                    "step.neg_()",
-                    "target(step, h0)",
-                    "step.neg_()  # as it was",
-                    *scene.seeded(f"{part} = target(step, h0)"),
-                    *scene.seeded(f"{part.replace('observed', 'expected')} = fresh(right, h0)"),
-                ),
-                imports=("copy",),
-            )
+    yield from remembered(scene)
     yield Body(
         (
             scene.run(),
@@ -145,6 +132,24 @@ def stateless(scene: Scene) -> Iterator[Body]:
                 allowed=None,
                 imports=("contextlib",),
             )
+
+
+def remembered(scene: Scene) -> Iterator[Body]:
+    """Yield a call on new numbers in the place of others, against a fresh copy's, in eval."""
+    input = "x[0]" if scene.is_cell else "x"
+    for part in ("observed, _", "_, observed"):
+        yield Body(
+            (
+                *(["target.eval()"] if scene.case.mode == "train" else []),
+                "fresh = copy.deepcopy(target)",
+                f"other = {input} + 1",
+                "target(other, h0)",
+                "other -= 1  # new numbers in the same place",
+                f"{part} = target(other, h0)",
+                f"{part.replace('observed', 'expected')} = fresh(other, h0)",
+            ),
+            imports=("copy",),
+        )
 
 
 def _between(scene: Scene) -> Iterator[list[str]]:

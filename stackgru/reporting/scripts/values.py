@@ -58,9 +58,9 @@ def rows(scene: Scene) -> Iterator[Body]:
             yield Body(
                 (
                     f"some = {some}  # rows",
-                    f"{unpacked('observed', name)} = {scene.run('', 'x[:, some]', 'h0[:, some]')}",
                     f"{unpacked('expected', name)} = {scene.run()}",
                     f"expected = expected{at or '[:, some]'}",
+                    f"{unpacked('observed', name)} = {scene.run('', 'x[:, some]', 'h0[:, some]')}",
                 ),
                 float(2 * error.max()),
             )
@@ -71,9 +71,9 @@ def causal(scene: Scene) -> Iterator[Body]:
     k = pick(scene.pair(), "cut", 1, scene.case.seq_len - 1)
     yield Body(
         (
+            f"expected = {scene.run()}[0][:{k}]",
             f"later = torch.cat([x[:{k}], x[{k}:] + 1])",
             f"observed = {scene.run(x='later')}[0][:{k}]",
-            f"expected = {scene.run()}[0][:{k}]",
         )
     )
 
