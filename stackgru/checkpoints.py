@@ -116,9 +116,13 @@ def write(path: Path, checkpoint: Checkpoint, check: Callable[[Path], None]) -> 
     """
     with replacing(path) as temporary:
         if checkpoint.is_safe:
+            from safetensors import SafetensorError
             from safetensors.torch import save_file
 
-            save_file(checkpoint.content, temporary, metadata=checkpoint.metadata)
+            try:
+                save_file(checkpoint.content, temporary, metadata=checkpoint.metadata)
+            except SafetensorError as error:
+                raise OSError(str(error)) from error
         else:
             with temporary.open("wb") as file:
                 torch.save(checkpoint.content, file)

@@ -74,15 +74,17 @@ def convert(source: Path, target: Path, **options: Any) -> None:
         click.echo(f"Error: {target} is not written: {error}.", err=True)
         sys.exit(3)
     except OSError as error:
-        name = error.filename or target
+        # What is written goes to a file beside OUT first, whose name says nothing to anybody.
+        is_of_source = error.filename is not None and Path(error.filename) == source
+        name = source if is_of_source else target
         click.echo(f"Error: {name}: {error.strerror or error}.", err=True)
-        sys.exit(1 if Path(name) == source else 3)
+        sys.exit(1 if is_of_source else 3)
     except Exception as error:
         what = f"{type(error).__name__}: {error}"
         click.echo(f"Error: stackgru itself failed, so nothing is written: {what}", err=True)
         sys.exit(3)
     click.echo(_table(done), nl=False)
-    stacks = ", ".join(repr(name) for name in done.found)
+    stacks = ", ".join(repr(name) if name else "the whole" for name in done.found)
     click.echo(f"{target} is written; {stacks} gives bit by bit what it gave in {source}.")
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 from collections import OrderedDict
+from pathlib import Path
 
 import pytest
 import torch
@@ -238,13 +240,35 @@ def test_nothing_is_written_over(tmp_path, command):
     assert list(torch.load(tmp_path / "a.pt", weights_only=True)) == list(nn.GRU(3, 4).state_dict())
 
 
-def test_a_folder_that_cannot_be_written_to(tmp_path, command):
-    torch.save(StackingGRUCell(3, 4).state_dict(), tmp_path / "a.pt")
-    process = command("convert", "a.pt", "no/such/b.pt", "--to", "gru")
+@pytest.mark.parametrize(
+    ("out", "said"),
+    [
+        ("no/such/b.pt", "Error: no/such/b.pt: No such file or directory.\n"),
+        ("full/b.pt", "Error: full/b.pt: No space left on device.\n"),
+        ("full/b.safetensors", "Error: full/b.safetensors: it is full.\n"),
+    ],
+)
+def test_a_folder_that_cannot_be_written_to(out, said, tmp_path, monkeypatch, command):
+    pytest.importorskip("safetensors.torch", reason="safetensors is not installed")
+    import safetensors
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def full_too(*_, **__):
+        raise safetensors.SafetensorError("it is full")
+
+    (tmp_path / "full").mkdir()
+    state = StackingGRUCell(3, 4).state_dict()
+    torch.save(state, tmp_path / "a.pt")
+    safetensors.torch.save_file(state, tmp_path / "a.safetensors")
+    if out.startswith("full"):
+        monkeypatch.setattr(torch, "save", full)
+        monkeypatch.setattr(safetensors.torch, "save_file", full_too)
+    process = command("convert", f"a{Path(out).suffix}", out, "--to", "gru")
     assert process.returncode == 3
-    assert "No such file or directory" in process.stderr
-    assert "Traceback" not in process.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]
+    assert process.stderr == said
+    assert not list((tmp_path / "full").iterdir())
 
 
 def test_converting_needs_no_hypothesis(tmp_path):
