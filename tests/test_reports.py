@@ -19,6 +19,7 @@ from stackgru.replaying import replay
 from stackgru.report import Finding
 from stackgru.reporting import issue
 from stackgru.reporting.bugs import bug_for, save_violation, which_is_wrong
+from stackgru.reporting.scripts import script_for, tried
 from stackgru.running import runs_for
 from stackgru.saved import SavedReport, read
 from stackgru.targets import load
@@ -149,9 +150,22 @@ def test_a_violation_that_is_not_there_again_is_labelled():
 
 def test_a_regression_of_torch_is_told_by_torch_alone():
     bug = bug_for(load(stackgru.StackingGRUCell), all_laws()["one-step"], finding())
-    assert "stackgru" not in bug.script.partition('"""\n\n')[2]
+    assert "stackgru" not in bug.script
     assert "### 🐛 Describe the bug" in bug.issue
+    assert bug.issue.startswith("# not reproduced, no report: torch.nn.GRUCell: ")
     assert "They agree." in bug.printed
+
+
+def test_such_a_regression_is_shown(monkeypatch):
+    """No right implementation is asked for: the bundled cell is no better than torch's own."""
+    right = torch.nn.GRUCell.forward
+    monkeypatch.setattr(torch.nn.GRUCell, "forward", lambda *args: 1.001 * right(*args))
+    target = load(stackgru.StackingGRUCell)
+    script = script_for(target, all_laws()["one-step"], Case(2, 3, 2), "it is too large")
+    assert script.problem is None
+    assert tried(script.text) == 1
+    assert "stackgru" not in script.text
+    assert which_is_wrong(target, Case(2, 3, 2), strict=False) is not None
 
 
 def test_whatever_fails_the_violation_stays(tmp_path, monkeypatch):

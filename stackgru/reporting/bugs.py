@@ -24,6 +24,7 @@ from stackgru.report import Finding
 from stackgru.reporting.issue import issue_text
 from stackgru.reporting.scripts import NoScript, Script, script_for
 from stackgru.reporting.scripts.plain import reference_run
+from stackgru.reporting.scripts.text import CELLS
 from stackgru.running import LawRun
 from stackgru.saved import SCRIPT, SavedReport, write
 from stackgru.simplifying import Simplified, simplify
@@ -107,8 +108,11 @@ def bug_for(
         },
     )
     about_torch = target.factory in (torch.nn.GRU, StackingGRUCell)
-    float64 = which_is_wrong(target, best, strict=strict)
-    issue = issue_text(report, script.text, printed, float64, about_torch=about_torch)
+    # To PyTorch the bundled cell is a stack of theirs.
+    told = replace(target, name=CELLS) if target.factory is StackingGRUCell else target
+    float64 = which_is_wrong(told, best, strict=strict)
+    named_so = replace(report, target=told.name)
+    issue = issue_text(named_so, script.text, printed, float64, about_torch=about_torch)
     return Bug(report, script.text, printed, issue)
 
 

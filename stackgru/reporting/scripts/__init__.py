@@ -95,6 +95,8 @@ def _possible(scene: Scene) -> Iterator[Body]:
 
 def _right(target: Target, case: Case) -> Target | None:
     """Return a right implementation that is built and called as the target is, or None."""
+    if target.factory in (torch.nn.GRU, StackingGRUCell):
+        return None  # torch's own are what is in question
     if target.convention.is_driven or target.convention.constants or target.device != "cpu":
         return None
     if target.kind == "cell":

@@ -21,6 +21,8 @@ from stackgru.reporting.scripts.setting_up import (
     weight_lines,
 )
 
+#: What the bundled cell is called where it is about torch's own cells.
+CELLS = "torch.nn.GRUCell"
 _WIDTH = 100
 
 _RUN = '''
@@ -90,7 +92,7 @@ def _uses(scene: Scene, body: Body) -> set[str]:
 
 
 def _docstring(scene: Scene) -> str:
-    name = scene.target.name
+    name = CELLS if scene.is_of_torch else scene.target.name
     first = textwrap.fill(f"{name} is not nn.GRU: {scene.message}.", _WIDTH - len('"""'))
     statement = scene.law.statement.partition(". ")[0].rstrip(".")
     second = textwrap.fill(f"The law {scene.law.name}: {statement}.", _WIDTH)
