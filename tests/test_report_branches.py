@@ -15,7 +15,7 @@ from stackgru.numbers import numbers_of, with_numbers
 from stackgru.report import Finding
 from stackgru.reporting import bugs
 from stackgru.reporting.bugs import bug_for
-from stackgru.reporting.scripts import Script
+from stackgru.reporting.scripts import Script, script_for, tried
 from stackgru.simplifying import simplify
 from stackgru.targets import load
 from tests.test_report import HELD, law_result, report
@@ -58,6 +58,14 @@ def test_what_differs_now_and_then_is_called_until_it_does(case):
     assert "  # it does not happen every time\n" in bug.script
     assert "difference: 0.001" in bug.printed
     assert "where rounding allows 0\n" in bug.printed
+
+
+def test_what_shows_by_chance_is_told_another_way():
+    target, law = load("tests.broken.draws:MasksFromPython"), all_laws()["one-step"]
+    case = Case(num_layers=2, dropout=0.5, mode="train")
+    script = script_for(target, law, case, "nothing")
+    assert script.problem is None
+    assert [tried(script.text) for _ in range(20)] == [1] * 20
 
 
 class OnlyHere(Stack):
