@@ -194,13 +194,16 @@ def _replaced(content: Any, place: str, new: Any) -> Any:
     """Return a copy of what is around a place, with another mapping there."""
     if not place:
         return new
+    items = enumerate(content) if isinstance(content, list) else content.items()
+    around = [
+        key
+        for key, value in items
+        if isinstance(value, (Mapping, list)) and f"{place}.".startswith(f"{key}.")
+    ]
+    key = max(around, key=lambda one: len(str(one)))  # a key may hold a full stop itself
     copied = content.copy()
-    for key, value in enumerate(content) if isinstance(content, list) else content.items():
-        rest = f"{place}.".removeprefix(f"{key}.")
-        if isinstance(value, (Mapping, list)) and rest != f"{place}.":
-            copied[key] = _replaced(value, rest[:-1], new)
-            return copied
-    raise KeyError(place)
+    copied[key] = _replaced(content[key], place[len(f"{key}.") :], new)
+    return copied
 
 
 def _moved(

@@ -93,12 +93,12 @@ def _convert(source: Path, target: Path, trust: bool, to: Any, **options: Any) -
     from stackgru.checkpoints import convert, read, write
     from stackgru.verifying import assert_same
 
-    with _watched(source) as file:
+    with _watched(source, f"Reading {source.name}") as file:
         old = read(source, file, trust=trust)
     new, done = convert(old, to, **options)
 
     def check(written: Path) -> None:
-        with _watched(written, "Comparing") as file:
+        with _watched(written, f"Comparing {target.name}") as file:
             again = read(written, file, trust=trust, is_safe=old.is_safe)
         assert_same(old, again, done, to)
 
@@ -107,7 +107,7 @@ def _convert(source: Path, target: Path, trust: bool, to: Any, **options: Any) -
 
 
 @contextmanager
-def _watched(path: Path, what: str = "Reading") -> Iterator[BinaryIO]:
+def _watched(path: Path, what: str) -> Iterator[BinaryIO]:
     """Open a file; show how far it is read where it is large and somebody watches."""
     if path.stat().st_size < _LARGE or not sys.stderr.isatty():
         with path.open("rb") as file:
@@ -116,9 +116,7 @@ def _watched(path: Path, what: str = "Reading") -> Iterator[BinaryIO]:
     from rich.console import Console
     from rich.progress import open as watched
 
-    with watched(
-        path, "rb", description=f"{what} {path.name}", console=Console(stderr=True)
-    ) as file:
+    with watched(path, "rb", description=what, console=Console(stderr=True)) as file:
         yield file
 
 

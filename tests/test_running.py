@@ -89,6 +89,17 @@ def test_ctrl_c_is_said_again_to_what_did_not_hear_it(then, timeout):
         signal.signal(signal.SIGINT, before)
 
 
+def test_ctrl_c_that_is_ignored_stays_so():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        run = law_run(lambda pair: signal.raise_signal(signal.SIGINT))
+        run.run()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert run.result.status == "holds"
+
+
 def test_no_time_limit_is_set_by_zero():
     run = law_run(lambda pair: None, timeout=0)
     run.run()
