@@ -127,9 +127,7 @@ def magnitudes(scene: Scene) -> Iterator[Body]:
         yield Body(
             (
                 f'{name}[{", ".join(map(str, at))}] = float("{value}")',
-                *attempt(
-                    "results.isfinite().tolist()", f"{results} = {scene.run(x=x, steps=steps)}"
-                ),
+                *attempt("results.isfinite().tolist()", f"{results} = {run}"),
                 ("(results,), _" if one else results) + f" = reference({x}, h0)",
                 "expected = results.isfinite().tolist()",
             ),
