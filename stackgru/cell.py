@@ -103,7 +103,7 @@ class StackingGRUCell(nn.Module):
         dropout = self.dropout
         hn: list[Tensor] = []
         for layer, gru in enumerate(self.grus):
-            if layer > 0:
+            if layer > 0 and dropout.training:  # in eval the call would only take time
                 input = dropout(input)
             input = gru(input, states[layer])
             hn.append(input)
