@@ -113,7 +113,7 @@ def unrolled(width: int, length: int, rounds: int, budget: float) -> str:
 def main() -> None:
     """Run the benchmark and print its tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=41, help="how often each is timed")
+    parser.add_argument("--rounds", type=int, default=9, help="how often each is timed")
     parser.add_argument("--budget", type=float, default=0.02, help="seconds of one timing")
     given = parser.parse_args()
     how = given.rounds, given.budget
