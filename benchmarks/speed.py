@@ -107,7 +107,8 @@ def unrolled(width: int, length: int, rounds: int, budget: float) -> str:
     own, to_gru = medians((lambda: cell.unroll(x, h0), lambda: gru(x, h0)), rounds, budget)
     both = (lambda: cell.unroll(x, h0), lambda: steps(cell, x, h0))
     _, to_steps = medians(both, 5, budget / 4)
-    return f"| {width} | {length} | {own * 1e3:.3g} ms | {to_gru:.3f} | {to_steps:.2f} |"
+    milliseconds = float(f"{own * 1e3:.3g}")
+    return f"| {width} | {length} | {milliseconds:g} ms | {to_gru:.3f} | {to_steps:.2f} |"
 
 
 def main() -> None:
