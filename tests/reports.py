@@ -24,6 +24,7 @@ import torch
 from torch import nn
 
 from stackgru.cases import Case
+from stackgru.cell import StackingGRUCell
 from stackgru.evidence import Violation
 from stackgru.laws import all_laws
 from stackgru.options import Options
@@ -99,7 +100,9 @@ def with_right_class(script: str, fault: type[nn.Module]) -> str:
     """Return a script in which the right class that a fault was made from takes its place."""
     every = (*faults.CELLS, *faults.SEQUENCES, *faults.REFUSALS)
     right = next(one for one in fault.__mro__[1:] if one not in every and one is not nn.Module)
-    if not inspect.isclass(right) or right.__module__.startswith("torch"):
+    if right is object:
+        right = StackingGRUCell
+    elif not inspect.isclass(right) or right.__module__.startswith("torch"):
         right = nn.GRU
     named = f"from {right.__module__} import {right.__name__} as {fault.__name__}"
     return re.sub(rf"^from \S+ import {fault.__name__}\b", named, script, flags=re.MULTILINE)

@@ -40,6 +40,7 @@ _COMMON: tuple[_Ways, ...] = (
     gradients.trainable,
     plain.rarely,
     conduct.remembered,
+    conduct.overwritten,
 )
 
 

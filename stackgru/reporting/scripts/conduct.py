@@ -18,6 +18,14 @@ _SETTINGS = (
     "torch.is_grad_enabled()",
     "torch.is_inference_mode_enabled()",
 )
+#: What is set before, where another process may begin with what a target sets.
+_FIRST = {
+    "torch.get_num_threads()": ("torch.set_num_threads(1)", "torch.set_num_threads(3)"),
+    "torch.are_deterministic_algorithms_enabled()": (
+        "",
+        "torch.use_deterministic_algorithms(True)",
+    ),
+}
 
 
 def purity(scene: Scene) -> Iterator[Body]:
@@ -31,11 +39,11 @@ def purity(scene: Scene) -> Iterator[Body]:
     backward = [f"output, hn = {scene.run()}", "(output.sum() + hn.sum()).backward()"]
     for of in ("[p.tolist() for p in (x, h0, *target.parameters())]", *_FLAGS):
         yield _before_and_after(of, backward)
-    for setting in _SETTINGS:
-        for wanted in ("", "torch.use_deterministic_algorithms(True)", "torch.set_num_threads(1)"):
-            yield _before_and_after(setting, [scene.run()], first=wanted)
+    for setting, wanted in [(one, line) for one in _SETTINGS for line in _FIRST.get(one, ("",))]:
+        yield _before_and_after(setting, [scene.run()], first=wanted)
         yield Body(
             (
+                *([wanted] if wanted else []),
                 f"expected = {setting}",
                 own_build(),
                 f"observed = {setting}  # after it was built",
@@ -120,6 +128,13 @@ def stateless(scene: Scene) -> Iterator[Body]:
         ),
         allowed=None,
     )
+    yield from overwritten(scene)
+
+
+def overwritten(scene: Scene) -> Iterator[Body]:
+    """Yield an earlier result, before and after other calls."""
+    between = list(_between(scene))
+    every = [line for lines in between for line in lines]
     for part in ("output", "hn"):
         for lines in (*between, every):
             yield Body(

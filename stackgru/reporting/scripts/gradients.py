@@ -93,6 +93,27 @@ def forward_mode(scene: Scene) -> Iterator[Body]:
         ),
         allowed=None,
     )
+    if scene.target.convention.is_driven:
+        return
+    yield Body(
+        (
+            "weights = dict(target.named_parameters())",
+            "ones = {name: torch.ones_like(value) for name, value in weights.items()}",
+            "",
+            "def total(weights):",
+            "    def held(x, state):",
+            "        return torch.func.functional_call(target, weights, (x, state))",
+            "",
+            f"    return {scene.run('held')}[1].sum()",
+            "",
+            "_, derivative = torch.func.jvp(total, (weights,), (ones,))",
+            f"gradients = torch.autograd.grad({scene.run()}[1].sum(), target.parameters())",
+            "largest = max(gradient.abs().max().item() for gradient in gradients)",
+            "observed = derivative.item() == 0 and largest > 0.001  # forward mode finds nothing",
+            "expected = False",
+        ),
+        allowed=None,
+    )
 
 
 def training(scene: Scene) -> Iterator[Body]:
