@@ -25,9 +25,9 @@ def check(target, tmp_path, *options):
 
 def test_opacus_drops_out_what_it_carries_on(tmp_path):
     pytest.importorskip("opacus", reason="opacus is not installed")
-    process, report = check("opacus.layers:DPGRU", tmp_path, *OF_MASKS)
+    process, report = check("opacus.layers:DPGRU", tmp_path, "--max-examples", 5)
     assert process.returncode == 1
-    assert "same training no" in last_line(process)
+    assert "same values yes, same training no" in last_line(process)
     assert report["kind"] == "sequence"
     laws = {law["name"]: law for law in report["laws"]}
     assert laws["equation"]["status"] == "holds"
