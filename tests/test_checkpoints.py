@@ -1,4 +1,4 @@
-"""Checkpoints converted: what goes along, what is refused, and that nothing half-made stays."""
+"""Checkpoints converted: what goes along, what is dropped, and what is refused."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from stackgru.laws.differentiating import Tape
 from stackgru.numbers import numbers_of, with_numbers
 from stackgru.options import Options
 from stackgru.reporting import scripts
-from stackgru.reporting.scripts import NoScript, plain, script_for, tried
+from stackgru.reporting.scripts import NoScript, plain, script_for, tried, values
 from stackgru.reporting.scripts.bodies import bodies
 from stackgru.reporting.scripts.scene import Body, Scene
 from stackgru.reporting.scripts.tapes import own_text, second_derivatives_of
@@ -180,6 +180,26 @@ def test_in_half_precision_one_layer_is_told_with_its_mask(rate, told):
     assert told in text
     assert tried(text) == 1
     assert tried(text.replace("UpperTooLarge", "Stack")) == 0
+
+
+def test_numbers_that_are_not_finite_are_put_in_as_the_law_does():
+    law, target = all_laws()["magnitudes"], RIGHT["cell"]
+    texts = []
+    for seed in range(20):
+        scene = Scene(target, law, Case(2, 3, 2, 2, 3, seed=seed), "nothing", is_control=True)
+        texts += [script_text(scene, body) for body in values.magnitudes(scene)]
+    assert [tried(text) for text in texts] == [0] * len(texts)
+    assert any("reference(x[:1], h0)" in text for text in texts)  # one step from an infinite state
+    half = replace(scene, case=Case(2, 3, dtype="bfloat16"))
+    assert list(values.magnitudes(half)) == list(plain.plain(half))
+
+
+def test_threads_are_set_before_they_are_looked_at():
+    """Whatever another process begins with."""
+    target = load("tests.broken.conduct:SetsThreads")
+    script = script_for(target, all_laws()["purity"], Case(), "it sets the number of threads")
+    assert script.problem is None
+    assert "torch.set_num_threads(1)\nexpected = torch.get_num_threads()" in script.text
 
 
 def test_constants_of_a_convention_are_written_out():
