@@ -24,7 +24,8 @@ from stackgru.report import Finding
 from stackgru.reporting.issue import issue_text
 from stackgru.reporting.scripts import NoScript, Script, script_for
 from stackgru.reporting.scripts.plain import reference_run
-from stackgru.reporting.scripts.text import CELLS
+from stackgru.reporting.scripts.scene import is_torchs_own
+from stackgru.reporting.scripts.text import TORCH_CELL
 from stackgru.running import LawRun
 from stackgru.saved import SCRIPT, SavedReport, write
 from stackgru.simplifying import Simplified, simplify
@@ -107,9 +108,9 @@ def bug_for(
             "stackgru": __version__,
         },
     )
-    about_torch = target.factory in (torch.nn.GRU, StackingGRUCell)
+    about_torch = is_torchs_own(target)
     # To PyTorch the bundled cell is a stack of theirs.
-    told = replace(target, name=CELLS) if target.factory is StackingGRUCell else target
+    told = replace(target, name=TORCH_CELL) if target.factory is StackingGRUCell else target
     float64 = which_is_wrong(told, best, strict=strict)
     named_so = replace(report, target=told.name)
     issue = issue_text(named_so, script.text, printed, float64, about_torch=about_torch)

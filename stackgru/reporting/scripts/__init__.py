@@ -26,7 +26,7 @@ from stackgru.laws import Law
 from stackgru.loading import named
 from stackgru.replaying import AGREE, DIFFER
 from stackgru.reporting.scripts.bodies import bodies
-from stackgru.reporting.scripts.scene import Body, Scene
+from stackgru.reporting.scripts.scene import Body, Scene, is_torchs_own
 from stackgru.reporting.scripts.setting_up import NoScript
 from stackgru.reporting.scripts.text import script_text
 from stackgru.targets import Target, load
@@ -108,7 +108,7 @@ def _possible(scene: Scene) -> Iterator[Body]:
 
 def _right(target: Target, case: Case) -> Target | None:
     """Return a right implementation that is built and called as the target is, or None."""
-    if target.factory in (torch.nn.GRU, StackingGRUCell):
+    if is_torchs_own(target):
         return None  # torch's own are what is in question
     if target.convention.is_driven or target.convention.constants or target.device != "cpu":
         return None

@@ -14,6 +14,7 @@ from stackgru.pairs import Pair, Run
 from stackgru.reporting.scripts.scene import Body, Scene, attempt
 from stackgru.rounding import Bounded
 
+#: How often what differs now and then only is called.
 OFTEN = 1000
 
 

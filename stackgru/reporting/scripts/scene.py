@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from torch import nn
+
 from stackgru.cases import Case
 from stackgru.cell import StackingGRUCell
 from stackgru.laws import Law
 from stackgru.pairs import Pair
 from stackgru.targets import Target
+
+
+def is_torchs_own(target: Target) -> bool:
+    """Whether a difference is one of torch itself, of nn.GRU or of the cells in the bundled one."""
+    return target.factory in (nn.GRU, StackingGRUCell)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from stackgru.reporting.scripts.setting_up import (
 )
 
 #: What the bundled cell is called where it is about torch's own cells.
-CELLS = "torch.nn.GRUCell"
+TORCH_CELL = "torch.nn.GRUCell"
 _WIDTH = 100
 
 _RUN = '''
@@ -92,7 +92,7 @@ def _uses(scene: Scene, body: Body) -> set[str]:
 
 
 def _docstring(scene: Scene) -> str:
-    name = CELLS if scene.is_of_torch else scene.target.name
+    name = TORCH_CELL if scene.is_of_torch else scene.target.name
     first = textwrap.fill(f"{name} is not nn.GRU: {scene.message}.", _WIDTH - len('"""'))
     statement = scene.law.statement.partition(". ")[0].rstrip(".")
     second = textwrap.fill(f"The law {scene.law.name}: {statement}.", _WIDTH)
