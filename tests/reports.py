@@ -2,7 +2,8 @@
 
 For each fault the first law that it violates is found, the case shrunk in both stages, and the
 script written; in clean processes the script must end with 1, and with 0 once the right class that
-the fault was made from stands in its place. Prints a table, and ends with 1 if one does not.
+the fault was made from stands in its place. Prints a table and its medians, and ends with 1 if one
+does not. tests/reports.md is what it printed last.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import contextlib
 import fnmatch
 import inspect
 import re
+import statistics
 import sys
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -43,6 +46,47 @@ _HEAD = (
 )
 
 
+@dataclass(frozen=True)
+class Row:
+    """What became of one fault.
+
+    Attributes:
+        fault: its name.
+        law: the law that it violates; "none found" if there is none.
+        sizes: layers, steps, rows, units and inputs of its shrunk case.
+        smaller: which of them could be one less; "no" if none.
+        digits: of all numbers together, before and after the second stage of shrinking.
+        seconds: how long the second stage took.
+        lines: of its script.
+        statuses: of its script, with the fault and with a right class; None where it raises.
+    """
+
+    fault: str
+    law: str = "none found"
+    sizes: tuple[int, ...] = ()
+    smaller: str = ""
+    digits: Sequence[int] = ()
+    seconds: float = 0.0
+    lines: int = 0
+    statuses: tuple[int | None, ...] = ()
+
+    @property
+    def good(self) -> bool:
+        """Whether the script shows the fault, and it alone."""
+        return self.statuses == (1, 0)
+
+    def __str__(self) -> str:
+        """Return the row of the table."""
+        if not self.statuses:
+            return f"| `{self.fault}` | {self.law} " + "| " * 7 + "|"
+        sizes, digits = ", ".join(map(str, self.sizes)), " and ".join(map(str, self.digits)) or "-"
+        texts = [str(status) if status is not None else "it raises" for status in self.statuses]
+        return (
+            f"| `{self.fault}` | `{self.law}` | {sizes} | {self.smaller} | {digits} "
+            f"| {self.seconds:.1f} | {self.lines} | {texts[0]} | {texts[1]} |"
+        )
+
+
 def main() -> int:
     """Run the command; return 0 if every script does as it should."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -53,37 +97,61 @@ def main() -> int:
     chosen = [one for one in every if fnmatch.fnmatchcase(one.__name__, given.only)]
     print(_HEAD)
     print("|" + "---|" * (_HEAD.count("|") - 1))
-    failed = 0
+    rows = []
     with ProcessPoolExecutor(given.n, mp_context=get_context("spawn")) as pool:
-        for good, line in pool.map(row, chosen):
-            failed += not good
-            print(line, flush=True)
-    print(f"\n{len(chosen) - failed} of {len(chosen)} scripts show their fault, and it alone.")
-    return 1 if failed else 0
+        for one in pool.map(row, chosen):
+            rows.append(one)
+            print(one, flush=True)
+    good = sum(one.good for one in rows)
+    print(f"\n{good} of {len(rows)} scripts show their fault, and it alone.")
+    for line in summary([one for one in rows if one.statuses]):
+        print(line)
+    return 0 if good == len(rows) else 1
 
 
-def row(fault: type[nn.Module]) -> tuple[bool, str]:
-    """Return whether a fault's script does as it should, and the fault's row of the table."""
+def summary(rows: Sequence[Row]) -> list[str]:
+    """Return sentences on the medians of rows."""
+    if not rows:
+        return []
+    sizes = [statistics.median(column) for column in zip(*(one.sizes for one in rows), strict=True)]
+    names = ("layers", "steps", "rows", "units", "inputs")
+    told = ", ".join(f"{name} {size:g}" for name, size in zip(names, sizes, strict=True))
+    fewest = sum(one.smaller == "no" for one in rows)
+    lines = [
+        f"Median sizes: {told}; in {fewest} of {len(rows)} cases no size can be one less.",
+        f"Median lines of a script: {statistics.median(one.lines for one in rows):g}.",
+    ]
+    simplified = [one for one in rows if one.digits]
+    if simplified:
+        before, after = (statistics.median(one.digits[i] for one in simplified) for i in (0, 1))
+        seconds = statistics.median(one.seconds for one in simplified)
+        lines.append(
+            f"Stage two, of the {len(simplified)} cases with numbers to write: "
+            f"median digits {before:g} before and {after:g} after, in {seconds:.1f} s."
+        )
+    return lines
+
+
+def row(fault: type[nn.Module]) -> Row:
+    """Return what becomes of a fault."""
     torch.set_num_threads(1)
     name, strict = fault.__name__, fault in faults.REFUSALS
     found = first_violation(fault, strict)
     if found is None:
-        return False, f"| `{name}` | none found | | | | | | | |"
+        return Row(name)
     target = load(f"{fault.__module__}:{name}")
-    law = all_laws()[found.law]
-    bug = bug_for(target, law, found, strict=strict)
-    statuses = [status_of(bug.script), status_of(with_right_class(bug.script, fault))]
+    bug = bug_for(target, all_laws()[found.law], found, strict=strict)
     case = Case.parse(bug.report.case)
-    sizes = ", ".join(str(getattr(case, size)) for size in _SIZES)
-    smaller = smaller_case(target, found.law, case, strict)
-    digits = " and ".join(map(str, bug.report.digits)) or "-"
-    lines = len(bug.script.splitlines())
-    texts = [str(status) if status is not None else "it raises" for status in statuses]
-    line = (
-        f"| `{name}` | `{found.law}` | {sizes} | {smaller} | {digits} | {bug.report.seconds:.1f} "
-        f"| {lines} | {texts[0]} | {texts[1]} |"
+    return Row(
+        name,
+        found.law,
+        tuple(getattr(case, size) for size in _SIZES),
+        smaller_case(target, found.law, case, strict),
+        bug.report.digits,
+        bug.report.seconds,
+        len(bug.script.splitlines()),
+        (status_of(bug.script), status_of(with_right_class(bug.script, fault))),
     )
-    return statuses == [1, 0], line
 
 
 def first_violation(fault: type[nn.Module], strict: bool) -> Finding | None:

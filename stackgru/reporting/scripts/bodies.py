@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from stackgru.evidence import NotApplicable, Violation
 from stackgru.loading import TargetError
@@ -45,14 +45,30 @@ _COMMON: tuple[_Ways, ...] = (
 
 
 def bodies(scene: Scene) -> Iterator[Body]:
-    """Yield the ways in which a violation can be told.
+    """Yield the ways in which a violation can be told: those of its law, and those of any.
 
     Args:
         scene: what is to be told.
     """
+    yield from own_ways(scene)
+    yield from common_ways(scene)
+
+
+def own_ways(scene: Scene) -> Iterator[Body]:
+    """Yield what is particular to the law, if anything is."""
     own = _OWN.get(scene.law.name)
-    for ways in (*([own] if own else []), *_COMMON):
+    return _possible([own] if own else [], scene)
+
+
+def common_ways(scene: Scene) -> Iterator[Body]:
+    """Yield what does not depend on the law."""
+    return _possible(_COMMON, scene)
+
+
+def _possible(every: Iterable[_Ways], scene: Scene) -> Iterator[Body]:
+    """Yield what each gives, as far as the target gets."""
+    for ways in every:
         try:
             yield from ways(scene)
         except (Violation, NotApplicable, TargetError, RuntimeError, ValueError):
-            continue  # the target does not get so far
+            continue
