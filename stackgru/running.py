@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +21,7 @@ from hypothesis.strategies import SearchStrategy
 from stackgru.build_facts import measure
 from stackgru.cases import Case
 from stackgru.conventions import Convention
+from stackgru.database import Part
 from stackgru.diagnosis import diagnose
 from stackgru.domains import domain, select
 from stackgru.evidence import NotApplicable, Violation
@@ -178,15 +178,14 @@ class LawRun:
 
     def _search(self, law: Law) -> None:
         """Let Hypothesis look for a case that breaks the law, and shrink it."""
-        # Hypothesis keeps its examples by the function's name: each law and target its own.
-        name = re.sub(r"\W", "_", f"{law.name} of {self.target.name}")
         strategy = domain(law, self.target, self.options)
         search: Any = self._stateful(law, strategy) if law.stateful else self._plain(law)
-        search.__name__ = search.__qualname__ = name
         if self.options.seed is not None:
             search = hypothesis.seed(self.options.seed + zlib.crc32(law.name.encode()))(search)
         known = any(law.name == name for name, _ in self.options.known)
         how = _settings(replace(self.options, shrink=self.options.shrink and not known), law.share)
+        if how.database is not None:
+            how = settings(how, database=Part(how.database, f"{law.name} of {self.target.name}"))
         if law.stateful:
             run_state_machine_as_test(search, settings=how)
         else:

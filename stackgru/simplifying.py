@@ -2,13 +2,14 @@
 
 Hypothesis has found the smallest case; its numbers are still random. Each of them is now drawn from
 zero, one, a few short decimals, itself rounded to fewer and more digits, and itself, in this order,
-and Hypothesis' own shrinker looks for the first of these that it can have everywhere.
+and Hypothesis' own shrinker looks for the first of these that it can have everywhere. Of a case of
+too many numbers whole tensors become zeros.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +27,8 @@ from stackgru.targets import Target
 
 _PLAIN = (0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0)
 _DIGITS = (1, 2, 3, 6)
+
+_Choice = Mapping[str, tuple[float, ...]]
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ def simplify(
     *,
     strict: bool = False,
     seconds: float = DEFAULT_SHRINK_SECONDS,
+    tells: Callable[[Case, Violation], bool] | None = None,
 ) -> Simplified | None:
     """Put the plainest numbers into a case that still show its violation.
 
@@ -63,25 +67,30 @@ def simplify(
         case: the smallest case that shows it.
         strict: as for the law.
         seconds: when to stop with what has been found so far.
+        tells: what else has to be so of a case and its violation.
 
     Returns:
-        What was found. Cases of many numbers keep those that they draw. None if
-        the case does not show a violation when it is tried again.
+        What was found. None if the case does not show a violation when it is
+        tried again.
     """
     started = time.monotonic()
     with torch.random.fork_rng(devices=[]):
         seen = violation_in(target, law, case, strict=strict)
         if seen is None:
             return None
-        numbers = numbers_of(case)
-        digits = _digits(numbers)
         best: Case = case
-        if is_literal(case):
-            found = _search(target, law, case, numbers, strict, started + seconds)
-            if found is not None:
-                best, seen = found
-    after = _digits(dict(best.numbers)) if isinstance(best, NumberedCase) else digits
-    return Simplified(best, seen, round(time.monotonic() - started, 3), digits, after)
+
+        def shown(drawn: Case) -> Violation | None:
+            violation = violation_in(target, law, drawn, strict=strict)
+            if violation is None or (tells is not None and not tells(drawn, violation)):
+                return None
+            return violation
+
+        found = _search(*_plainer(case), shown, started + seconds)
+        if found is not None:
+            best, seen = found
+    spent = round(time.monotonic() - started, 3)
+    return Simplified(best, seen, spent, _digits(numbers_of(case)), _digits(numbers_of(best)))
 
 
 def violation_in(target: Target, law: Law, case: Case, *, strict: bool) -> Violation | None:
@@ -97,25 +106,24 @@ def violation_in(target: Target, law: Law, case: Case, *, strict: bool) -> Viola
 
 
 def _search(
-    target: Target,
-    law: Law,
-    case: Case,
-    numbers: Mapping[str, tuple[float, ...]],
-    strict: bool,
+    choices: st.SearchStrategy[_Choice],
+    chosen: Callable[[_Choice], NumberedCase],
+    shown: Callable[[Case], Violation | None],
     until: float,
 ) -> tuple[NumberedCase, Violation] | None:
     """Return the case with the plainest numbers found, and its violation."""
-    shown: dict[NumberedCase, Violation] = {}
+    seen: dict[NumberedCase, Violation] = {}
 
-    def shows(drawn: NumberedCase) -> bool:
+    def shows(choice: _Choice) -> bool:
         # Once time is over nothing new is tried; what was seen stays seen, for it is asked again.
-        if drawn in shown:
+        case = chosen(choice)
+        if case in seen:
             return True
         if time.monotonic() > until:
             return False
-        violation = violation_in(target, law, drawn, strict=strict)
+        violation = shown(case)
         if violation is not None:
-            shown[drawn] = violation
+            seen[case] = violation
         return violation is not None
 
     how = settings(
@@ -126,21 +134,32 @@ def _search(
         phases=(Phase.generate, Phase.shrink),
     )
     try:
-        best = find(_numbered(case, numbers), shows, settings=how)
+        best = chosen(find(choices, shows, settings=how))
     except (NoSuchExample, Flaky):  # a target that does not do the same twice keeps its numbers
         return None
-    return best, shown[best]
+    return best, seen[best]
 
 
-def _numbered(
-    case: Case, numbers: Mapping[str, tuple[float, ...]]
-) -> st.SearchStrategy[NumberedCase]:
-    total = sum(map(len, numbers.values()))
-    drawn = {
-        name: st.tuples(*(_choices(value, total) for value in flat))
-        for name, flat in numbers.items()
-    }
-    return st.fixed_dictionaries(drawn).map(lambda given: with_numbers(case, given))
+def _plainer(
+    case: Case,
+) -> tuple[st.SearchStrategy[_Choice], Callable[[_Choice], NumberedCase]]:
+    """Return what may become of each tensor, and the case that this makes."""
+    numbers = numbers_of(case)
+    if is_literal(case):
+        total = sum(map(len, numbers.values()))
+        drawn = {
+            name: st.tuples(*(_choices(value, total) for value in flat))
+            for name, flat in numbers.items()
+        }
+        return st.fixed_dictionaries(drawn), lambda choice: with_numbers(case, choice)
+    # 0 is for zeros, anything else for what was drawn; often enough all stay as they were drawn.
+    kept = st.integers(0, len(numbers)).map(lambda one: (float(one),))
+
+    def zeroed(choice: _Choice) -> NumberedCase:
+        zeros = {name: (0.0,) * len(numbers[name]) for name, (one,) in choice.items() if not one}
+        return with_numbers(case, zeros)
+
+    return st.fixed_dictionaries(dict.fromkeys(numbers, kept)), zeroed
 
 
 def _choices(value: float, total: int) -> st.SearchStrategy[float]:

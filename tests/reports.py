@@ -24,6 +24,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 from torch import nn
 
 from stackgru.cases import Case
@@ -135,6 +136,8 @@ def summary(rows: Sequence[Row]) -> list[str]:
 def row(fault: type[nn.Module]) -> Row:
     """Return what becomes of a fault."""
     torch.set_num_threads(1)
+    settings.register_profile("reports", database=None)
+    settings.load_profile("reports")
     name, strict = fault.__name__, fault in faults.REFUSALS
     found = first_violation(fault, strict)
     if found is None:

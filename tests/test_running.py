@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -10,15 +11,21 @@ from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import settings
+from hypothesis.database import InMemoryExampleDatabase
 from hypothesis.errors import Flaky
 
 from stackgru import running
+from stackgru.cases import Case
+from stackgru.database import Part
 from stackgru.evidence import Violation
 from stackgru.laws import all_laws
 from stackgru.options import Options
 from stackgru.running import LawRun
 from stackgru.targets import load
 from stackgru.time_limit import TimedOut
+from tests.broken.equations import GatesInterleaved
+from tests.broken.precision import Gain
 from tests.variants import Stack
 
 
@@ -124,3 +131,43 @@ def test_what_it_is_is_asked_in_one_thread_too(monkeypatch):
         assert (seen, torch.get_num_threads()) == ([1], 2)
     finally:
         torch.set_num_threads(1)
+
+
+@pytest.fixture
+def kept():
+    """Have Hypothesis keep its examples in memory, from none on."""
+    name = "ci" if os.environ.get("CI") else "dev"
+    database = InMemoryExampleDatabase()
+    settings.register_profile("kept", settings.get_profile(name), database=database)
+    settings.load_profile("kept")
+    yield database
+    settings.load_profile(name)
+
+
+def first_case(target, law):
+    """Return the case that a law's violation is told by, and how many examples it took."""
+    run = LawRun(load(target), all_laws()[law], Options(max_examples=100))
+    with pytest.raises(Violation):
+        run.run()
+    return Case.parse(run.result.violation.case), run.result.examples
+
+
+def test_what_was_found_is_tried_first_and_for_the_same_law_and_target_only(kept):
+    """Hypothesis does not shrink again what it has kept, were it another's smallest case."""
+    needs_two_units, _ = first_case(GatesInterleaved, "equation")
+    assert needs_two_units.hidden_size == 2
+    assert first_case(GatesInterleaved, "equation") == (needs_two_units, 1)
+    smallest, _ = first_case(Gain, "equation")
+    assert smallest == replace(smallest, hidden_size=1, num_layers=1, seq_len=1, batch=1)
+    assert first_case(Gain, "one-step")[0].hidden_size == 1
+
+
+def test_a_part_of_a_database_is_apart():
+    whole = InMemoryExampleDatabase()
+    one, other = Part(whole, "one"), Part(whole, "other")
+    one.save(b"key", b"found")
+    assert [list(part.fetch(b"key")) for part in (one, other)] == [[b"found"], []]
+    other.delete(b"key", b"found")
+    assert list(one.fetch(b"key")) == [b"found"]
+    one.delete(b"key", b"found")
+    assert not any(whole.data.values())

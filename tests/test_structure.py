@@ -37,7 +37,7 @@ ROOMS = [
     {"steps", "designs"},
     {"derivatives", "mask_plans", "variants"},
     {"laws", "build_facts", "diagnosis"},
-    {"domains", "parting", "known", "simplifying"},
+    {"domains", "database", "parting", "known", "simplifying"},
     {"running"},
     {"suite", "reporting"},
     {"plugin", "report_commands", "convert_command"},

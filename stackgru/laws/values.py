@@ -74,7 +74,7 @@ def unrolled(pair: Pair) -> None:
 
 @law("values", {"mode": "train", "min_batch": 1}, half=("cell",))
 def same_masks(pair: Pair) -> None:
-    """In training, under nn.GRU's own masks, every step's output, and hn, are nn.GRU's."""
+    """In training, under nn.GRU's own masks, each output, and hn, are nn.GRU's."""
     reference, gaps = seeded_reference(pair)
     bound = expected(pair, gaps) if pair.full_precision else None
 

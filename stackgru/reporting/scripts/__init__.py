@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import linecache
 import sys
 import time
@@ -32,9 +33,10 @@ from stackgru.reporting.scripts.text import script_text
 from stackgru.targets import Target, load
 from stackgru.torch_settings import settings_kept
 
-__all__ = ["NoScript", "Script", "script_for"]
+__all__ = ["NoScript", "Script", "is_told", "script_for"]
 
 _TIMES, _SECONDS = 6, 1.0
+_FIRST = 3
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,14 @@ def script_for(
     if last is None:
         raise NoScript(f"the law {law.name} has no script for this case")
     return last
+
+
+def is_told(target: Target, law: Law, case: Case, message: str, *, strict: bool = False) -> bool:
+    """Whether one of the first ways to tell a violation shows it; arguments as of script_for."""
+    scene = Scene(target, law, case, message, strict)
+    with torch.random.fork_rng(devices=[]), settings_kept():
+        first = list(itertools.islice(bodies(scene), _FIRST))
+    return any(tried(script_text(scene, body)) == 1 for body in first)
 
 
 def _shows(text: str) -> bool:

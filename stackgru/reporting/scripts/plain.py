@@ -32,10 +32,10 @@ def plain(scene: Scene) -> Iterator[Body]:
             allowed = apart(part, getattr(reference, name), getattr(bound, name))
             if allowed is not None:
                 texts = [
-                    _by_steps(scene, "observed", scene.called, name)
+                    by_steps(scene, "observed", scene.called, name)
                     if target_by_steps
                     else [f"{unpacked('observed', name)} = {scene.run()}"],
-                    _by_steps(scene, "expected", "reference", name)
+                    by_steps(scene, "expected", "reference", name)
                     if reference_by_steps
                     else [f"{unpacked('expected', name)} = reference(x, h0)"],
                 ]
@@ -171,8 +171,15 @@ def unpacked(name: str, part: str) -> str:
     return f"{name}, _" if part == "outputs" else f"_, {name}"
 
 
-def _by_steps(scene: Scene, name: str, module: str, part: str) -> list[str]:
-    """Return lines that call a module step by step; the last output, or the last state."""
+def by_steps(scene: Scene, name: str, module: str, part: str) -> list[str]:
+    """Return lines that call a module step by step.
+
+    Args:
+        scene: what the script is about.
+        name: what the last output, or the last state, is called.
+        module: what is called.
+        part: "outputs" or "hn".
+    """
     is_cell = scene.is_cell and module != "reference"
     if scene.case.seq_len == 1:
         x, result = ("x[0]", name) if is_cell else ("x", f"({name},)")

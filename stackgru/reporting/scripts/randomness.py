@@ -4,25 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from stackgru.reporting.scripts.plain import plain
+from stackgru.reporting.scripts.plain import by_steps, plain
 from stackgru.reporting.scripts.scene import Body, Scene, own_leaf
 from stackgru.weights import place
 
 
 def same_draws(scene: Scene) -> Iterator[Body]:
     """Yield the next random number after a call of both from one seed."""
-    by_steps = scene.is_cell and scene.case.seq_len > 1
-    reference = ["reference(x, h0)"]
-    if by_steps:
-        reference = ["state = h0", "for step in x:", "    _, state = reference(step[None], state)"]
+    own, reference = _called(scene), ["reference(x, h0)"]
+    if scene.is_cell and scene.case.seq_len > 1:
+        reference = by_steps(scene, "state", "reference", "hn")
     number = "torch.rand(1).item()  # the next random number"
     yield Body(
         (
-            *scene.seeded(scene.run(), f"observed = {number}", always=True),
+            *scene.seeded(*own, f"observed = {number}", always=True),
             *scene.seeded(*reference, f"expected = {number}", always=True),
         ),
         allowed=None,
     )
+
+
+def _called(scene: Scene) -> list[str]:
+    """Return lines that call the target, for what that leaves behind."""
+    if scene.is_cell and scene.case.seq_len > 1:
+        return by_steps(scene, "state", scene.called, "hn")
+    return [scene.run()]
 
 
 def no_draws(scene: Scene) -> Iterator[Body]:
@@ -32,7 +38,7 @@ def no_draws(scene: Scene) -> Iterator[Body]:
         yield Body(
             (
                 seeded,
-                scene.run(),
+                *_called(scene),
                 f"observed = {number}  # the next random number",
                 seeded,
                 f"expected = {number}  # of the same seed, without a call",

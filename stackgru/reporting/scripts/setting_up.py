@@ -87,18 +87,19 @@ def weight_lines(scene: Scene, *, with_reference: bool) -> list[str]:
             "        parameter.copy_(value)",
         ]
     lines = ["weights = {", *(f'    "{key}": {text},' for key, text in shown.items()), "}"]
-    if len(shown) == 1:
-        lines = [f"weights = {{{lines[1].strip(' ,')}}}"]
     value = "weights[name]"
     if len(shown) < len(texts):
-        lines[-1] += "  # all others are zeros"
+        first, *others = shown.items()
+        lines = [
+            f'weights = {{"{first[0]}": {first[1]}}}  # all others are zeros',
+            *(f'weights["{key}"] = {text}' for key, text in others),
+        ]
         value = "weights.get(name, torch.tensor(0.0))"
     if names is None:
         return [
             *lines,
             "with torch.no_grad():",
-            "    both = zip(reference.named_parameters(), target.parameters())",
-            "    for (name, right), own in both:",
+            "    for (name, right), own in zip(reference.named_parameters(), target.parameters()):",
             f"        own.copy_(right.copy_({value}))",
         ]
     return [*lines, *_by_name(names, value, modules, len(names) < len(texts))]

@@ -1,0 +1,36 @@
+"""Where Hypothesis keeps examples: each law and target apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hypothesis.database import ExampleDatabase
+
+
+class Part(ExampleDatabase):
+    """A part of a database, with keys of its own.
+
+    Hypothesis goes by a function's source, which all laws and targets share here; and what it
+    finds under a key it does not shrink again.
+
+    Args:
+        whole: the database.
+        name: what the part is called.
+    """
+
+    def __init__(self, whole: ExampleDatabase, name: str) -> None:
+        super().__init__()
+        self._whole = whole
+        self._name = name.encode() + b"\0"
+
+    def save(self, key: bytes, value: bytes) -> None:
+        """Keep an example."""
+        self._whole.save(self._name + key, value)
+
+    def fetch(self, key: bytes) -> Iterable[bytes]:
+        """Yield all examples of a key."""
+        return self._whole.fetch(self._name + key)
+
+    def delete(self, key: bytes, value: bytes) -> None:
+        """Remove an example, if it is there."""
+        self._whole.delete(self._name + key, value)
