@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stackgru.cases import Case, draw_h0, draw_input, draw_weights
 
-#: A case of more numbers than these is told by its seeds.
+#: A case of more numbers than these, tensors of zeros apart, is told by its seeds.
 MOST_NUMBERS = 64
 
 
@@ -62,5 +62,6 @@ def with_numbers(case: Case, numbers: Mapping[str, Sequence[float]]) -> Numbered
 
 
 def is_literal(case: Case) -> bool:
-    """Whether a case has few enough numbers to be told by them."""
-    return sum(value.numel() for value in tensors_of(case).values()) <= MOST_NUMBERS
+    """Whether a case has few enough numbers to be told by them; a tensor of zeros counts none."""
+    told = (value.numel() for value in tensors_of(case).values() if value.any())
+    return sum(told) <= MOST_NUMBERS

@@ -3,7 +3,7 @@
 Hypothesis has found the smallest case; its numbers are still random. Each of them is now drawn from
 zero, one, a few short decimals, itself rounded to fewer and more digits, and itself, in this order,
 and Hypothesis' own shrinker looks for the first of these that it can have everywhere. Of a case of
-too many numbers whole tensors become zeros.
+too many numbers whole tensors become zeros first; what is left may be few enough.
 """
 
 from __future__ import annotations
@@ -86,8 +86,10 @@ def simplify(
                 return None
             return violation
 
-        found = _search(*_plainer(case), shown, started + seconds)
-        if found is not None:
+        for _ in range(1 if is_literal(case) else 2):
+            found = _search(*_plainer(best), shown, started + seconds)
+            if found is None:
+                break
             best, seen = found
     spent = round(time.monotonic() - started, 3)
     return Simplified(best, seen, spent, _digits(numbers_of(case)), _digits(numbers_of(best)))
@@ -143,23 +145,25 @@ def _search(
 def _plainer(
     case: Case,
 ) -> tuple[st.SearchStrategy[_Choice], Callable[[_Choice], NumberedCase]]:
-    """Return what may become of each tensor, and the case that this makes."""
+    """Return what may become of each tensor that is not zeros, and the case that this makes."""
     numbers = numbers_of(case)
+    zeros = {name: flat for name, flat in numbers.items() if not any(flat)}
+    left = {name: flat for name, flat in numbers.items() if name not in zeros}
     if is_literal(case):
-        total = sum(map(len, numbers.values()))
+        total = sum(map(len, left.values()))
         drawn = {
             name: st.tuples(*(_choices(value, total) for value in flat))
-            for name, flat in numbers.items()
+            for name, flat in left.items()
         }
-        return st.fixed_dictionaries(drawn), lambda choice: with_numbers(case, choice)
+        return st.fixed_dictionaries(drawn), lambda choice: with_numbers(case, {**zeros, **choice})
     # 0 is for zeros, anything else for what was drawn; often enough all stay as they were drawn.
-    kept = st.integers(0, len(numbers)).map(lambda one: (float(one),))
+    kept = st.integers(0, len(left)).map(lambda one: (float(one),))
 
     def zeroed(choice: _Choice) -> NumberedCase:
-        zeros = {name: (0.0,) * len(numbers[name]) for name, (one,) in choice.items() if not one}
-        return with_numbers(case, zeros)
+        new = {name: (0.0,) * len(numbers[name]) for name, (one,) in choice.items() if not one}
+        return with_numbers(case, {**zeros, **new})
 
-    return st.fixed_dictionaries(dict.fromkeys(numbers, kept)), zeroed
+    return st.fixed_dictionaries(dict.fromkeys(left, kept)), zeroed
 
 
 def _choices(value: float, total: int) -> st.SearchStrategy[float]:

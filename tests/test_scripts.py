@@ -105,6 +105,25 @@ def test_numbers_become_plain():
     assert violation_in(target, law, small.case, strict=False) is not None
 
 
+def test_of_many_numbers_whole_tensors_become_zeros_first():
+    case, law = Case(1, 2, 2), all_laws()["equation"]
+    assert not is_literal(case)
+    small, script = plainest(load("tests.broken.states:UnitsInReverse"), law, case, "reversed")
+    assert is_literal(small.case)
+    assert small.after < 80 < 1000 < small.before
+    assert "drawn(" not in script.text
+    assert script.problem is None
+
+
+def test_of_more_numbers_than_these_those_that_matter_are_drawn():
+    case, law = Case(1, 51), all_laws()["equation"]
+    small, script = plainest(load("tests.broken.corners:WideUnitsStay"), law, case, "too wide")
+    assert not is_literal(small.case)
+    assert 0.0 < small.after < small.before
+    assert script.text.count("drawn(") == 2  # its definition, and the only one that it needs
+    assert script.problem is None
+
+
 def test_without_time_numbers_stay():
     target, law = load("tests.broken.precision:Gain"), all_laws()["equation"]
     small = simplify(target, law, Case(), seconds=0)

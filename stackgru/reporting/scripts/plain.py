@@ -97,10 +97,10 @@ def _layer(scene: Scene, step: int, place: tuple[int, int, int], allowed: float)
     layer, row, unit = place
     size = case.hidden_size
     x = f"x[{step}]" if scene.is_cell else f"x[{step}:{step + 1}]"
-    first = layer * (4 if case.bias else 2)
     width = size if layer else case.input_size
     bias = "" if case.bias else ", bias=False"
     below = f"hn[{layer - 1}]" if layer else f"x[{step}]"
+    key = f'f"{{name}}_l{layer}"'
     drawn, earlier = [], []
     if case.gap_scale == 0 and layer:
         below = f"torch.zeros_like({below})"
@@ -118,10 +118,8 @@ def _layer(scene: Scene, step: int, place: tuple[int, int, int], allowed: float)
     return Body(
         (
             f"layer = nn.GRUCell({width}, {size}{bias}).double()  # layer {layer}, in float64",
-            "with torch.no_grad():",
-            "    right = list(reference.parameters())",
-            f"    for own, value in zip(layer.parameters(), right[{first}:]):",
-            "        own.copy_(value)",
+            f"right = {{name: getattr(reference, {key}) for name in layer.state_dict()}}",
+            "layer.load_state_dict(right)",
             *earlier,
             *drawn,
             *scene.seeded(f"_, hn = {scene.called}({x}, h0)"),
