@@ -18,7 +18,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -189,15 +189,22 @@ def status_of(script: str) -> int | None:
 
 def smaller_case(target: Target, law: str, case: Case, strict: bool) -> str:
     """Return which size could be one less, over twenty seeds; "no" if none."""
-    smallest = {one.name: 1 for one in fields(Case) if one.name in _SIZES}
-    for size, least in smallest.items():
-        if getattr(case, size) <= least:
+    for size in _SIZES:
+        if getattr(case, size) <= least(law, size):
             continue
         for seed in range(20):
             one = replace(case, seed=seed, **{size: getattr(case, size) - 1})
             if violation_in(target, all_laws()[law], one, strict=strict) is not None:
                 return size
     return "no"
+
+
+def least(law: str, size: str) -> int:
+    """Return the smallest size for which a law says something."""
+    keys = {"num_layers": "min_layers", "seq_len": "min_steps", "batch": "min_batch"}
+    key = keys.get(size, size)
+    bounds = [max(one.get(key, 1), one.get(size, 1)) for one in all_laws()[law].domains]
+    return int(min(bounds))
 
 
 if __name__ == "__main__":
