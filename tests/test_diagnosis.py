@@ -7,9 +7,14 @@ import torch
 from torch import nn
 
 import stackgru
+from stackgru.cases import Case
+from stackgru.conventions import Convention
+from stackgru.designs import Design
 from stackgru.diagnosis import CASES, DIFFERING, Diagnosis, diagnose
+from stackgru.mask_plans import places
+from stackgru.masks import Draw
 from stackgru.targets import load
-from tests import faults
+from tests import faults, fused
 from tests.broken import draws, equations, masks, precision, sequence_masks, states, variants
 from tests.diagnoses import EXPECTED, LAST
 from tests.sequences import StepByStep
@@ -86,3 +91,17 @@ def test_check_says_what_it_is():
 
 def test_what_holds_is_not_asked_what_it_is():
     assert stackgru.check(laws=["one-step"], max_examples=5).diagnosis is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "variants"),
+    [(fused.UpdateFirstForgotten, ("gates in the order z, r, n",)), (fused.ThreeBiasesTwice, ())],
+)
+def test_weights_of_another_form_are_known_to_it(kind, variants):
+    assert diagnose(load(Convention(kind, weights=fused.read))).variants == variants
+
+
+def test_where_nothing_drops_a_draw_has_no_place():
+    case, draw = Case(), Draw(torch.ones(1, 1), 0.5)
+    assert list(places(Design(), case, "cell", [])) == [{}]
+    assert list(places(Design(), case, "cell", [draw])) == []

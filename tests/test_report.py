@@ -140,6 +140,11 @@ def test_a_violation_ends_with_the_line_that_reruns_it():
     assert "difference: 1, where 0.5 is allowed" in text
 
 
+def test_what_cannot_be_said_by_options_is_run_again_from_python():
+    text = violation_text(Finding("equation", EVAL_CASE, "1 is 2", 1.0, 0.5, "step 0"), "C", None)
+    assert text.endswith('from Python, stackgru.check(the same Convention, laws=["equation"])')
+
+
 def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "report.json"
     path.write_text("before")

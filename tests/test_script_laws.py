@@ -25,7 +25,7 @@ from stackgru.reporting.scripts.scene import Body, Scene
 from stackgru.reporting.scripts.tapes import own_text, second_derivatives_of
 from stackgru.reporting.scripts.text import script_text
 from stackgru.targets import load
-from tests import fused
+from tests import called_otherwise, fused
 from tests.broken.gradients import StatesDetached
 from tests.broken.precision import Gain
 from tests.variants import Stack
@@ -230,6 +230,36 @@ def test_gradients_over_steps_that_drop_are_of_nn_gru_step_by_step():
     script = script_for(load(StatesDetached), all_laws()["gradients"], case, "no gradient")
     assert "output, hn = reference(step[None], hn)" in script.text
     assert script.problem is None
+
+
+def agreeing(name, case, target):
+    """Return how many scripts of a law there are, of which none accuses a right module."""
+    scene = Scene(target, all_laws()[name], case, "nothing", strict=True, is_control=True)
+    texts = [script_text(scene, body) for body in own_ways(scene)]
+    assert 1 not in [tried(text) for text in texts]
+    return len(texts)
+
+
+def test_steps_of_an_optimiser_are_compared_where_nothing_is_dropped():
+    drops = Case(2, 2, 2, 1, 2, dropout=0.5, mode="train")
+    assert agreeing("training", drops, RIGHT["cell"]) + 1 == agreeing(
+        "training", replace(drops, mode="eval"), RIGHT["cell"]
+    )
+
+
+def test_both_ways_are_told_in_eval():
+    case = Case(2, 3, 2, 2, 3, dropout=0.5, mode="train")
+    scene = Scene(RIGHT["sequence"], all_laws()["bidirectional"], case, "nothing", is_control=True)
+    texts = [script_text(scene, body) for body in own_ways(scene)]
+    assert all("target.eval(), reference.eval()" in text for text in texts)
+    assert {tried(text) for text in texts} == {0}
+
+
+def test_forward_mode_by_the_weights_is_told_of_what_is_called_as_nn_gru_is():
+    driven = load(Convention(called_otherwise.StateOnly, returns="state"))
+    assert agreeing("forward-mode", Case(2, 2), RIGHT["cell"]) == 2
+    scene = Scene(driven, all_laws()["forward-mode"], Case(2, 2), "nothing")
+    assert len(list(own_ways(scene))) == 1
 
 
 def test_no_second_derivatives_are_zeros():

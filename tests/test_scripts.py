@@ -35,7 +35,7 @@ def written(spec, law_name, text):
     target, law = load(spec), all_laws()[law_name]
     case = Case.parse(text)
     strict = "refusals" in spec or "strictly" in spec
-    small, script = plainest(target, law, case, "nothing", strict=strict, seconds=5)
+    small, script = plainest(target, law, case, "nothing", strict=strict, seconds=60)
     return script, small.case
 
 

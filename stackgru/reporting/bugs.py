@@ -185,12 +185,11 @@ def plainest(
         def tells(one: Case, violation: Violation) -> bool:
             return is_told(target, law, one, violation.message, strict=strict)
 
-        again = simplify(target, law, case, strict=strict, seconds=left, tells=tells)
-        if again is not None:
-            small = replace(again, seconds=small.seconds + again.seconds)
-            script = script_for(target, law, small.case, small.violation.message, strict=strict)
-            if script.problem is None:
-                return small, script
+        again = simplify(target, law, case, strict=strict, seconds=left, tells=tells) or small
+        small = replace(again, seconds=small.seconds + again.seconds)
+        script = script_for(target, law, small.case, small.violation.message, strict=strict)
+        if script.problem is None:
+            return small, script
     return replace(small, case=case, after=small.before), whole
 
 
