@@ -172,7 +172,7 @@ def with_right_class(script: str, fault: type[nn.Module]) -> str:
     every = (*faults.CELLS, *faults.SEQUENCES, *faults.REFUSALS)
     right = next(one for one in fault.__mro__[1:] if one not in every and one is not nn.Module)
     if right is object:
-        right = StackingGRUCell
+        right = nn.GRU if fault in faults.SEQUENCES else StackingGRUCell
     elif not inspect.isclass(right) or right.__module__.startswith("torch"):
         right = nn.GRU
     named = f"from {right.__module__} import {right.__name__} as {fault.__name__}"
