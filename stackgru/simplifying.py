@@ -28,6 +28,7 @@ from stackgru.targets import Target
 _PLAIN = (0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0)
 _DIGITS = (1, 2, 3, 6)
 
+#: What is drawn for each tensor: its numbers, or one that is 0 where it becomes zeros.
 _Choice = Mapping[str, tuple[float, ...]]
 
 
@@ -86,10 +87,12 @@ def simplify(
                 return None
             return violation
 
-        for _ in range(1 if is_literal(case) else 2):
+        goes_on = True
+        while goes_on:
             found = _search(*_plainer(best), shown, started + seconds)
             if found is None:
                 break
+            goes_on = is_literal(found[0]) and not is_literal(best)
             best, seen = found
     spent = round(time.monotonic() - started, 3)
     return Simplified(best, seen, spent, _digits(numbers_of(case)), _digits(numbers_of(best)))

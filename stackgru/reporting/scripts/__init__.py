@@ -36,7 +36,7 @@ from stackgru.torch_settings import settings_kept
 __all__ = ["NoScript", "Script", "is_told", "script_for"]
 
 _TIMES, _SECONDS = 6, 1.0
-_FIRST = 3
+_FIRST = 3  # the best ways come first, and this is asked of every choice of numbers
 
 
 @dataclass(frozen=True)
