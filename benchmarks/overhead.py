@@ -22,14 +22,14 @@ import torch
 from hypothesis import given, seed, settings
 from torch import nn
 
-from stackgru.cases import ACTIONS, Case, draw_h0, draw_input, draw_weights
-from stackgru.cell import StackingGRUCell
-from stackgru.domains import domain
-from stackgru.laws import Law, all_laws
+from stackgru.cases.case import ACTIONS, Case, draw_h0, draw_input, draw_weights
+from stackgru.engine.select import domain
+from stackgru.gru.cell import StackingGRUCell
+from stackgru.gru.parameters import copy_layers, gru_layers
+from stackgru.harness.pair import Pair
+from stackgru.laws.registry import Law, all_laws
 from stackgru.options import Options
-from stackgru.pairs import Pair
-from stackgru.targets import Target, load
-from stackgru.weights import copy_layers, gru_layers
+from stackgru.targets.target import Target, load
 
 
 def bare(case: Case) -> None:

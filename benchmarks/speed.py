@@ -16,8 +16,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from stackgru.cell import StackingGRUCell
-from stackgru.swapping import as_gru
+from stackgru.gru.cell import StackingGRUCell
+from stackgru.gru.sharing import as_gru
 
 BATCH, LAYERS = 32, 3
 LENGTHS, WIDTHS = (1, 10, 100, 1000), (16, 128, 512)

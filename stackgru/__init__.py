@@ -6,40 +6,40 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stackgru.cases import Case as Case
-    from stackgru.cell import StackingGRUCell as StackingGRUCell
-    from stackgru.checking import check as check
-    from stackgru.conventions import Convention as Convention
-    from stackgru.converting import ConversionError as ConversionError
-    from stackgru.converting import convert_state_dict as convert_state_dict
-    from stackgru.loading import TargetError as TargetError
+    from stackgru.cases.case import Case as Case
+    from stackgru.checkpoints.state_dict import ConversionError as ConversionError
+    from stackgru.checkpoints.state_dict import convert_state_dict as convert_state_dict
+    from stackgru.gru.cell import StackingGRUCell as StackingGRUCell
+    from stackgru.gru.sharing import as_cells as as_cells
+    from stackgru.gru.sharing import as_gru as as_gru
+    from stackgru.gru.sharing import copy_weights as copy_weights
+    from stackgru.gru.validation import RefusedArgument as RefusedArgument
     from stackgru.options import UsageError as UsageError
-    from stackgru.refusing import RefusedArgument as RefusedArgument
-    from stackgru.report import Report as Report
-    from stackgru.suite import suite_for as suite_for
-    from stackgru.swapping import as_cells as as_cells
-    from stackgru.swapping import as_gru as as_gru
-    from stackgru.swapping import copy_weights as copy_weights
+    from stackgru.pytest_plugin.check import check as check
+    from stackgru.pytest_plugin.suite import suite_for as suite_for
+    from stackgru.report.report import Report as Report
+    from stackgru.targets.convention import Convention as Convention
+    from stackgru.targets.importing import TargetError as TargetError
 
 __version__ = "0.1.0"
 
 # Imported when they are first asked for: pytest loads the plugin, and so this package, in every
 # run of everybody who has stackgru installed, and must not import torch there.
 _WHERE = {
-    "Case": "cases",
-    "Convention": "conventions",
-    "ConversionError": "converting",
-    "RefusedArgument": "refusing",
-    "Report": "report",
-    "StackingGRUCell": "cell",
-    "TargetError": "loading",
+    "Case": "cases.case",
+    "Convention": "targets.convention",
+    "ConversionError": "checkpoints.state_dict",
+    "RefusedArgument": "gru.validation",
+    "Report": "report.report",
+    "StackingGRUCell": "gru.cell",
+    "TargetError": "targets.importing",
     "UsageError": "options",
-    "as_cells": "swapping",
-    "as_gru": "swapping",
-    "check": "checking",
-    "convert_state_dict": "converting",
-    "copy_weights": "swapping",
-    "suite_for": "suite",
+    "as_cells": "gru.sharing",
+    "as_gru": "gru.sharing",
+    "check": "pytest_plugin.check",
+    "convert_state_dict": "checkpoints.state_dict",
+    "copy_weights": "gru.sharing",
+    "suite_for": "pytest_plugin.suite",
 }
 __all__ = [*_WHERE]
 

@@ -16,7 +16,7 @@ DEFAULT_REPORTS = ".stackgru"
 
 #: The constructor's arguments that a case sets, in the order in which they are given by position.
 ARGUMENTS = ("input_size", "hidden_size", "num_layers", "dropout")
-#: How a state goes in and comes out; stackgru.conventions says what each is.
+#: How a state goes in and comes out; stackgru.targets.convention says what each is.
 STATES = ("stacked", "batch-first", "tuple", "list", "concatenated")
 #: What a call returns.
 RETURNS = ("output, state", "state", "state, output")

@@ -7,23 +7,25 @@ import torch
 from click.testing import CliRunner
 
 import stackgru
-from stackgru import __main__ as command_line
-from stackgru import checking, diagnosis, running
-from stackgru.cases import Case
-from stackgru.diagnosis import diagnose
-from stackgru.evidence import Violation
-from stackgru.laws import all_laws
+from stackgru.cases.case import Case
+from stackgru.cli import main as command_line
+from stackgru.diagnosis import search as diagnosis
+from stackgru.diagnosis.search import diagnose
+from stackgru.engine import run as running
+from stackgru.harness.pair import Pair
 from stackgru.laws.refusals import builds
-from stackgru.locating import find_weights
+from stackgru.laws.registry import all_laws
 from stackgru.options import Options
-from stackgru.pairs import Pair
-from stackgru.reporting.scripts.bodies import bodies
-from stackgru.reporting.scripts.scene import Scene
-from stackgru.targets import load
-from tests import fused
-from tests.broken import calls, conduct, corners, masks, refusals
-from tests.layouts import Whole
-from tests.variants import Stack
+from stackgru.outcomes import Violation
+from stackgru.pytest_plugin import check as checking
+from stackgru.repro.scripts.bodies import bodies
+from stackgru.repro.scripts.scene import Scene
+from stackgru.targets.find_weights import find_weights
+from stackgru.targets.target import load
+from tests.subjects.broken import calls, conduct, masks, rare_inputs, refusals
+from tests.subjects.conventions import fused
+from tests.subjects.right.layouts import Whole
+from tests.subjects.right.variants import Stack
 
 
 def check(law, target, case=None):
@@ -84,7 +86,7 @@ def test_weights_that_only_look_as_if_rearranged_are_computed():
 
 
 def test_what_fails_for_some_sizes_is_no_variant():
-    assert diagnose(load(corners.DeepAndWideFails)).variants == ()
+    assert diagnose(load(rare_inputs.DeepAndWideFails)).variants == ()
 
 
 def test_a_variant_that_fails_where_it_is_deep_is_none():

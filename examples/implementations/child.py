@@ -13,7 +13,7 @@ from pathlib import Path
 
 import stackgru
 from examples.implementations import IMPLEMENTATIONS
-from stackgru.loading import TargetError
+from stackgru.targets.importing import TargetError
 
 _TIMEOUT = 60  # seconds a law; and as many for finding out what it is
 

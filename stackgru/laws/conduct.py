@@ -11,9 +11,11 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from stackgru.evidence import NotApplicable, Violation, assert_equal
-from stackgru.laws import law
-from stackgru.laws.comparing import (
+from stackgru.harness.masks import Injector, Recorder, arrange
+from stackgru.harness.pair import Pair, Run
+from stackgru.laws.helpers.settings import settings_watched
+from stackgru.laws.helpers.transforms import arguments_of
+from stackgru.laws.helpers.values import (
     HN,
     OUTPUT,
     expected,
@@ -23,11 +25,9 @@ from stackgru.laws.comparing import (
     pick,
     unroll,
 )
-from stackgru.laws.settings import settings_watched
-from stackgru.laws.transforming import arguments_of
-from stackgru.loading import named
-from stackgru.masks import Injector, Recorder, arrange
-from stackgru.pairs import Pair, Run
+from stackgru.laws.registry import law
+from stackgru.outcomes import NotApplicable, Violation, assert_equal
+from stackgru.targets.importing import named
 
 _FULL = ("float64", "float32")
 

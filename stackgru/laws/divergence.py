@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stackgru.cases import MAX_SEED, generator
-from stackgru.evidence import NotApplicable, Violation
-from stackgru.laws import law
-from stackgru.laws.comparing import (
+from stackgru.cases.case import MAX_SEED, generator
+from stackgru.gru.parameters import PARAMETERS, place
+from stackgru.harness.masks import Recorder, arrange
+from stackgru.harness.pair import Pair, Run
+from stackgru.laws.helpers.values import (
     HN,
     OUTPUT,
     Expected,
@@ -18,9 +19,8 @@ from stackgru.laws.comparing import (
     orders,
     seeded_reference,
 )
-from stackgru.masks import Recorder, arrange
-from stackgru.pairs import Pair, Run
-from stackgru.weights import PARAMETERS, place
+from stackgru.laws.registry import law
+from stackgru.outcomes import NotApplicable, Violation
 
 _FULL = ("float64", "float32")
 

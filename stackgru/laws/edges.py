@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from stackgru.evidence import Violation
-from stackgru.laws import law
-from stackgru.laws.comparing import unroll
-from stackgru.loading import named
-from stackgru.pairs import Pair
+from stackgru.harness.pair import Pair
+from stackgru.laws.helpers.values import unroll
+from stackgru.laws.registry import law
+from stackgru.outcomes import Violation
+from stackgru.targets.importing import named
 
 
 @law("values", {"max_batch": 0, "max_steps": 3})

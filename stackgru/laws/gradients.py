@@ -1,6 +1,6 @@
 """Laws of gradients: what flows back, through output and hn, to input, h0 and every parameter.
 
-How far two right gradients may lie apart is derived in stackgru.derivatives.
+How far two right gradients may lie apart is derived in stackgru.bounds.backward.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stackgru import derivatives
-from stackgru.arrangement import Weights
-from stackgru.derivatives import Direction
-from stackgru.evidence import NotApplicable
-from stackgru.laws import law
-from stackgru.laws.comparing import HN, OUTPUT, gap_masks, pick, under_masks, unroll
-from stackgru.laws.differentiating import (
+from stackgru.bounds import backward
+from stackgru.bounds.backward import Direction
+from stackgru.bounds.rounding import allowed
+from stackgru.gru.parameters import gru_layers
+from stackgru.harness.masks import Recorder
+from stackgru.harness.pair import Pair
+from stackgru.laws.helpers.autograd import (
     Grads,
     Tape,
     accumulated,
@@ -32,11 +32,11 @@ from stackgru.laws.differentiating import (
     grad_of,
     network_for,
 )
-from stackgru.loading import named
-from stackgru.masks import Recorder
-from stackgru.pairs import Pair
-from stackgru.rounding import allowed
-from stackgru.weights import gru_layers
+from stackgru.laws.helpers.values import HN, OUTPUT, gap_masks, pick, under_masks, unroll
+from stackgru.laws.registry import law
+from stackgru.outcomes import NotApplicable
+from stackgru.targets.importing import named
+from stackgru.targets.weights import Weights
 
 _SMALL = {"min_batch": 1, "max_layers": 4, "max_steps": 4}
 _SMALLER = {"min_batch": 1, "max_batch": 3, "max_layers": 3, "max_steps": 3, "max_size": 12}
@@ -53,7 +53,7 @@ def gradients(pair: Pair) -> None:
     assert_same(
         pair,
         lambda tape: grad_of(tape, outputs, hn),
-        lambda network: derivatives.gradients(network, outputs, hn),
+        lambda network: backward.gradients(network, outputs, hn),
         f"the gradient of {what} by",
     )
 
@@ -78,7 +78,7 @@ def second_derivatives(pair: Pair) -> None:
     assert_same(
         pair,
         differentiate,
-        lambda network: derivatives.second_derivatives(network, direction, outputs, hn),
+        lambda network: backward.second_derivatives(network, direction, outputs, hn),
         f"the second derivative of {what} by",
     )
 
@@ -95,7 +95,7 @@ def frozen(pair: Pair) -> None:
     assert_same(
         pair,
         lambda tape: grad_of(tape, outputs, hn),
-        lambda network: derivatives.gradients(network, outputs, hn),
+        lambda network: backward.gradients(network, outputs, hn),
         f"with others frozen, the gradient of {what} by",
         thawed=thawed or [names[pick(pair, "thawed", 0, len(names) - 1)]],
     )
@@ -114,7 +114,7 @@ def forward_mode(pair: Pair) -> None:
         except RuntimeError as error:
             raise NotApplicable(f"nn.GRU itself raised {named(error)}") from error
     gaps = gap_masks(pair, recorder)
-    bounds = derivatives.tangents(network_for(pair, gaps), direction)
+    bounds = backward.tangents(network_for(pair, gaps), direction)
 
     def run() -> tuple[Tensor, Tensor]:
         with as_violation("forward-mode derivatives"):
@@ -145,7 +145,7 @@ def training(pair: Pair) -> None:
         assert_same(
             pair,
             partial(accumulated, outputs=outputs, hn=hn),
-            partial(derivatives.gradients, outputs=outputs, hn=hn),
+            partial(backward.gradients, outputs=outputs, hn=hn),
             f"after {step} optimiser steps, the gradient of {what} by",
         )
         for grads, other in zip(pair.weights.grads(), others, strict=True):

@@ -10,16 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from stackgru import rounding
-from stackgru.cases import Case, generator
-from stackgru.conventions import Misfit
-from stackgru.evidence import NotApplicable, Violation
-from stackgru.laws import law
-from stackgru.laws.comparing import HN, OUTPUT, Expected, expected, pick
-from stackgru.loading import TargetError, named
-from stackgru.pairs import Pair
-from stackgru.rounding import Bounded, allowed
-from stackgru.weights import Layer
+from stackgru.bounds import rounding
+from stackgru.bounds.rounding import Bounded, allowed
+from stackgru.cases.case import Case, generator
+from stackgru.gru.parameters import Layer
+from stackgru.harness.pair import Pair
+from stackgru.laws.helpers.values import HN, OUTPUT, Expected, expected, pick
+from stackgru.laws.registry import law
+from stackgru.outcomes import NotApplicable, Violation
+from stackgru.targets.convention import Misfit
+from stackgru.targets.importing import TargetError, named
 
 _FULL = ("float64", "float32")
 

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from torch import Tensor, nn
 
-from stackgru.cases import ACTIONS, MAX_SEED, Case
-from stackgru.evidence import Violation, assert_equal
-from stackgru.laws import law
-from stackgru.laws.comparing import (
+from stackgru.cases.case import ACTIONS, MAX_SEED, Case
+from stackgru.gru.parameters import gru_layers
+from stackgru.harness.pair import Pair, Run
+from stackgru.laws.helpers.autograd import as_violation, axes_of, noise
+from stackgru.laws.helpers.values import (
     assert_end_to_end,
     assert_equation,
     expected,
@@ -25,10 +26,9 @@ from stackgru.laws.comparing import (
     under_masks,
     unroll,
 )
-from stackgru.laws.differentiating import as_violation, axes_of, noise
-from stackgru.loading import named
-from stackgru.pairs import Pair, Run
-from stackgru.weights import gru_layers
+from stackgru.laws.registry import law
+from stackgru.outcomes import Violation, assert_equal
+from stackgru.targets.importing import named
 
 
 @law(

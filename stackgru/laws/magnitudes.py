@@ -10,10 +10,10 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from stackgru import rounding
-from stackgru.evidence import NotApplicable, Violation
-from stackgru.laws import law
-from stackgru.laws.comparing import (
+from stackgru.bounds import rounding
+from stackgru.bounds.rounding import Bounded
+from stackgru.harness.pair import Pair
+from stackgru.laws.helpers.values import (
     HN,
     OUTPUT,
     STATES,
@@ -23,9 +23,9 @@ from stackgru.laws.comparing import (
     pick,
     seeded_reference,
 )
-from stackgru.loading import named
-from stackgru.pairs import Pair
-from stackgru.rounding import Bounded
+from stackgru.laws.registry import law
+from stackgru.outcomes import NotApplicable, Violation
+from stackgru.targets.importing import named
 
 _FULL = ("float64", "float32")
 

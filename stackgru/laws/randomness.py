@@ -6,12 +6,12 @@ import random
 
 import torch
 
-from stackgru.cases import Case
-from stackgru.evidence import Violation
-from stackgru.laws import law
-from stackgru.laws.comparing import other_input
-from stackgru.masks import ORDERS, Recorder, arrange
-from stackgru.pairs import Pair
+from stackgru.cases.case import Case
+from stackgru.harness.masks import ORDERS, Recorder, arrange
+from stackgru.harness.pair import Pair
+from stackgru.laws.helpers.values import other_input
+from stackgru.laws.registry import law
+from stackgru.outcomes import Violation
 
 
 @law("randomness", {"mode": "train", "seq_len": 1, "min_batch": 1}, question="seeds")

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from stackgru.conventions import Misfit
-from stackgru.evidence import Violation
-from stackgru.laws import law
-from stackgru.pairs import Pair
+from stackgru.harness.pair import Pair
+from stackgru.laws.registry import law
+from stackgru.outcomes import Violation
+from stackgru.targets.convention import Misfit
 
 #: What every target can be built with.
 SIZES = frozenset({"input_size", "hidden_size"})

@@ -9,11 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint as checkpointed
 
-from stackgru.conventions import Driven
-from stackgru.evidence import NotApplicable, Violation, assert_equal
-from stackgru.laws import law
-from stackgru.laws.comparing import assert_end_to_end, expected, unroll
-from stackgru.laws.transforming import (
+from stackgru.harness.pair import Pair, Run
+from stackgru.laws.helpers.transforms import (
     Callee,
     arguments_of,
     assert_possible,
@@ -30,7 +27,10 @@ from stackgru.laws.transforming import (
     weights_of,
     with_weights,
 )
-from stackgru.pairs import Pair, Run
+from stackgru.laws.helpers.values import assert_end_to_end, expected, unroll
+from stackgru.laws.registry import law
+from stackgru.outcomes import NotApplicable, Violation, assert_equal
+from stackgru.targets.convention import Driven
 
 #: Tracing takes milliseconds a layer and step, and does not depend on sizes.
 _SMALL = {"min_batch": 1, "max_layers": 3, "max_steps": 2, "max_size": 16}

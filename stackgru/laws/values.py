@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from stackgru.cases import generator
-from stackgru.evidence import assert_within
-from stackgru.formats import FORMATS
-from stackgru.laws import law
-from stackgru.laws.comparing import (
+from stackgru.bounds.formats import FORMATS
+from stackgru.cases.case import generator
+from stackgru.harness.pair import Pair, Run
+from stackgru.laws.helpers.values import (
     HN,
     OUTPUT,
     STATES,
@@ -20,7 +19,8 @@ from stackgru.laws.comparing import (
     seeded_reference,
     under_masks,
 )
-from stackgru.pairs import Pair, Run
+from stackgru.laws.registry import law
+from stackgru.outcomes import assert_within
 
 
 @law("values", {"mode": "eval", "max_steps": 4, "min_batch": 1})

@@ -1,0 +1,1 @@
+"""How far two right answers may lie apart."""

@@ -1,0 +1,164 @@
+"""Arithmetic on numbers that carry a bound on their error, and on such numbers with a tangent.
+
+Every operation takes over the errors of its operands and charges its own roundings, in the model
+of Higham (see rounding.py). It charges _CHARGE of them, each of the sum of the operands'
+absolute values, so that the same expression expanded, regrouped or in another order stays within
+the bound: G (h - n) bounds G h - G n as well, and G (1 - z) bounds G - G z.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from stackgru.bounds.formats import Format
+from stackgru.bounds.rounding import Bounded
+
+# Roundings that an operation is charged: one step of a formula is at most four of another's, as
+# where a product is expanded over a difference and the constant 1 / (1 - p) is rounded as well.
+_CHARGE = 4
+
+
+@dataclass(frozen=True)
+class Number:
+    """A tensor in float64 and a bound on its error in another format.
+
+    Attributes:
+        value: float64.
+        error: float64, of a shape that broadcasts to the value's.
+        form: what is rounded to.
+    """
+
+    value: Tensor
+    error: Tensor
+    form: Format
+
+    @classmethod
+    def exact(cls, value: Tensor, form: Format) -> Number:
+        """Return ``value`` without error."""
+        value = value.detach().double().cpu()
+        return cls(value, torch.zeros_like(value), form)
+
+    @classmethod
+    def of(cls, bounded: Bounded, form: Format) -> Number:
+        """Return a bounded value as a number to go on with."""
+        return cls(bounded.value, bounded.error, form)
+
+    @property
+    def size(self) -> Tensor:
+        """The largest absolute value that it may have."""
+        return self.value.abs() + self.error
+
+    @property
+    def T(self) -> Number:  # noqa: N802 - as torch's
+        """The transpose."""
+        return Number(self.value.T, self.error.T, self.form)
+
+    def __add__(self, other: Number) -> Number:
+        own = _CHARGE * self.form.unit * (self.size + other.size)
+        return Number(self.value + other.value, self.error + other.error + own, self.form)
+
+    def __sub__(self, other: Number) -> Number:
+        return self + Number(-other.value, other.error, self.form)
+
+    def __mul__(self, other: Number) -> Number:
+        own = _CHARGE * (self.form.unit * self.size * other.size + self.form.smallest)
+        error = self.value.abs() * other.error + self.error * other.size + own
+        return Number(self.value * other.value, error, self.form)
+
+    def __matmul__(self, other: Number) -> Number:
+        terms = self.value.shape[-1] + _CHARGE
+        gamma = terms * self.form.unit / (1 - terms * self.form.unit)
+        own = gamma * (self.size @ other.size) + terms * self.form.smallest
+        if self.form.flush:  # factors below the smallest normal number may be taken for zero
+            factors = self.size.sum(-1, keepdim=True) + other.size.sum(-2, keepdim=True) + terms
+            own = own + self.form.flush * factors
+        error = self.value.abs() @ other.error + self.error @ other.size + own
+        return Number(self.value @ other.value, error, self.form)._unless_too_large()
+
+    def where(self, kept: Tensor, scale: float) -> Number:
+        """Return it scaled where a mask keeps it, and zero elsewhere."""
+        factor = torch.where(kept, scale, 0.0)
+        own = _CHARGE * (self.form.unit * self.size * factor + self.form.smallest * kept)
+        error = torch.where(kept, self.error * scale, 0.0) + own
+        value = torch.where(kept, self.value * scale, 0.0)
+        return Number(value, error, self.form)._unless_too_large()
+
+    def _unless_too_large(self) -> Number:
+        # An evaluation may overflow from half the largest number on: nothing is claimed there.
+        too_large = ~(self.size <= self.form.largest / 2)
+        return Number(self.value, torch.where(too_large, torch.inf, self.error), self.form)
+
+    def slope_of_sigmoid(self) -> Number:
+        """Return s (1 - s) for s."""
+        return self * (self.constant(torch.ones(())) - self)
+
+    def constant(self, value: Tensor) -> Number:
+        """Return a constant to go on with next to it."""
+        return Number.exact(value, self.form)
+
+    @staticmethod
+    def cat(parts: Sequence[Number], dim: int) -> Number:
+        """Concatenate along an axis."""
+        value = torch.cat([part.value for part in parts], dim)
+        error = torch.cat([part.error.expand_as(part.value) for part in parts], dim)
+        return Number(value, error, parts[0].form)
+
+    def chunk(self, number: int) -> list[Number]:
+        """Split the last axis."""
+        parts = zip(self.value.chunk(number, -1), self.error.chunk(number, -1), strict=True)
+        return [Number(value, error, self.form) for value, error in parts]
+
+
+@dataclass(frozen=True)
+class Dual:
+    """A number and its tangent, the derivative along one direction.
+
+    Attributes:
+        value: the number.
+        tangent: its derivative.
+    """
+
+    value: Number
+    tangent: Number
+
+    @property
+    def T(self) -> Dual:  # noqa: N802 - as torch's
+        """The transpose."""
+        return Dual(self.value.T, self.tangent.T)
+
+    def __add__(self, other: Dual) -> Dual:
+        return Dual(self.value + other.value, self.tangent + other.tangent)
+
+    def __sub__(self, other: Dual) -> Dual:
+        return Dual(self.value - other.value, self.tangent - other.tangent)
+
+    def __mul__(self, other: Dual) -> Dual:
+        tangent = self.tangent * other.value + self.value * other.tangent
+        return Dual(self.value * other.value, tangent)
+
+    def __matmul__(self, other: Dual) -> Dual:
+        tangent = self.tangent @ other.value + self.value @ other.tangent
+        return Dual(self.value @ other.value, tangent)
+
+    def where(self, kept: Tensor, scale: float) -> Dual:
+        """Return it scaled where a mask keeps it, and zero elsewhere."""
+        return Dual(self.value.where(kept, scale), self.tangent.where(kept, scale))
+
+    def constant(self, value: Tensor) -> Dual:
+        """Return a constant to go on with next to it."""
+        return Dual(self.value.constant(value), self.value.constant(torch.zeros_like(value)))
+
+    @staticmethod
+    def cat(parts: Sequence[Dual], dim: int) -> Dual:
+        """Concatenate along an axis."""
+        values, tangents = [part.value for part in parts], [part.tangent for part in parts]
+        return Dual(Number.cat(values, dim), Number.cat(tangents, dim))
+
+
+#: What the equations of stackgru.bounds.backward are written in.
+N = TypeVar("N", Number, Dual)

@@ -1,0 +1,238 @@
+"""How far two right derivatives may lie apart: the equation of a layer, differentiated by hand.
+
+The forward pass is rounding.py's, with its bounds. The backward pass is written once, in an
+arithmetic that carries the bounds on (arithmetic.py): on numbers it gives gradients, on
+numbers with tangents the derivative of the gradients along a direction, that is the product of
+the matrix of second derivatives and that direction. The tangents themselves are forward-mode's.
+
+With G the gradient of the new state h' = (1 - z) n + z h, and p = W_hn h + b_hn::
+
+    dn = G (1 - z)      da_n = dn (1 - n n)      dx = [da_r, da_z, da_n] W_i
+    dz = G h - G n      da_z = dz z (1 - z)      dh = [da_r, da_z, da_n r] W_h + G z
+                        da_r = da_n p r (1 - r)
+
+and a weight's gradient is the sum over steps and rows of these times what the weight was
+multiplied by. G is what comes from the outputs, from the next step and from the layer above.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic
+
+import torch
+from torch import Tensor
+
+from stackgru.bounds import rounding
+from stackgru.bounds.arithmetic import Dual, N, Number
+from stackgru.bounds.forward import Network, Step, forward
+from stackgru.bounds.rounding import Bounded
+from stackgru.gru.parameters import PARAMETERS, Layer
+
+
+@dataclass(frozen=True)
+class Direction:
+    """Where to go: a tangent for the input (T, B, I), for h0 (L, B, H), and every parameter."""
+
+    input: Tensor
+    h0: Tensor
+    layers: Sequence[Layer]
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """Gradients with their bounds: of input (T, B, I), h0 (L, B, H), and every parameter."""
+
+    input: Bounded
+    h0: Bounded
+    layers: Sequence[Mapping[str, Bounded]]
+
+
+@torch.no_grad()
+def gradients(network: Network, outputs: Tensor, hn: Tensor) -> Gradients:
+    """Return the gradients of a combination of the results.
+
+    Args:
+        network: what is differentiated.
+        outputs: factors of the outputs in the combination, (T, B, H).
+        hn: factors of hn, (L, B, H).
+    """
+    form = network.form
+    steps = forward(network)
+    weights = [
+        {name: Number.exact(value, form) for name, value in layer.items()}
+        for layer in network.layers
+    ]
+    return _collected(_backward(network, steps, weights, outputs, hn), _bounded)
+
+
+@torch.no_grad()
+def second_derivatives(
+    network: Network, direction: Direction, outputs: Tensor, hn: Tensor
+) -> Gradients:
+    """Return the derivative of the gradients along a direction; see gradients."""
+    steps, _, _ = _tangents(network, direction)
+    weights = [
+        {name: Dual(*_exact(network, layer[name], tangent[name])) for name in layer}
+        for layer, tangent in zip(network.layers, direction.layers, strict=True)
+    ]
+    found = _backward(network, steps, weights, outputs, hn)
+    return _collected(found, lambda dual: _bounded(dual.tangent))
+
+
+@torch.no_grad()
+def tangents(network: Network, direction: Direction) -> tuple[Bounded, Bounded]:
+    """Return the derivatives of outputs, (T, B, H), and hn, (L, B, H), along a direction."""
+    _, outputs, hn = _tangents(network, direction)
+    return (
+        rounding.stacked([_bounded(number) for number in outputs]),
+        rounding.stacked([_bounded(number) for number in hn]),
+    )
+
+
+def _bounded(number: Number) -> Bounded:
+    error = number.error.expand_as(number.value)
+    return Bounded(number.value, torch.where(error.isnan(), torch.inf, error))
+
+
+def _exact(network: Network, *values: Tensor) -> list[Number]:
+    return [Number.exact(value, network.form) for value in values]
+
+
+def _tangents(
+    network: Network, direction: Direction
+) -> tuple[list[list[Step[Dual]]], list[Number], list[Number]]:
+    """Return every layer's steps with their tangents, and the tangents of outputs and hn."""
+    below = _exact(network, *direction.input)
+    hn, steps = [], []
+    for layer, plain in enumerate(forward(network)):
+        (tangent,) = _exact(network, direction.h0[layer])
+        taken, above = [], []
+        for t, (step, x) in enumerate(zip(plain, below, strict=True)):
+            dual, tangent = _tangent(network, direction, layer, step, x, tangent)
+            taken.append(dual)
+            above.append(tangent)
+            if network.gaps is not None and layer < len(network.layers) - 1:
+                above[-1] = tangent.where(network.gaps[layer][t], network.scale)
+        steps.append(taken)
+        hn.append(tangent)
+        below = above
+    return steps, below, hn
+
+
+def _tangent(
+    network: Network, direction: Direction, layer: int, step: Step[Number], x: Number, h: Number
+) -> tuple[Step[Dual], Number]:
+    """Return a step with its tangents, and that of its new state, from those of x and h."""
+    sums = []
+    for side, value, tangent in (("ih", step.x, x), ("hh", step.h, h)):
+        weight, toward = _exact(
+            network,
+            network.layers[layer][f"weight_{side}"],
+            direction.layers[layer][f"weight_{side}"],
+        )
+        total = tangent @ weight.T + value @ toward.T
+        if f"bias_{side}" in direction.layers[layer]:
+            total = total + _exact(network, direction.layers[layer][f"bias_{side}"])[0]
+        sums.append(total.chunk(3))
+    (x_r, x_z, x_n), (h_r, h_z, h_n) = sums
+    one = x.constant(torch.ones(()))
+    r = _of_sigmoid(step.r, x_r + h_r)
+    z = _of_sigmoid(step.z, x_z + h_z)
+    n = (one - step.n * step.n) * (x_n + r * step.state_part + step.r * h_n)
+    state = (one - step.z) * n + (z * step.h - z * step.n) + step.z * h
+    values = (step.x, step.h, step.r, step.z, step.n, step.state_part)
+    pairs = zip(values, (x, h, r, z, n, h_n), strict=True)
+    return Step(*(Dual(value, tangent) for value, tangent in pairs)), state
+
+
+def _of_sigmoid(gate: Number, toward: Number) -> Number:
+    """Return a gate's tangent, from that of its sum.
+
+    In 1 / (1 + exp(-a)) the tangent of exp(-a) may overflow, and times the square of a gate that
+    has underflowed it is not a number: nothing is claimed there.
+    """
+    found = gate.slope_of_sigmoid() * toward
+    unsure = gate.value <= 4 * gate.form.normal * toward.size.clamp(min=1)
+    return Number(found.value, torch.where(unsure, torch.inf, found.error), gate.form)
+
+
+@dataclass(frozen=True)
+class _Found(Generic[N]):
+    input: list[N]
+    h0: list[N]
+    layers: list[dict[str, N]]
+
+
+def _backward(
+    network: Network,
+    steps: list[list[Step[N]]],
+    weights: Sequence[Mapping[str, N]],
+    outputs: Tensor,
+    hn: Tensor,
+) -> _Found[N]:
+    """Go back through layers and steps."""
+    like = steps[0][0].x
+    rows = network.input.shape[0] * network.input.shape[1]
+    from_above = [like.constant(factor) for factor in outputs]
+    h0, layers = [], []
+    for layer in reversed(range(len(steps))):
+        dh = like.constant(hn[layer])
+        gates, below = [], []
+        for t in reversed(range(len(from_above))):
+            x_gates, h_gates, through = _gates_backward(steps[layer][t], from_above[t] + dh)
+            dh = through + h_gates @ weights[layer]["weight_hh"]
+            gates.append((x_gates, h_gates, steps[layer][t]))
+            below.append(x_gates @ weights[layer]["weight_ih"])
+        h0.append(dh)
+        layers.append(_weights_backward(gates, weights[layer], rows))
+        from_above = below[::-1]
+        if network.gaps is not None and layer > 0:
+            masks = network.gaps[layer - 1]
+            from_above = [
+                number.where(mask, network.scale)
+                for number, mask in zip(from_above, masks, strict=True)
+            ]
+    return _Found(from_above, h0[::-1], layers[::-1])
+
+
+def _gates_backward(step: Step[N], gradient: N) -> tuple[N, N, N]:
+    """Return the gradients of the sums of x, of those of h, and what passes on to h."""
+    one = step.z.constant(torch.ones(()))
+    sum_n = gradient * (one - step.z) * (one - step.n * step.n)
+    # Not h - n: the gradients of z and of 1 - z may come through two sigmoids, of opposite sums.
+    slope = step.z * (one - step.z)
+    sum_z = gradient * step.h * slope - gradient * step.n * slope
+    sum_r = sum_n * step.state_part * (step.r * (one - step.r))
+    h_gates = type(sum_n).cat([sum_r, sum_z, sum_n * step.r], -1)
+    return type(sum_n).cat([sum_r, sum_z, sum_n], -1), h_gates, gradient * step.z
+
+
+def _weights_backward(
+    gates: Sequence[tuple[N, N, Step[N]]], weights: Mapping[str, N], rows: int
+) -> dict[str, N]:
+    """Sum over steps and rows what the sums' gradients make of a layer's parameters."""
+    kind = type(gates[0][0])
+    of_x = kind.cat([gate for gate, _, _ in gates], 0)
+    of_h = kind.cat([gate for _, gate, _ in gates], 0)
+    x, h = (kind.cat([getattr(step, name) for _, _, step in gates], 0) for name in ("x", "h"))
+    found = {"weight_ih": of_x.T @ x, "weight_hh": of_h.T @ h}
+    if "bias_ih" in weights:
+        ones = of_x.constant(torch.ones(1, rows, dtype=torch.float64))
+        found |= {"bias_ih": ones @ of_x, "bias_hh": ones @ of_h}
+    return found
+
+
+def _collected(found: _Found[N], bounded: Callable[[N], Bounded]) -> Gradients:
+    layers = []
+    for layer in found.layers:
+        one = {name: bounded(number) for name, number in layer.items()}
+        for name in set(one) & set(PARAMETERS[2:]):
+            one[name] = Bounded(one[name].value[0], one[name].error[0])
+        layers.append(one)
+    return Gradients(
+        input=rounding.stacked([bounded(number) for number in found.input]),
+        h0=rounding.stacked([bounded(number) for number in found.h0]),
+        layers=layers,
+    )

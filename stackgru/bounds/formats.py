@@ -1,0 +1,51 @@
+"""What each dtype rounds like; stackgru.bounds.rounding says why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+_STORED = 5  # stored numbers on the way to a gate's sum in half precision
+
+
+@dataclass(frozen=True)
+class Format:
+    """What a dtype rounds like.
+
+    Attributes:
+        unit: the unit roundoff u.
+        accumulator: the unit roundoff of sums of products.
+        stored: roundings to ``unit`` on the way to a gate's sum, beyond the accumulator's.
+        smallest: the smallest subnormal number.
+        normal: the smallest normal number.
+        flush: what a factor may lose where subnormal numbers are taken for zero.
+        largest: the largest number.
+    """
+
+    unit: float
+    accumulator: float
+    stored: int
+    smallest: float
+    normal: float
+    flush: float
+    largest: float
+
+
+def _format(dtype: torch.dtype) -> Format:
+    limits = torch.finfo(dtype)
+    half = dtype in (torch.float16, torch.bfloat16)
+    return Format(
+        unit=limits.eps / 2,
+        accumulator=2.0**-24 if half else limits.eps / 2,
+        stored=_STORED if half else 0,
+        smallest=limits.tiny * limits.eps,
+        normal=limits.tiny,
+        flush=limits.tiny if dtype == torch.bfloat16 else 0.0,
+        largest=limits.max,
+    )
+
+
+FORMATS = {
+    dtype: _format(dtype) for dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+}

@@ -1,0 +1,300 @@
+r"""How far two right answers may lie apart.
+
+Two right implementations differ by rounding only. This module computes, next to each value of the
+GRU equation in float64, a bound on the error of any reasonable evaluation in a narrower (or the
+same) format, so that no tolerance is ever picked by hand.
+
+Source: N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., SIAM 2002: the model
+fl(a op b) = (a op b)(1 + d), |d| <= u (ch. 2), and for an inner product of n terms, in any order
+and with or without fused multiply-add, an error of at most gamma_n = n u / (1 - n u) times the
+product of the absolute values (ch. 3).
+
+The equation of one layer, as torch documents it::
+
+    r = sigmoid(W_ir x + b_ir + W_hr h + b_hr)
+    z = sigmoid(W_iz x + b_iz + W_hz h + b_hz)
+    n = tanh(W_in x + b_in + r * (W_hn h + b_hn))
+    h' = (1 - z) * n + z * h
+
+With E(v) the bound carried next to v, u the unit roundoff of the dtype, v the accumulator's:
+
+1. Sums. A gate's sum has at most I + H products and 4 further terms or additions, in one product
+   of [x, h] or in two, so its error is at most gamma_{I+H+4}(v) A + |W_i| E(x) + |W_h| E(h), with A
+   = |W_i|(|x| + E(x)) + |b_i| + |W_h|(|h| + E(h)) + |b_h|. For n the two halves are bounded each
+   by itself, and the product with r and the last addition cost 3 u of the absolute values.
+2. float16 and bfloat16. Assumed: products accumulate in float32 or better (v = 2**-24), and a
+   stored number is rounded once. Up to 5 stored numbers lie on the way to a gate's sum (rounded
+   products, a half without bias, with bias, both halves together), hence another 5 u A.
+   The law `equation` checks nn.GRU itself against this bound, so a build that accumulates
+   otherwise is named.
+3. Activations. The error of an argument is multiplied by the largest slope of sigmoid (s (1 - s))
+   or tanh (1 - t**2) on the interval that the error allows: the slope at the interval's point
+   closest to 0. Their own evaluation adds 6 u of the value: exp to one ulp (2 u), an addition, a
+   division and the rounding of the result. A sigmoid may be (1 + tanh(a / 2)) / 2, where an ulp
+   of a number next to 1 is left however small the sum is: another 2 u. exp may overflow where
+   sigmoid is below the smallest normal number, which is therefore added.
+4. The new state. h' is a product and a convex sum: E(h') = E(z)(|h - n| + E(h) + E(n)) +
+   (1 - z) E(n) + z E(h) + 5 u (|h| + |n|), whether it is written (1 - z) n + z h, n + z (h - n)
+   or h + (1 - z)(n - h): none rounds more than five times, each time a number of at most |h| + |n|.
+   1 - z may be the sigmoid of the opposite sum: the error of the sum is the same in both, their
+   own evaluations are not, which adds those of point 3 of z times |h| and of 1 - z times |n|.
+5. Dropout multiplies value and bound by mask / (1 - p) and rounds at most three times.
+6. Underflow adds the smallest subnormal number for each operation. In bfloat16 some processors'
+   dot products take subnormal numbers for zero: there each factor, bias and sum may be off by the
+   smallest normal number.
+7. Where a sum of absolute values passes half the largest number, an evaluation may overflow: the
+   bound is infinite there, and nothing is claimed.
+
+The value itself is computed in float64, with the same kind of error: `allowed` doubles the bound
+in float64, and adds 2**-20 of it in the narrower formats, where it is far below that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stackgru.bounds.formats import FORMATS, Format
+from stackgru.gru.parameters import Layer
+
+_ACTIVATION = 6  # roundings of sigmoid and tanh, point 3
+_HALF_ANGLE = 2  # roundings of 1 in a sigmoid by tanh, point 3
+_STATE = 5  # roundings of the convex sum, point 4
+_DROPOUT = 3  # roundings of a scaled mask and its product, point 5
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """A value and a bound on its error.
+
+    Attributes:
+        value: float64.
+        error: float64, of the same shape; infinite where nothing is claimed.
+    """
+
+    value: Tensor
+    error: Tensor
+
+    @classmethod
+    def exact(cls, value: Tensor) -> Bounded:
+        """Return ``value`` without error."""
+        value = value.detach().double().cpu()
+        return cls(value, torch.zeros_like(value))
+
+    @classmethod
+    def shown(cls, value: Tensor) -> Bounded:
+        """Return what may go on unrounded where ``value`` is what is shown of it."""
+        form = FORMATS[value.dtype]
+        exact = cls.exact(value).value
+        return cls(exact, form.unit * exact.abs() + form.smallest)
+
+
+@dataclass(frozen=True)
+class Gates:
+    """What one layer computes on the way to its new state, (..., B, H) each.
+
+    Attributes:
+        r: the reset gate.
+        z: the update gate.
+        n: the new gate.
+        state_part: W_hn h + b_hn.
+        overflow: bool, where an evaluation may overflow.
+    """
+
+    r: Bounded
+    z: Bounded
+    n: Bounded
+    state_part: Bounded
+    overflow: Tensor
+
+
+@torch.no_grad()
+def layer(x: Bounded, h: Bounded, weights: Layer, dtype: torch.dtype) -> Bounded:
+    """Return one layer's new state and the bound on its error.
+
+    Args:
+        x: the layer's input, (..., B, I).
+        h: the layer's state, (..., B, H).
+        weights: its parameters.
+        dtype: what is evaluated in.
+
+    Returns:
+        The new state, (..., B, H).
+
+    Source:
+        The equation of nn.GRU's documentation; the module's docstring for the bound.
+    """
+    return new_state(gates(x, h, weights, dtype), h, dtype)
+
+
+@torch.no_grad()
+def gates(
+    x: Bounded,
+    h: Bounded,
+    weights: Layer,
+    dtype: torch.dtype,
+    activation: Callable[[Tensor, Tensor, Format], tuple[Tensor, Tensor]] | None = None,
+) -> Gates:
+    """Return one layer's gates and the bounds on their errors; see layer.
+
+    ``activation`` gives r and z for their sums and the bounds on these; sigmoid if None.
+    """
+    activation = activation or sigmoid
+    form = FORMATS[dtype]
+    half = half_sum(x, weights["weight_ih"], weights.get("bias_ih"), form)
+    other = half_sum(h, weights["weight_hh"], weights.get("bias_hh"), form)
+    relative = relative_error(x, h, form)
+    sums = [
+        (a, b, relative * size_a + error_a, relative * size_b + error_b)
+        for a, b, size_a, size_b, error_a, error_b in zip(
+            *(part.chunk(3, -1) for pair in zip(half, other, strict=True) for part in pair),
+            strict=True,
+        )
+    ]
+    r, r_error = activation(sums[0][0] + sums[0][1], sums[0][2] + sums[0][3], form)
+    z, z_error = activation(sums[1][0] + sums[1][1], sums[1][2] + sums[1][3], form)
+    input_part, state_part, input_error, state_error = sums[2]
+    n_error = input_error + r * state_error + r_error * (state_part.abs() + state_error)
+    n_error += 3 * form.unit * (input_part.abs() + r * state_part.abs())
+    n, n_error = tanh(input_part + r * state_part, n_error, form)
+    return Gates(
+        Bounded(r, r_error),
+        Bounded(z, z_error),
+        Bounded(n, n_error),
+        Bounded(state_part, state_error),
+        _overflow(half[1], other[1], h, form),
+    )
+
+
+def new_state(gates: Gates, h: Bounded, dtype: torch.dtype) -> Bounded:
+    """Return the new state that these gates make of h; see layer."""
+    form, z, n = FORMATS[dtype], gates.z.value, gates.n.value
+    value = (1 - z) * n + z * h.value
+    error = gates.z.error * ((h.value - n).abs() + h.error + gates.n.error)
+    error += (1 - z) * gates.n.error + z * h.error
+    sizes = h.value.abs() + h.error + n.abs() + gates.n.error
+    apart = _ACTIVATION * (z * h.value.abs() + (1 - z) * n.abs()) + _HALF_ANGLE * sizes
+    error += form.unit * (_STATE * sizes + apart) + _STATE * form.smallest
+    return Bounded(value, torch.where(gates.overflow | error.isnan(), torch.inf, error))
+
+
+def dropped(x: Bounded, mask: Tensor, scale: float, dtype: torch.dtype) -> Bounded:
+    """Return what goes up to the next layer, and the bound on its error.
+
+    Args:
+        x: a layer's new state, (..., B, H).
+        mask: bool, of the same shape; True where a value is kept.
+        scale: what kept values are multiplied by, 1 / (1 - p).
+        dtype: what is evaluated in.
+
+    Returns:
+        The next layer's input, (..., B, H).
+    """
+    form = FORMATS[dtype]
+    value = torch.where(mask, x.value * scale, 0.0)
+    error = torch.where(mask, x.error * scale, 0.0)
+    error = error + torch.where(mask, _DROPOUT * (form.unit * value.abs() + form.smallest), 0.0)
+    too_large = value.abs() > form.largest / 2
+    return Bounded(value, torch.where(too_large, torch.inf, error))
+
+
+def sequence(
+    input: Tensor,
+    h0: Tensor,
+    layers: Sequence[Layer],
+    gaps: Tensor | None,
+    scale: float,
+    dtype: torch.dtype,
+) -> tuple[Bounded, Bounded]:
+    """Carry value and bound through all layers and steps, from exact input and state.
+
+    Args:
+        input: (T, B, I).
+        h0: (L, B, H).
+        layers: the parameters, layer by layer.
+        gaps: the masks between layers, bool, (L - 1, T, B, H); None where nothing is dropped.
+        scale: what kept values are multiplied by.
+        dtype: what is evaluated in.
+
+    Returns:
+        The outputs, (T, B, H), and hn, (L, B, H).
+    """
+    below = list(map(Bounded.exact, input))
+    last = []
+    for index, weights in enumerate(layers):
+        state = Bounded.exact(h0[index])
+        above = []
+        for x in below:
+            state = layer(x, state, weights, dtype)
+            above.append(state)
+        last.append(state)
+        below = above
+        if gaps is not None and index < len(layers) - 1:
+            masks = gaps[index]
+            below = [dropped(x, mask, scale, dtype) for x, mask in zip(above, masks, strict=True)]
+    return stacked(above), stacked(last)
+
+
+def stacked(parts: Sequence[Bounded]) -> Bounded:
+    """Stack along a new first axis."""
+    return Bounded(
+        torch.stack([part.value for part in parts]), torch.stack([part.error for part in parts])
+    )
+
+
+def allowed(bounded: Bounded, dtype: torch.dtype) -> Tensor:
+    """Return how far an evaluation in ``dtype`` may lie from ``bounded.value``."""
+    return bounded.error * (2 if dtype == torch.float64 else 1 + 2.0**-20)
+
+
+def relative_error(x: Bounded, h: Bounded, form: Format) -> float:
+    """Return the error of a gate's sum of x and h, relative to its absolute values."""
+    errors = (x.value.shape[-1] + h.value.shape[-1] + 4) * form.accumulator
+    return errors / (1 - errors) + form.stored * form.unit
+
+
+def half_sum(
+    x: Bounded, weight: Tensor, bias: Tensor | None, form: Format
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return W x + b, the same of absolute values, and the error that x and underflow bring."""
+    weight = weight.detach().double().cpu()
+    transposed = weight.T
+    value = x.value @ transposed
+    absolute = transposed.abs()
+    size = (x.value.abs() + x.error) @ absolute
+    error = x.error @ absolute + (x.value.shape[-1] + 4) * form.smallest
+    if form.flush:
+        rows = x.value.abs().sum(-1, keepdim=True)
+        error = error + form.flush * (absolute.sum(0) + rows + 4)
+    if bias is not None:
+        bias = bias.detach().double().cpu()
+        value = value + bias
+        size = size + bias.abs()
+    return value, size, error
+
+
+def sigmoid(value: Tensor, error: Tensor, form: Format) -> tuple[Tensor, Tensor]:
+    """Return the sigmoid of a sum with this error, and the bound on its own."""
+    s = torch.sigmoid(value)
+    # The slope is s (1 - s) on either side; with s close to 1 the difference would lose all digits.
+    steepest = torch.sigmoid(-(value.abs() - error).clamp(min=0))
+    own = _ACTIVATION * form.unit * s + _HALF_ANGLE * form.unit + form.normal
+    return s, (steepest * (1 - steepest) * error + own).clamp(max=1)
+
+
+def tanh(value: Tensor, error: Tensor, form: Format) -> tuple[Tensor, Tensor]:
+    """Return the tanh of a sum with this error, and the bound on its own."""
+    t = torch.tanh(value)
+    # 1 - tanh**2 loses all digits for large arguments; 1 / cosh**2 does not.
+    steepest = 1 / torch.cosh((value.abs() - error).clamp(min=0)) ** 2
+    own = _ACTIVATION * form.unit * t.abs() + form.smallest
+    return t, (steepest * error + own).clamp(max=2)
+
+
+def _overflow(input_size: Tensor, state_size: Tensor, h: Bounded, form: Format) -> Tensor:
+    r, z, n = (input_size + state_size).chunk(3, -1)
+    sums = torch.maximum(torch.maximum(r, z), n)
+    return (sums > form.largest / 2) | (h.value.abs() > form.largest / 2)

@@ -1,0 +1,1 @@
+"""Cases, their tensors and their strategies."""

@@ -1,0 +1,126 @@
+"""Hypothesis strategies for cases.
+
+Sizes are capped here and nowhere else. Everything shrinks to the plainest case: one layer, one
+step, one row, one unit, no dropout, float64, eval, seed 0, the usual magnitudes.
+
+Numbers come from sampled_from, not from integers: Hypothesis follows each example with up to five
+that copy one draw over another of the same strategy, so with integers everywhere a hundred examples
+held some twenty independent ones. Lists that differ are strategies that differ.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+from hypothesis import strategies as st
+
+from stackgru.cases.case import DTYPES, MAGNITUDES, MAX_SEED, MODES, Case
+
+MAX_SIZE = 64
+MAX_LAYERS = 6
+MAX_BATCH = 16
+MAX_STEPS = 12
+
+#: Rates next to 0 and 1, where 1 - p rounds or its inverse is huge.
+_EDGES = [5e-324, 1e-300, 2.0**-54, 2.0**-24, 1e-3, 0.999, 1 - 2.0**-24, 1 - 2.0**-53]
+
+
+def rates(*, partial: bool = False) -> st.SearchStrategy[float]:
+    """Dropout rates in [0, 1], or in (0, 1) if ``partial``; most not at an edge."""
+    middle = [0.5, 0.1, 0.9, 0.25, 0.75]
+    if partial:
+        return st.sampled_from(middle * 3 + _EDGES) | st.floats(0.01, 0.99)
+    return st.sampled_from([0.0, *middle * 3, 1.0, 1.0, *_EDGES]) | st.floats(0.01, 0.99)
+
+
+@functools.cache
+def magnitudes(usual: int) -> st.SearchStrategy[str]:
+    """Magnitudes of weights, input or state; ``usual`` times as often the usual one."""
+    plain, *others = MAGNITUDES
+    return st.sampled_from([plain] * usual + others)
+
+
+@functools.cache
+def sizes(low: int, high: int, small: int = 0) -> st.SearchStrategy[int]:
+    """Numbers from low to high; about half of them among the ``small`` smallest, if any."""
+    every = list(range(low, high + 1))
+    some = every[:small]
+    return st.sampled_from(some * (len(every) // max(1, small)) + every)
+
+
+@functools.cache
+def batches(low: int, high: int) -> st.SearchStrategy[int]:
+    """Numbers of rows; an empty batch is drawn like any other, but one row is the simplest."""
+    rows = list(range(low, high + 1))
+    if rows[:2] == [0, 1]:
+        rows[:2] = [1, 0]
+    return st.sampled_from(rows[:2] * (len(rows) // 2) + rows)
+
+
+@st.composite
+def cases(
+    draw: st.DrawFn,
+    *,
+    num_layers: int | None = None,
+    min_layers: int = 1,
+    max_layers: int = MAX_LAYERS,
+    seq_len: int | None = None,
+    min_steps: int = 1,
+    max_steps: int = MAX_STEPS,
+    min_batch: int = 0,
+    max_batch: int = MAX_BATCH,
+    max_size: int = MAX_SIZE,
+    dropout: float | None = None,
+    partial: bool = False,
+    mode: str | None = None,
+    dtypes: Sequence[str] = DTYPES,
+    bias: bool | None = None,
+    usual: bool = False,
+    extreme: bool = False,
+) -> Case:
+    """Cases; an argument that is None is drawn, another pins its field.
+
+    Args:
+        draw: given by Hypothesis.
+        num_layers: pins the number of layers.
+        min_layers: fewest layers.
+        max_layers: most layers.
+        seq_len: pins the number of steps.
+        min_steps: fewest steps.
+        max_steps: most steps.
+        min_batch: fewest rows.
+        max_batch: most rows.
+        max_size: largest input_size and hidden_size.
+        dropout: pins the rate.
+        partial: draws rates in (0, 1) only.
+        mode: pins the mode.
+        dtypes: names of the dtypes to draw from.
+        bias: pins whether there are biases.
+        usual: keeps all magnitudes usual.
+        extreme: draws each magnitude as often as the usual one.
+
+    Returns:
+        A strategy for cases.
+    """
+    layers = num_layers or draw(sizes(min_layers, max_layers), label="num_layers")
+    steps = seq_len or draw(sizes(min_steps, max_steps, 2), label="seq_len")
+    weights, input, state = (
+        "usual" if usual else draw(magnitudes(1 if extreme else often), label=label)
+        for often, label in ((9, "weights"), (8, "input"), (7, "state"))
+    )
+    return Case(
+        num_layers=layers,
+        seq_len=steps,
+        batch=draw(batches(min_batch, max_batch), label="batch"),
+        hidden_size=draw(sizes(1, max_size, 4), label="hidden_size"),
+        input_size=draw(sizes(1, max_size, 3), label="input_size"),
+        dropout=draw(rates(partial=partial), label="dropout") if dropout is None else dropout,
+        dtype=draw(st.sampled_from(dtypes), label="dtype"),
+        mode=draw(st.sampled_from(MODES), label="mode") if mode is None else mode,
+        bias=draw(st.sampled_from([True, True, False]), label="bias") if bias is None else bias,
+        seed=draw(st.integers(0, MAX_SEED), label="seed"),
+        weights=weights,
+        input=input,
+        state=state,
+    )

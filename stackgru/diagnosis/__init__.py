@@ -1,0 +1,1 @@
+"""Where a target first goes wrong, and what it is instead."""

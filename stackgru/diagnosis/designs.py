@@ -1,0 +1,211 @@
+"""Designs: what a stack of GRU cells may be that is not nn.GRU, and what each of them computes.
+
+The Design with all defaults is nn.GRU. Every result is computed in float64 with a bound on the
+error of any reasonable evaluation, as those of nn.GRU itself are: see stackgru.bounds.rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from stackgru.bounds import rounding
+from stackgru.bounds.formats import FORMATS, Format
+from stackgru.bounds.rounding import Bounded
+from stackgru.gru.parameters import Layer
+
+#: Where dropout may lie: on the input, on what goes up from a layer, on the state of a layer
+#: before or after its step, on all states before a step; or nowhere, where a mask is not used.
+Site = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Design:
+    """A stack of GRU cells; by default nn.GRU's.
+
+    Attributes:
+        order: which third of the weights is r, which z, which n.
+        complement: h' = z n + (1 - z) h.
+        candidate: how n is made: "plain", "reset before", "bias outside" or "no bias".
+        biases: which count: "both", "input's" or "state's".
+        slope: of the straight line that stands for the sigmoid, 0 for the sigmoid itself.
+        residual: from which layer on what a layer gets is added to what it gives; 0 for none.
+        added_late: the residual is added after dropout, not before.
+        shared_from: from which layer on one cell serves all layers; None if none does.
+        shares_first: it is the first of these layers' cell, and not that which all of them hold.
+        state_of: the layer whose state all layers get; None for each its own.
+        scaled: kept values are divided by the probability of that.
+        input: the input is dropped out.
+        last: what is dropped out after the last layer: "", "output" or "output and hn".
+        carried: which states are dropped out: "", "as they go up", "before the step, at once",
+            "before the step" or "after the step".
+        kept: a mask is kept over time: "", "drawn once" or "drawn anew".
+        over_rows: all rows share a mask.
+        unused: an extra mask, drawn and thrown away: "", "first" or "last".
+        time_order: masks are drawn step by step, where a sequence is called as a whole.
+    """
+
+    order: tuple[int, int, int] = (0, 1, 2)
+    complement: bool = False
+    candidate: str = "plain"
+    biases: str = "both"
+    slope: float = 0.0
+    residual: int = 0
+    added_late: bool = False
+    shared_from: int | None = None
+    shares_first: bool = False
+    state_of: int | None = None
+    scaled: bool = True
+    input: bool = False
+    last: str = ""
+    carried: str = ""
+    kept: str = ""
+    over_rows: bool = False
+    unused: str = ""
+    time_order: bool = False
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a design comes to, with its bounds: outputs (T, B, H) and states (T, L, B, H)."""
+
+    outputs: Bounded
+    states: Bounded
+
+
+@torch.no_grad()
+def results(
+    made: Design,
+    input: Tensor,
+    h0: Tensor,
+    layers: Sequence[Layer],
+    masks: Mapping[Site, Tensor],
+    scale: float,
+    dtype: torch.dtype,
+) -> Results:
+    """Compute what a stack of this design gives, step by step.
+
+    Args:
+        made: the design.
+        input: (T, B, I).
+        h0: (L, B, H).
+        layers: nn.GRU's parameters, layer by layer.
+        masks: for each site that drops, bool, (T, B, width).
+        scale: what kept values are multiplied by.
+        dtype: what is evaluated in.
+
+    Returns:
+        Outputs and states.
+    """
+    scale = scale if made.scaled else 1.0
+    weights = [_weights(made, layers, index) for index in range(len(layers))]
+    carried = list(map(Bounded.exact, h0))
+    outputs, states = [], []
+
+    def dropped(x: Bounded, site: Site, step: int) -> Bounded:
+        if site not in masks:
+            return x
+        return rounding.dropped(x, masks[site][step], scale, dtype)
+
+    for step, x in enumerate(map(Bounded.exact, input)):
+        below = dropped(x, ("input", 0), step)
+        after = []
+        for layer, own in enumerate(weights):
+            before = carried[layer if made.state_of is None else made.state_of]
+            before = dropped(before, ("before", layer), step)
+            state = _new_state(made, below, before, own, dtype)
+            up = dropped(_plus(made, state, below, layer, dtype, late=False), ("up", layer), step)
+            after.append(_kept_as(made, state, up, layer, len(weights)))
+            after[-1] = dropped(after[-1], ("after", layer), step)
+            below = _plus(made, up, below, layer, dtype, late=True)
+        carried = after
+        outputs.append(below)
+        states.append(rounding.stacked(after))
+    return Results(rounding.stacked(outputs), rounding.stacked(states))
+
+
+def _kept_as(made: Design, state: Bounded, up: Bounded, layer: int, num_layers: int) -> Bounded:
+    """Return which of both, the state and what goes up from it, is in hn and carried on."""
+    dropped = made.carried == "as they go up"
+    dropped |= made.last == "output and hn" and layer == num_layers - 1
+    return up if dropped else state
+
+
+def _plus(
+    made: Design, value: Bounded, below: Bounded, layer: int, dtype: torch.dtype, *, late: bool
+) -> Bounded:
+    """Add what a layer got, where this is the place for it."""
+    if not made.residual or layer < made.residual or late != made.added_late:
+        return value
+    size = value.value.abs() + value.error + below.value.abs() + below.error
+    error = value.error + below.error + FORMATS[dtype].unit * size
+    return Bounded(value.value + below.value, error)
+
+
+def _weights(made: Design, layers: Sequence[Layer], index: int) -> Layer:
+    """Return the weights with which nn.GRU's equation is what the design does in a layer."""
+    if made.shared_from is not None and index >= made.shared_from:
+        # Where one cell is in all places it has the weights that were written last.
+        index = made.shared_from if made.shares_first else len(layers) - 1
+    own = {name: value.detach().double().cpu() for name, value in layers[index].items()}
+    if made.order != (0, 1, 2):
+        for name, value in own.items():
+            parts = value.chunk(3)
+            own[name] = torch.cat([parts[place] for place in made.order])
+    if "bias_ih" in own and "bias_hh" in own:
+        _change_biases(made, own)
+    if made.complement:
+        for name, value in own.items():
+            r, z, n = value.chunk(3)
+            own[name] = torch.cat([r, -z, n])  # sigmoid(-a) = 1 - sigmoid(a)
+    return own
+
+
+def _change_biases(made: Design, own: dict[str, Tensor]) -> None:
+    if made.biases != "both":
+        left_out = "bias_hh" if made.biases == "input's" else "bias_ih"
+        own[left_out] = torch.zeros_like(own[left_out])
+    *gates, b_hn = own["bias_hh"].chunk(3)
+    if made.candidate == "bias outside":
+        r, z, n = own["bias_ih"].chunk(3)
+        own["bias_ih"] = torch.cat([r, z, n + b_hn])
+    if made.candidate in ("bias outside", "no bias"):
+        own["bias_hh"] = torch.cat([*gates, torch.zeros_like(b_hn)])
+
+
+def _new_state(made: Design, x: Bounded, h: Bounded, weights: Layer, dtype: torch.dtype) -> Bounded:
+    form = FORMATS[dtype]
+    activation = rounding.sigmoid if made.slope == 0 else _hard_sigmoid(made.slope)
+    gates = rounding.gates(x, h, weights, dtype, activation)
+    if made.candidate == "reset before":
+        gates = replace(gates, n=_candidate_of_reset_state(x, h, gates.r, weights, form))
+    return rounding.new_state(gates, h, dtype)
+
+
+def _candidate_of_reset_state(
+    x: Bounded, h: Bounded, r: Bounded, weights: Layer, form: Format
+) -> Bounded:
+    """Return tanh(W_in x + b_in + W_hn (r * h) + b_hn)."""
+    sizes = (r.value.abs() + r.error) * (h.value.abs() + h.error)
+    error = r.value * h.error + r.error * (h.value.abs() + h.error) + form.unit * sizes
+    reset = Bounded(r.value * h.value, error + form.smallest)
+    parts = []
+    for side, value in (("ih", x), ("hh", reset)):
+        bias = weights.get(f"bias_{side}")
+        last = None if bias is None else bias.chunk(3)[2]
+        parts.append(rounding.half_sum(value, weights[f"weight_{side}"].chunk(3)[2], last, form))
+    relative = rounding.relative_error(x, h, form)
+    sums = parts[0][0] + parts[1][0]
+    errors = sum(relative * size + error for _, size, error in parts) + form.unit * sums.abs()
+    return Bounded(*rounding.tanh(sums, errors, form))
+
+
+def _hard_sigmoid(slope: float) -> Callable[[Tensor, Tensor, Format], tuple[Tensor, Tensor]]:
+    def activation(sums: Tensor, error: Tensor, form: Format) -> tuple[Tensor, Tensor]:
+        own = 4 * form.unit * (slope * sums.abs() + 1)
+        return (slope * sums + 0.5).clamp(0, 1), slope * error + own
+
+    return activation

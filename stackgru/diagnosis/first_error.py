@@ -1,0 +1,210 @@
+"""Where a target parts from nn.GRU: the first step and layer, and in that layer the gate.
+
+Every layer's new state is compared with the equation of the target's own input and state, so that
+nothing accumulates. The gates of the layer that parts are told apart by weights that leave but one
+of them to chance: with zeros for a gate's weights and biases, r and z are 1/2 and n is 0. Where all
+three part, or the layer does without any of them, it is no gate that is wrong, and none is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stackgru.bounds import rounding
+from stackgru.bounds.rounding import Bounded, allowed
+from stackgru.cases.case import Case
+from stackgru.gru.parameters import Layer
+from stackgru.harness.masks import Injector
+from stackgru.harness.pair import Pair, Run
+from stackgru.laws.helpers.values import seeded_reference
+from stackgru.outcomes import NotApplicable, Violation
+from stackgru.targets.target import Target
+
+_GATES = {"n": "the new gate n", "z": "the update gate z", "r": "the reset gate r"}
+
+
+@dataclass(frozen=True)
+class Parting:
+    """Where a target first parts.
+
+    Attributes:
+        place: step, layer, row and unit; for the output step, row and unit.
+        seen: the new state there.
+        right: what the equation gives for the layer's own input and state.
+        allowed: how far rounding may put these two apart.
+        gate: the same of the first gate that parts, in words; None where no gate does by itself.
+    """
+
+    place: str
+    seen: float
+    right: float
+    allowed: float
+    gate: str | None
+
+    @property
+    def text(self) -> str:
+        """One sentence."""
+        return f"{self.place}: {_numbers(self.seen, self.right, self.allowed)}"
+
+
+def parting(target: Target, case: Case) -> Parting | None:
+    """Find where a target first parts from the equation in a case.
+
+    Args:
+        target: the target.
+        case: one that shows a violation of values.
+
+    Returns:
+        The place; None if every layer's step is the equation's, or the target cannot be driven.
+    """
+    with torch.random.fork_rng(devices=[]):
+        try:
+            pair = Pair(target, case)
+            run, gaps = _steps_under_masks(pair)
+        except (Violation, NotApplicable):
+            return None
+        assert run.states is not None  # noqa: S101 - run by steps
+        before = torch.cat([pair.h0[None], run.states[:-1]])
+        for step, states in enumerate(run.states):
+            below = Bounded.exact(pair.input[step])
+            for layer, weights in enumerate(pair.layers):
+                old = Bounded.exact(before[step, layer])
+                new = rounding.layer(below, old, weights, case.torch_dtype)
+                where = _first_apart(states[layer], new, case.torch_dtype)
+                if where is not None:
+                    gate = _gate(target, case, pair.input[step], before[step], layer)
+                    return _parting(
+                        states[layer], new, case, f"step {step}, layer {layer}", where, gate
+                    )
+                below = Bounded.shown(states[layer])
+                if gaps is not None and layer < case.num_layers - 1:
+                    scale = case.gap_scale
+                    below = rounding.dropped(below, gaps[layer, step], scale, case.torch_dtype)
+            where = _first_apart(run.outputs[step], new, case.torch_dtype)
+            if where is not None:
+                return _parting(run.outputs[step], new, case, f"step {step}, output", where, None)
+    return None
+
+
+def _parting(
+    states: Tensor, new: Bounded, case: Case, place: str, where: tuple[int, int], gate: str | None
+) -> Parting:
+    return Parting(
+        f"{place}, row {where[0]}, unit {where[1]}",
+        float(states[where]),
+        float(new.value[where]),
+        float(allowed(new, case.torch_dtype)[where]),
+        gate,
+    )
+
+
+def _steps_under_masks(pair: Pair) -> tuple[Run, Tensor | None]:
+    """Run step by step, in training under nn.GRU's masks."""
+    _, gaps = seeded_reference(pair)
+    if gaps is None or not pair.case.drops:
+        pair.seed()
+        return pair.steps(), gaps
+    injector = Injector([mask for step in gaps.transpose(0, 1) for mask in step])
+    with injector:
+        run = pair.steps()
+    if not injector.complete:
+        raise NotApplicable("it draws other masks than nn.GRU")
+    return run, gaps
+
+
+def _first_apart(states: Tensor, new: Bounded, dtype: torch.dtype) -> tuple[int, int] | None:
+    """Return the first row and unit that is further from its value than is allowed."""
+    error = allowed(new, dtype)
+    difference = (states.double().cpu() - new.value).abs()
+    apart = ~(difference <= error) & error.isfinite()
+    apart &= ~(states.double().cpu().isnan() & new.value.isnan())
+    found = apart.nonzero()
+    return (int(found[0, 0]), int(found[0, 1])) if len(found) else None
+
+
+def _gate(target: Target, case: Case, x: Tensor, before: Tensor, layer: int) -> str | None:
+    """Name the first gate of a layer that parts by itself, in eval, with both numbers."""
+    pair = Pair(target, case)
+    found = {}
+    try:
+        if _one_step(pair, x, before, layer)[2] is None:
+            return None  # the layer does what it should; what it gets in training is another matter
+        own = [{name: value.detach().clone() for name, value in one.items()} for one in pair.layers]
+        for gate, weights in _isolated(own[layer]):
+            pair.weights.write([*own[:layer], weights, *own[layer + 1 :]])
+            states, new, where = _one_step(pair, x, before, layer)
+            if where is not None:
+                found[gate] = _gate_numbers(gate, states, new, before[layer], pair, where)
+    except (Violation, NotApplicable):
+        return None
+    if "" in found or len(found) == len(_GATES):
+        return None
+    return next((f"{name}: {found[gate]}" for gate, name in _GATES.items() if gate in found), None)
+
+
+def _one_step(
+    pair: Pair, x: Tensor, before: Tensor, layer: int
+) -> tuple[Tensor, Bounded, tuple[int, int] | None]:
+    """Take one step in eval; return a layer's new state, what it should be, and where it is not."""
+    with pair.mode("eval"):
+        states = pair.steps(x[None], before).hn
+    below = Bounded.exact(x) if layer == 0 else Bounded.shown(states[layer - 1])
+    old = Bounded.exact(before[layer])
+    dtype = pair.case.torch_dtype
+    new = rounding.layer(below, old, pair.layers[layer], dtype)
+    return states[layer], new, _first_apart(states[layer], new, dtype)
+
+
+def _isolated(weights: Layer) -> Iterator[tuple[str, Layer]]:
+    """Yield for each gate weights by which the new state depends on no other one."""
+    yield "", {name: torch.zeros_like(value) for name, value in weights.items()}  # h' = h / 2
+    yield "n", _with_zeros(weights, ["r", "z"], state_bias_of_n=False)  # h' = (n + h) / 2
+    yield "z", _with_zeros(weights, ["n"], state_bias_of_n=False)  # h' = z h
+    yield "r", _with_zeros(weights, ["z"], input_part_of_n=False)  # n = tanh(r (W_hn h + b_hn))
+
+
+def _with_zeros(
+    weights: Layer,
+    gates: list[str],
+    *,
+    state_bias_of_n: bool = True,
+    input_part_of_n: bool = True,
+) -> Layer:
+    changed = {}
+    for name, value in weights.items():
+        parts = dict(zip("rzn", value.clone().chunk(3), strict=True))
+        for gate in gates:
+            parts[gate].zero_()
+        if (name == "bias_hh" and not state_bias_of_n) or (
+            name.endswith("_ih") and not input_part_of_n
+        ):
+            parts["n"].zero_()
+        changed[name] = torch.cat(list(parts.values()))
+    return changed
+
+
+def _gate_numbers(
+    gate: str,
+    states: Tensor,
+    new: Bounded,
+    old: Tensor,
+    pair: Pair,
+    where: tuple[int, int],
+) -> str:
+    """Return the gate as it is seen in the new state, as it should be, and what is allowed."""
+    h = float(old[where])
+    numbers = [float(states[where]), float(new.value[where])]
+    bound = float(allowed(new, pair.case.torch_dtype)[where])
+    if gate == "z" and h != 0:
+        return _numbers(numbers[0] / h, numbers[1] / h, bound / abs(h))
+    if gate == "n":
+        return _numbers(2 * numbers[0] - h, 2 * numbers[1] - h, 2 * bound)
+    return f"with all else fixed, the new state {_numbers(numbers[0], numbers[1], bound)[3:]}"
+
+
+def _numbers(seen: float, right: float, bound: float) -> str:
+    return f"it is {seen:.9g} and should be {right:.9g}, where {bound:.3g} is allowed"

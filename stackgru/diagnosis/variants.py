@@ -1,0 +1,116 @@
+"""The known variants of nn.GRU: ways not to be it, each by its name and what its Design changes.
+
+A name follows "agrees with nn.GRU with: ".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import permutations
+from typing import Any
+
+from stackgru.diagnosis.designs import Design
+
+_GATES = ("r", "z", "n")
+_NTH = ("first", "second", "third", "fourth", "fifth", "sixth")
+
+
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """A way not to be nn.GRU.
+
+    Attributes:
+        name: what it is, in a few words.
+        changes: the fields of Design that are other than nn.GRU's.
+    """
+
+    name: str
+    changes: Mapping[str, Any]
+
+    @property
+    def in_eval(self) -> bool:
+        """Whether it shows without dropout as well."""
+        return not set(self.changes) & _OF_DROPOUT
+
+    def fits(self, other: Variant) -> bool:
+        """Whether both can be at once."""
+        return not set(self.changes) & set(other.changes)
+
+
+_OF_DROPOUT = {
+    "scaled",
+    "input",
+    "last",
+    "carried",
+    "kept",
+    "over_rows",
+    "unused",
+    "time_order",
+}
+
+
+def _variants() -> Iterator[Variant]:
+    candidates = {
+        "reset before": "the reset gate before the product (Cho et al. v3, ONNX "
+        "linear_before_reset = 0)",
+        "bias outside": "b_hn outside the reset product",
+        "no bias": "b_hn missing",
+    }
+    for candidate, name in candidates.items():
+        yield Variant(name, {"candidate": candidate})
+    yield Variant("the update gate complemented, h' = z n + (1 - z) h", {"complement": True})
+    for order in list(permutations(range(3)))[1:]:
+        stored = ", ".join(_GATES[order.index(place)] for place in range(3))
+        yield Variant(f"gates in the order {stored}", {"order": order})
+    yield Variant("one bias instead of two: b_hh is left out", {"biases": "input's"})
+    yield Variant("one bias instead of two: b_ih is left out", {"biases": "state's"})
+    for name, slope in (("x / 6", 1 / 6), ("0.2 x", 0.2), ("x / 4", 0.25)):
+        yield Variant(f"a hard sigmoid, {name} + 1/2 cut off at 0 and 1", {"slope": slope})
+    for layer in range(1, len(_NTH)):
+        what = f"residuals from the {_NTH[layer]} layer on"
+        yield Variant(what, {"residual": layer, "added_late": False})
+        yield Variant(f"{what}, added after dropout", {"residual": layer, "added_late": True})
+    for layer, name in ((0, ""), (1, " above the first")):
+        for first in (False, True):
+            changes = {"shared_from": layer, "shares_first": first}
+            yield Variant(f"one cell used for all layers{name}", changes)
+    yield Variant("the first layer's h0 for all layers", {"state_of": 0})
+    yield Variant("the last layer's h0 for all layers", {"state_of": -1})
+    yield Variant("dropout also after the last layer", {"last": "output"})
+    yield Variant("dropout also after the last layer, and in its hn", {"last": "output and hn"})
+    yield Variant("dropout also on the input", {"input": True})
+    for where, name in (
+        ("as they go up", "hn and what is carried on as they go up"),
+        ("before the step, at once", "before each step, by one mask for all layers"),
+        ("before the step", "before each step"),
+        ("after the step", "after each step, by a mask of its own"),
+    ):
+        yield Variant(f"dropout also on the carried state: {name}", {"carried": where})
+    yield Variant("a mask kept over time (variational)", {"kept": "drawn once"})
+    yield Variant(
+        "a mask kept over time (variational), though one is drawn for every step",
+        {"kept": "drawn anew"},
+    )
+    yield Variant("a mask shared over the batch", {"over_rows": True})
+    yield Variant("an extra mask, drawn after the last layer and thrown away", {"unused": "last"})
+    yield Variant(
+        "an extra mask, drawn before the first layer and thrown away", {"unused": "first"}
+    )
+    yield Variant("the scaling by 1 / (1 - p) missing", {"scaled": False})
+
+
+#: Every variant that is known, the plainest first.
+VARIANTS = tuple(_variants())
+
+#: Not a fault of a sequence, but an answer; it may come on top of any two.
+TIME_ORDER = Variant("masks in time order", {"time_order": True})
+
+
+def design(variants: Sequence[Variant]) -> Design:
+    """Return the design that differs from nn.GRU by these variants."""
+    changes: dict[str, Any] = {}
+    for variant in variants:
+        changes |= variant.changes
+    assert set(changes) <= {field.name for field in fields(Design)}  # noqa: S101
+    return replace(Design(), **changes)

@@ -1,0 +1,1 @@
+"""Running laws: selection, search, limits, known violations."""

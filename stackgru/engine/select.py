@@ -1,0 +1,107 @@
+"""Which laws are tried, and on which cases."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+from collections.abc import Mapping
+from typing import Any
+
+from hypothesis import strategies as st
+
+from stackgru.cases.case import DTYPES, Case
+from stackgru.cases.strategies import cases
+from stackgru.harness.build_facts import supported_dtypes
+from stackgru.laws.registry import Law, all_laws
+from stackgru.options import Options, UsageError
+from stackgru.outcomes import NotApplicable
+from stackgru.targets.target import Target
+
+
+def domain(law: Law, target: Target, options: Options) -> st.SearchStrategy[Case]:
+    """Return the cases on which a law is to be tried.
+
+    Args:
+        law: the law.
+        target: restricts the cases to what it can be built with.
+        options: restricts the dtypes.
+
+    Returns:
+        The strategy.
+
+    Raises:
+        NotApplicable: if no case is left; the message says why.
+    """
+    if target.kind not in law.kinds:
+        raise NotApplicable(f"it is about a {law.kinds[0]}, and the target is a {target.kind}")
+    if law.strict and not options.strict:
+        raise NotApplicable("it counts with --strict only")
+    if law.name == "default-state" and not target.takes_no_state:
+        raise NotApplicable("the target cannot be called without a state")
+    wanted = [
+        dtype for dtype in options.dtypes or DTYPES if dtype in supported_dtypes(target.device)
+    ]
+    left, reasons = [], []
+    for one in law.domains:
+        arguments = dict(one)
+        dtypes = [dtype for dtype in wanted if dtype in arguments.get("dtypes", DTYPES)]
+        if target.kind not in law.half:
+            dtypes = [dtype for dtype in dtypes if dtype in ("float64", "float32")]
+        arguments["dtypes"] = dtypes
+        reason = _restrict(arguments, target)
+        if not dtypes:
+            reason = "the law says nothing in the dtypes that were asked for"
+        if reason is None:
+            left.append(cases(**arguments))
+        else:
+            reasons.append(reason)
+    if not left:
+        raise NotApplicable(reasons[0])
+    return st.one_of(left)
+
+
+def _restrict(arguments: dict[str, Any], target: Target) -> str | None:
+    """Pin what a target cannot be built with; return why nothing is left, or None."""
+    if target.rate is not None:
+        partial = arguments.get("partial") and not 0 < target.rate < 1
+        if partial or arguments.get("dropout") not in (None, target.rate):
+            return "the target's constructor takes no dropout"
+        arguments["dropout"] = target.rate
+    if target.layers is not None:
+        fits = arguments.get("num_layers") in (None, target.layers)
+        if not fits or arguments.pop("min_layers", 1) > target.layers:
+            return "the target's constructor takes no num_layers"
+        arguments["num_layers"] = target.layers
+    if "bias" not in target.accepts:
+        arguments["bias"] = True
+    return None
+
+
+def _matches(law: Law, pattern: str, laws: Mapping[str, Law]) -> bool:
+    """Whether a pattern means a law: by its name, or by its family where no law is called so."""
+    family = law.family not in laws and fnmatch.fnmatchcase(law.family, pattern)
+    return family or fnmatch.fnmatchcase(law.name, pattern)
+
+
+def select(options: Options) -> list[Law]:
+    """Return the laws that the options ask for, in the catalogue's order.
+
+    Raises:
+        UsageError: if a pattern matches no law; the message names the nearest.
+    """
+    laws = all_laws()
+    for pattern in (*options.laws, *options.skip):
+        if not any(_matches(law, pattern, laws) for law in laws.values()):
+            names = [*laws, *{law.family for law in laws.values()}]
+            near = difflib.get_close_matches(pattern, names, n=1, cutoff=0.4)
+            hint = f"did you mean {near[0]!r}?" if near else "`stackgru laws` lists them."
+            raise UsageError(f"no law is called {pattern!r}; {hint}")
+    chosen = [
+        law
+        for law in laws.values()
+        if any(_matches(law, pattern, laws) for pattern in options.laws or ("*",))
+        and not any(_matches(law, pattern, laws) for pattern in options.skip)
+    ]
+    if not chosen:
+        raise UsageError("the laws asked for are all skipped.")
+    return chosen

@@ -1,0 +1,71 @@
+"""What nn.GRU refuses, StackingGRUCell refuses: sizes and options as it is built, then tensors."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from stackgru.gru.cell import StackingGRUCell
+
+
+class RefusedArgument(ValueError, RuntimeError):
+    """An argument of a call that nn.GRU refuses as well.
+
+    nn.GRU raises RuntimeError for some of these and ValueError for others, and which one has
+    changed between torch versions; code that catches either catches this.
+    """
+
+
+def check_sizes(**sizes: int) -> None:
+    """Refuse sizes that are no whole numbers, or below one."""
+    for name, size in sizes.items():
+        if not isinstance(size, int) or isinstance(size, bool):
+            raise TypeError(f"{name} must be an int, got {size!r}")
+        if size < 1:
+            raise ValueError(f"{name} must be at least 1, got {size}")
+
+
+def check_options(dropout: float, bias: bool) -> None:
+    """Refuse a dropout that is no probability, and a bias that is no bool."""
+    is_number = isinstance(dropout, numbers.Real) and not isinstance(dropout, bool)
+    if not is_number or math.isnan(dropout) or not 0 <= dropout <= 1:
+        raise ValueError(f"dropout must be a number in [0, 1], got {dropout!r}")
+    if not isinstance(bias, bool):
+        raise TypeError(f"bias must be a bool, got {bias!r}")
+
+
+def check_step(cell: StackingGRUCell, input: Tensor, h0: Tensor) -> None:
+    """Refuse an input (B, I) or (I,) and a state that do not fit the cell, or each other."""
+    # One comparison of shapes and one of dtypes: the check is a part of every step's time.
+    shape = input.shape
+    hn_shape = (cell.num_layers, *shape[:-1], cell.hidden_size)
+    if len(shape) not in (1, 2) or shape[-1] != cell.input_size:
+        raise RefusedArgument(
+            f"input must have shape (batch, input_size) = (batch, {cell.input_size}) "
+            f"or ({cell.input_size},), got {tuple(shape)}"
+        )
+    if h0.shape != hn_shape:
+        names = "num_layers, batch, hidden_size" if len(shape) == 2 else "num_layers, hidden_size"
+        raise RefusedArgument(f"h0 must have shape ({names}) = {hn_shape}, got {tuple(h0.shape)}")
+    check_dtypes(input, h0, next(iter(cell.grus)).weight_ih.dtype)
+
+
+def check_dtypes(input: Tensor, h0: Tensor, dtype: torch.dtype) -> None:
+    """Refuse an input or a state of another dtype than that of the weights."""
+    if not (input.dtype == h0.dtype == dtype or autocast(input.device.type)):
+        name, wrong = ("input", input) if input.dtype != dtype else ("h0", h0)
+        raise RefusedArgument(f"{name} must be {dtype} as the weights are, got {wrong.dtype}")
+
+
+def autocast(device_type: str) -> bool:
+    """Whether autocast is on, in whatever way this torch tells it."""
+    try:
+        return torch.is_autocast_enabled(device_type)
+    except TypeError:  # before torch 2.4 each device had a function of its own
+        cpu: bool = torch.is_autocast_cpu_enabled()
+        return cpu if device_type == "cpu" else torch.is_autocast_enabled()

@@ -1,0 +1,1 @@
+"""A target beside nn.GRU: same weights, same tensors, masks recorded and injected."""

@@ -1,0 +1,137 @@
+"""What is measured and shown on this build of torch, and never passes or fails."""
+
+from __future__ import annotations
+
+import functools
+import platform
+import re
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from stackgru.bounds import rounding
+from stackgru.cases.case import DTYPES, Case
+from stackgru.gru.parameters import gru_layers
+from stackgru.harness.masks import Recorder, arrange
+from stackgru.harness.pair import Pair
+from stackgru.outcomes import Violation
+from stackgru.targets.importing import TargetError
+from stackgru.targets.target import Target
+
+_CASE = Case(input_size=5, hidden_size=16, batch=4, dropout=0.5, dtype="float32", mode="train")
+_ONE_STEP_CASES = 20
+
+
+@functools.cache
+def supported_dtypes(device: str = "cpu") -> tuple[str, ...]:
+    """Return the names of the dtypes in which nn.GRU itself runs on this build and device."""
+    supported = []
+    for name in DTYPES:
+        dtype = getattr(torch, name)
+        try:
+            nn.GRU(2, 3, device=device, dtype=dtype)(
+                torch.zeros(1, 1, 2, device=device, dtype=dtype)
+            )
+        except RuntimeError:
+            continue
+        supported.append(name)
+    return tuple(supported)
+
+
+def measure(target: Target) -> dict[str, Any]:
+    """Measure what depends on the build.
+
+    Args:
+        target: what is under test.
+
+    Returns:
+        Facts by name, as plain data.
+    """
+    facts: dict[str, Any] = {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": target.device,
+        "cpu_capability": _cpu_capability(),
+        "dtypes": list(supported_dtypes(target.device)),
+        "split_draw_is_one_draw": _split_draw_is_one_draw(),
+    }
+    for name, measured in (
+        ("same_initial_weights", _same_initial_weights),
+        ("bitwise_equal_at_one_step", _bitwise_at_one_step),
+        ("whole_sequences_from_one_seed", _whole_sequences),
+    ):
+        try:
+            facts[name] = measured(target)
+        except (Violation, TargetError) as error:
+            facts[name] = {} if measured is _whole_sequences else f"not measured: {error}"
+    return facts
+
+
+def _cpu_capability() -> str:
+    # torch.backends.cpu came with 2.1; the build's own description names it in every version.
+    match = re.search(r"CPU capability usage: (\S+)", torch.__config__.show())
+    return match[1] if match else "unknown"
+
+
+def _split_draw_is_one_draw() -> bool:
+    torch.manual_seed(0)
+    one = torch.empty(64).bernoulli_(0.5)
+    torch.manual_seed(0)
+    two = torch.cat([torch.empty(32).bernoulli_(0.5) for _ in range(2)])
+    return torch.equal(one, two)
+
+
+def _same_initial_weights(target: Target) -> bool:
+    case = target.fitted(replace(_CASE, num_layers=3))
+    torch.manual_seed(0)
+    own = target.weights(target.build(case), case).layers
+    torch.manual_seed(0)
+    sizes = (case.input_size, case.hidden_size, case.num_layers)
+    reference = gru_layers(nn.GRU(*sizes, device=target.device))
+    return all(
+        name in layer and torch.equal(layer[name], value)
+        for layer, expected in zip(own, reference, strict=True)
+        for name, value in expected.items()
+    )
+
+
+def _bitwise_at_one_step(target: Target) -> str:
+    equal = 0
+    for seed in range(_ONE_STEP_CASES):
+        case = replace(_CASE, seed=seed, num_layers=1 + seed % 4, hidden_size=3 + 2 * seed)
+        pair = Pair(target, target.fitted(case))
+        pair.seed()
+        run = pair.run()
+        pair.seed()
+        reference = pair.run_reference()
+        same_output = torch.equal(run.outputs, reference.outputs)
+        equal += same_output and torch.equal(run.hn, reference.hn)
+    return f"{equal} of {_ONE_STEP_CASES}"
+
+
+def _whole_sequences(target: Target) -> dict[str, str]:
+    """Compare whole training runs from one seed; 64 values a mask leave nothing to luck."""
+    if not {"num_layers", "dropout"} <= target.accepts:
+        return {}
+    found = {}
+    for layers in (2, 3):
+        case = replace(_CASE, num_layers=layers, seq_len=4, dtype="float64")
+        pair = Pair(target, case)
+        pair.seed()
+        run = pair.run()
+        pair.seed()
+        with Recorder() as recorder:
+            reference = pair.run_reference()
+        shape = (layers - 1, case.seq_len, case.batch, case.hidden_size)
+        gaps = arrange(recorder.draws, shape, "layer order")
+        if gaps is None:  # cuDNN's kernels show none, and without them nothing can be bounded
+            return {}
+        outputs, _ = rounding.sequence(
+            pair.input, pair.h0, pair.layers, gaps, case.gap_scale, torch.float64
+        )
+        difference = (run.outputs - reference.outputs).abs()
+        same = bool((difference <= 2 * outputs.error).all())
+        found[f"{layers} layers"] = "same" if same else "other masks"
+    return found

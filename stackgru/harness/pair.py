@@ -1,0 +1,281 @@
+"""Pair: a target and nn.GRU with the same weights, input and state, and ways to run both."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stackgru.cases.case import Case, draw_h0, draw_input
+from stackgru.gru.parameters import PARAMETERS, Layer, copy_layers, gru_layers
+from stackgru.outcomes import Violation, assert_equal, assert_within
+from stackgru.targets.convention import Misfit
+from stackgru.targets.importing import TargetError, named
+from stackgru.targets.target import Target
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run gave.
+
+    Attributes:
+        outputs: the last layer's state after every step, (T, B, H).
+        hn: every layer's state after the last step, (L, B, H).
+        states: every layer's state after every step, (T, L, B, H); None after one call of a
+            sequence, which does not show them.
+    """
+
+    outputs: Tensor
+    hn: Tensor
+    states: Tensor | None = None
+
+
+class Pair:
+    """A target and the reference, nn.GRU holding the target's weights, for one case.
+
+    Both are built before anything is seeded: construction draws random numbers. The weights of
+    the case are written into the target, and read back from it into the reference.
+
+    Args:
+        target: what is under test.
+        case: the configuration.
+        strict: count as violations what otherwise is an answer only.
+
+    Attributes:
+        target: what is under test.
+        case: the configuration.
+        strict: likewise.
+        kind: "cell" or "sequence".
+        module: the target's module.
+        reference: the nn.GRU.
+        weights: the target's weights, and its own parameters that they lie in.
+        input: (T, B, I).
+        h0: (L, B, H).
+        ratio: the largest ratio of difference to allowed difference so far.
+        remark: what could not be tried, if anything.
+
+    Raises:
+        Violation: if the target cannot be built for the case, though nn.GRU can.
+    """
+
+    def __init__(self, target: Target, case: Case, *, strict: bool = False) -> None:
+        self.target = target
+        self.case = case
+        self.strict = strict
+        self.kind = target.kind
+        try:
+            self.module = target.build(case)
+        except TargetError as error:
+            raise Violation(str(error)) from error
+        self.find_weights()
+        has_bias = any(set(PARAMETERS[2:]) & set(layer) for layer in self.layers)
+        self.reference = _build_reference(case, case.bias and has_bias, target.device)
+        self.weights.draw(case)
+        copy_layers(self.layers, gru_layers(self.reference))
+        self.input = draw_input(case).to(target.device)
+        self.h0 = draw_h0(case).to(target.device)
+        self.ratio = 0.0
+        self.remark: str | None = None
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The target's weights as they are now, layer by layer."""
+        return self.weights.layers
+
+    def find_weights(self) -> None:
+        """Find the weights of the module as it is now.
+
+        Raises:
+            Violation: if they are not found.
+        """
+        try:
+            self.weights = self.target.weights(self.module, self.case)
+        except TargetError as error:
+            raise Violation(str(error)) from error
+
+    @property
+    def full_precision(self) -> bool:
+        """Whether a bound carried through layers and steps still says something."""
+        return self.case.dtype in ("float64", "float32")
+
+    def seed(self, seed: int | None = None) -> None:
+        """Set torch's global seed, the case's unless another is given."""
+        seed = self.case.seed if seed is None else seed
+        if self.input.device.type == "cpu":
+            # As torch.manual_seed, which also looks for every other device: a millisecond a call.
+            torch.default_generator.manual_seed(seed)
+        else:
+            torch.manual_seed(seed)
+
+    def generator_state(self) -> Tensor:
+        """Return the state of the generator that dropout draws from on the pair's device."""
+        if self.input.is_cuda:  # pragma: no cover - only where there is a GPU
+            return torch.cuda.get_rng_state(self.input.device)
+        return torch.get_rng_state()
+
+    def run(self, input: Tensor | None = None, h0: Tensor | None = None) -> Run:
+        """Run the target over a sequence: a cell step by step, a sequence in one call.
+
+        Args:
+            input: (T, B, I); the case's if None.
+            h0: (L, B, H); the case's if None.
+
+        Returns:
+            The results, detached.
+
+        Raises:
+            Violation: if the target raises, or gives results of another shape or dtype.
+        """
+        if self.kind == "cell":
+            return self.steps(input, h0)
+        input = self.input if input is None else input
+        outputs, hn = self._call(input, self.h0 if h0 is None else h0)
+        return Run(outputs, hn)
+
+    def steps(self, input: Tensor | None = None, h0: Tensor | None = None) -> Run:
+        """Run the target one step at a time, of either kind, carrying hn; see run."""
+        input = self.input if input is None else input
+        state = self.h0 if h0 is None else h0
+        outputs, states = [], []
+        for x in input:
+            if self.kind == "cell":
+                output, state = self._call(x, state)
+            else:
+                output, state = self._call(x.unsqueeze(0), state)
+                output = output[0]
+            outputs.append(output)
+            states.append(state)
+        return Run(torch.stack(outputs), state, torch.stack(states))
+
+    def without_state(self, input: Tensor) -> Run:
+        """Call the target once without a state, with (T, B, I); T is 1 for a cell."""
+        if self.kind == "sequence":
+            return Run(*self._call(input))
+        output, hn = self._call(input[0])
+        return Run(output[None], hn, hn[None])
+
+    def run_reference(self, input: Tensor | None = None, h0: Tensor | None = None) -> Run:
+        """Run nn.GRU in one call; see run."""
+        input = self.input if input is None else input
+        h0 = self.h0 if h0 is None else h0
+        with self.grad_mode():
+            outputs, hn = self.reference(input.clone(), h0.clone())
+        return Run(outputs.detach(), hn.detach())
+
+    def grad_mode(self) -> torch.set_grad_enabled:
+        """Return what records gradients, or does not.
+
+        As people call it: mostly in training and not in eval, and now and then the other way
+        round, in evaluation by dropout, or where nobody thought of it.
+        """
+        otherwise = self.case.seed % 4 == 3
+        return torch.set_grad_enabled((self.case.mode == "train") != otherwise)
+
+    @contextmanager
+    def copied(self) -> Iterator[None]:
+        """Run with a copy of the module as it is now, and put the module itself back after.
+
+        A module that cannot be copied runs itself: whether it can is no question of its values.
+        """
+        original = self.module
+        try:
+            with contextlib.suppress(Exception):
+                self.module = copy.deepcopy(original)
+            yield
+        finally:
+            self.module = original
+
+    @contextmanager
+    def mode(self, mode: str) -> Iterator[None]:
+        """Run with the target in another mode, and put it back into the case's after."""
+        try:
+            self.module.train(mode == "train")
+            yield
+        finally:
+            self.module.train(self.case.mode == "train")
+
+    def within(
+        self, actual: Tensor, expected: Tensor, allowed: Tensor, what: str, axes: tuple[str, ...]
+    ) -> None:
+        """Raise a violation where two results are too far apart; see evidence.assert_within."""
+        __tracebackhide__ = True
+        ratio = assert_within(actual, expected, allowed, what=what, axes=axes)
+        self.ratio = max(self.ratio, ratio)
+
+    def equal(self, actual: Run, expected: Run, what: str) -> None:
+        """Raise a violation where two runs are not equal to the bit."""
+        __tracebackhide__ = True
+        axes = ("step", "row", "unit")
+        assert_equal(actual.outputs, expected.outputs, what=f"{what}: output", axes=axes)
+        assert_equal(actual.hn, expected.hn, what=f"{what}: hn", axes=("layer", "row", "unit"))
+
+    def call(
+        self, *arguments: Tensor, module: Callable[..., Any] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Call the target once on these very tensors, in the caller's grad mode.
+
+        Args:
+            *arguments: a step's (B, I) for a cell, (T, B, I) for a sequence; and (L, B, H), or
+                nothing to call it without a state.
+            module: what to call in place of the target's module.
+
+        Returns:
+            Output and hn as the target gave them.
+
+        Raises:
+            Violation: if the target raises, or gives results of another shape or dtype.
+        """
+        module = self.module if module is None else module
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                result = module(*arguments)
+        except Misfit as error:
+            raise Violation(str(error)) from error
+        except Exception as error:
+            raise Violation(f"the target raised {named(error)}; nn.GRU gives a result") from error
+        if not isinstance(result, (tuple, list)) or len(result) != 2:
+            raise Violation(f"the target gave {type(result).__name__}, not an output and a state")
+        case, input = self.case, arguments[0]
+        output = self._checked("output", result[0], (*input.shape[:-1], case.hidden_size))
+        hn_shape = (case.num_layers, input.shape[-2], case.hidden_size)
+        return output, self._checked("hn", result[1], hn_shape)
+
+    def _checked(self, name: str, value: Any, shape: tuple[int, ...]) -> Tensor:
+        if not isinstance(value, Tensor):
+            raise Violation(f"{name} is {type(value).__name__}, where nn.GRU's is a tensor")
+        if value.shape != shape:
+            raise Violation(f"{name} has shape {tuple(value.shape)}, where nn.GRU's is {shape}")
+        if value.dtype != self.case.torch_dtype:
+            raise Violation(
+                f"{name} is {value.dtype}, where nn.GRU's is {self.case.torch_dtype}, as the input"
+            )
+        return value
+
+    def _call(self, *arguments: Tensor) -> tuple[Tensor, Tensor]:
+        """Call the module on copies, so that one that writes to its arguments harms nobody."""
+        with self.grad_mode():
+            output, hn = self.call(*(argument.clone() for argument in arguments))
+        return output.detach().clone(), hn.detach().clone()
+
+
+def _build_reference(case: Case, bias: bool, device: str) -> nn.GRU:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # one layer with dropout
+        gru = nn.GRU(
+            case.input_size,
+            case.hidden_size,
+            case.num_layers,
+            bias=bias,
+            dropout=case.dropout,
+            device=device,
+            dtype=case.torch_dtype,
+        )
+    return gru.train(case.mode == "train")

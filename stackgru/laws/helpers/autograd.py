@@ -1,0 +1,183 @@
+"""What the laws of gradients share: a run that can be differentiated, on either side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stackgru.bounds.backward import Direction, Gradients
+from stackgru.bounds.forward import Network
+from stackgru.bounds.rounding import allowed
+from stackgru.cases.case import generator
+from stackgru.gru.parameters import gru_layers
+from stackgru.harness.masks import Recorder
+from stackgru.harness.pair import Pair
+from stackgru.laws.helpers.values import gap_masks, pick, under_masks, unroll
+from stackgru.outcomes import Violation
+from stackgru.targets.importing import named
+from stackgru.targets.weights import Weights, by_place
+
+Grads = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Tape:
+    """A run that can be differentiated.
+
+    Attributes:
+        leaves: what it can be differentiated by: "input", "h0", "weight_ih of layer 0", ...
+        weights: how the layers' weights lie in them.
+        outputs: (T, B, H).
+        hn: (L, B, H).
+    """
+
+    leaves: Grads
+    weights: Weights
+    outputs: Tensor
+    hn: Tensor
+
+
+def assert_same(
+    pair: Pair,
+    differentiate: Callable[[Tape], Grads],
+    bounds_of: Callable[[Network], Gradients],
+    what: str,
+    *,
+    thawed: Sequence[str] | None = None,
+) -> None:
+    """Raise a violation where the target's derivatives are not nn.GRU's, under the same masks."""
+    __tracebackhide__ = True
+    reference = Weights(gru_layers(pair.reference))
+    wanted = None if thawed is None else pair.weights.names(thawed)
+    pair.seed()
+    with Recorder() as recorder:
+        tape = taped(pair, reference, pair.reference, wanted)
+        expected = differentiate(tape)
+    gaps = gap_masks(pair, recorder)
+    found = bounds_of(network_for(pair, gaps))
+    bounds = by_name(found.input, found.h0, found.layers)
+
+    def call(input: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
+        run = unroll(pair, input, h0)
+        return run.outputs, run.hn
+
+    def run() -> Grads:
+        with as_violation("derivatives"):
+            return differentiate(taped(pair, pair.weights, call, thawed))
+
+    def compare(own: Grads) -> None:
+        right = pair.weights.to_leaves(expected)
+        right = pair.weights.to_layers({name: right[name] for name in own if name in right})
+        for name, value in pair.weights.to_layers(own).items():
+            error = 2 * allowed(bounds[name], pair.case.torch_dtype)
+            pair.within(value, right[name], error, f"{what} {name}", axes_of(value))
+
+    under_masks(pair, gaps, run, compare)
+
+
+def taped(
+    pair: Pair, weights: Weights, call: Callable[..., Any], thawed: Sequence[str] | None
+) -> Tape:
+    """Call either side so that it can be differentiated by what is thawed; by all if None."""
+    leaves = {"input": pair.input.clone(), "h0": pair.h0.clone(), **weights.leaves}
+    wanted = {name: leaf for name, leaf in leaves.items() if thawed is None or name in thawed}
+    with torch.enable_grad():
+        for name, leaf in leaves.items():
+            leaf.requires_grad_(name in wanted)
+        outputs, hn = call(leaves["input"], leaves["h0"])
+    for name, leaf in leaves.items():
+        if leaf.requires_grad != (name in wanted):
+            raise Violation(f"a call changes requires_grad of {name}")
+    return Tape(wanted, weights, outputs, hn)
+
+
+def grad_of(tape: Tape, outputs: Tensor, hn: Tensor, **keywords: bool) -> Grads:
+    """Return the gradients of a combination of the results; factors of zero leave one out."""
+    results = [(tape.outputs, outputs), (tape.hn, hn)]
+    results = [(value, factor) for value, factor in results if bool(factor.any())]
+    values, factors = zip(*results, strict=True)
+    return differentiated(tape.leaves, values, factors, **keywords)
+
+
+def differentiated(
+    leaves: Grads, values: Sequence[Tensor], factors: Sequence[Tensor], **keywords: bool
+) -> Grads:
+    """Return gradients by name; what nothing flows to has zeros."""
+    found = torch.autograd.grad(
+        values, list(leaves.values()), factors, allow_unused=True, **keywords
+    )
+    return {
+        name: torch.zeros_like(leaf) if grad is None else grad
+        for (name, leaf), grad in zip(leaves.items(), found, strict=True)
+    }
+
+
+def accumulated(tape: Tape, outputs: Tensor, hn: Tensor) -> Grads:
+    """Go back as training does, which adds to every leaf's grad."""
+    for leaf in tape.leaves.values():
+        leaf.grad = None
+    torch.autograd.backward([tape.outputs, tape.hn], [outputs, hn])
+    return {
+        name: torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
+        for name, leaf in tape.leaves.items()
+    }
+
+
+@contextmanager
+def as_violation(what: str) -> Iterator[None]:
+    """Turn what torch raises while it differentiates into a violation."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise Violation(f"{what} raised {named(error)}; nn.GRU has them") from error
+
+
+def network_for(pair: Pair, gaps: Tensor | None) -> Network:
+    """Return what is differentiated, under these masks and the target's present parameters."""
+    case = pair.case
+    layers = [{name: value.detach() for name, value in layer.items()} for layer in pair.layers]
+    return Network(pair.input, pair.h0, layers, gaps, case.gap_scale, case.torch_dtype)
+
+
+def combination(pair: Pair, name: str = "") -> tuple[Tensor, Tensor, str]:
+    """Return factors of outputs and hn, and what they combine: the one, the other, or both."""
+    case = pair.case
+    outputs = noise(pair, f"factors of outputs {name}", (*pair.input.shape[:2], case.hidden_size))
+    hn = noise(pair, f"factors of hn {name}", pair.h0.shape)
+    which = pick(pair, f"combination {name}", 0, 2)
+    if which == 0:
+        return outputs, hn, "output and hn"
+    if which == 1:
+        return outputs, torch.zeros_like(hn), "output alone"
+    return torch.zeros_like(outputs), hn, "hn alone"
+
+
+def direction_for(pair: Pair) -> Direction:
+    """Return a random direction, fixed by the case."""
+    layers = [
+        {name: noise(pair, f"{name} {index}", value.shape) for name, value in layer.items()}
+        for index, layer in enumerate(pair.layers)
+    ]
+    input, h0 = (noise(pair, name, getattr(pair, name).shape) for name in ("input", "h0"))
+    return Direction(input, h0, pair.weights.known(layers))
+
+
+def noise(pair: Pair, name: str, shape: Sequence[int]) -> Tensor:
+    """Return normal random numbers of this shape, fixed by case and name."""
+    numbers = torch.randn(shape, generator=generator(pair.case, f"toward {name}"))
+    return numbers.to(pair.input)
+
+
+def by_name(input: Any, h0: Any, layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what belongs to input, to h0 and to every parameter, by their names."""
+    return {"input": input, "h0": h0, **by_place(layers)}
+
+
+def axes_of(value: Tensor) -> tuple[str, ...]:
+    """Return names of a tensor's axes for a place."""
+    return tuple(f"axis {axis}" for axis in range(value.dim()))

@@ -1,0 +1,41 @@
+"""Torch's own settings, watched around a call: none of them is a module's to change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from stackgru.harness.pair import Pair
+from stackgru.outcomes import Violation
+from stackgru.torch_settings import SETTINGS, settings_kept
+
+
+@contextmanager
+def settings_watched(pair: Pair, what: str = "a call") -> Iterator[None]:
+    """Set torch's settings to values of the case, and put them back after ``what``.
+
+    Values of the case, because loading has called the target already: what it sets in every call
+    would otherwise be there before.
+
+    Raises:
+        Violation: if one of them was changed within.
+    """
+    case = pair.case
+    wanted = {
+        "the default dtype": torch.float32,
+        "the number of threads": 1 if case.seed % 8 else 2,  # the second costs much on busy cores
+        "the deterministic-algorithms flag": bool(case.seed % 2),
+        "anomaly detection": False,  # on, it warns and costs time
+        "the grad mode": case.seed // 2 % 4 != 3,
+    }
+    with settings_kept():
+        for name, (_, write) in SETTINGS.items():
+            write(wanted[name])
+        yield
+        for name, (read, _) in SETTINGS.items():
+            if read() != wanted[name]:
+                raise Violation(f"{name} is {read()} after {what}, and was {wanted[name]} before")
+        if torch.is_inference_mode_enabled():
+            raise Violation(f"inference mode is on after {what}, and was off before")

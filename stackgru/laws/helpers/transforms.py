@@ -1,0 +1,216 @@
+"""How torch's transforms are applied to a target, and whether they can be.
+
+A transform that the build does not support for nn.GRU is not asked of a target. Whether a target
+can be transformed at all is found on a case that is always the same, so that it does not depend on
+which cases are drawn; one that can be there, and not for a drawn case, is in violation.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import textwrap
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stackgru.cases.case import MAX_SEED, MODES, Case
+from stackgru.harness.pair import Pair, Run
+from stackgru.laws.helpers.values import unroll
+from stackgru.outcomes import NotApplicable, Violation
+from stackgru.targets.target import Target
+
+Callee = Callable[..., Any]
+Transform = Callable[[nn.Module, tuple[Tensor, ...]], Callee]
+
+_PROBE = Case(input_size=3, hidden_size=4, num_layers=3, batch=2, dropout=0.5, seed=1)
+
+
+class Wrapped(nn.Module):
+    """A module of one module: TorchScript and others take an nn.GRU only inside another.
+
+    Args:
+        module: what is called.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, input: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
+        """Call the module."""
+        return self.module(input, h0)  # type: ignore[no-any-return]
+
+
+def scripted(module: nn.Module, arguments: tuple[Tensor, ...]) -> Callee:
+    """Return the module scripted by torch.jit.script."""
+    result: Callee = torch.jit.script(Wrapped(module))
+    return result
+
+
+def exported(module: nn.Module, arguments: tuple[Tensor, ...]) -> Callee:
+    """Return the module exported by torch.export, for such arguments."""
+    return torch.export.export(Wrapped(module), arguments).module()
+
+
+def compiled(module: nn.Module, arguments: tuple[Tensor, ...]) -> Callee:
+    """Return the module compiled by torch.compile."""
+    # The backend runs what was traced as it is, and needs no compiler of C++.
+    importlib.import_module("torch._dynamo").reset()
+    result: Callee = torch.compile(Wrapped(module), backend="eager")
+    return result
+
+
+def called_with(module: nn.Module, arguments: tuple[Tensor, ...]) -> Callee:
+    """Return what calls the module with its own weights by torch.func.functional_call."""
+    return with_weights(module, weights_of(module))
+
+
+def in_an_ensemble(module: nn.Module, arguments: tuple[Tensor, ...]) -> Callee:
+    """Return what calls the module twice under one vmap."""
+    both = ensemble([module, module])
+
+    def call(*arguments: Tensor) -> tuple[Tensor, Tensor]:
+        output, hn = both(*(torch.stack([argument] * 2) for argument in arguments))
+        return output[0], hn[0]
+
+    return call
+
+
+def weights_of(module: nn.Module) -> dict[str, Tensor]:
+    """Return copies of a module's parameters by name."""
+    return {name: weight.detach().clone() for name, weight in module.named_parameters()}
+
+
+def with_weights(module: nn.Module, weights: dict[str, Tensor]) -> Callee:
+    """Return what calls the module with these weights in place of its own."""
+    return lambda *arguments: torch.func.functional_call(module, weights, arguments)
+
+
+def ensemble(modules: list[nn.Module]) -> Callee:
+    """Return what calls all of them at once, on tensors stacked along a new first axis."""
+    every = [{**weights_of(module), **dict(module.named_buffers())} for module in modules]
+    stacked = {name: torch.stack([one[name] for one in every]) for name in every[0]}
+
+    def call(weights: dict[str, Tensor], *arguments: Tensor) -> Any:
+        return torch.func.functional_call(modules[0], weights, arguments)
+
+    return functools.partial(torch.func.vmap(call), stacked)
+
+
+def arguments_of(pair: Pair) -> tuple[Tensor, Tensor]:
+    """Return what one call takes, as copies."""
+    input = pair.input[0] if pair.kind == "cell" else pair.input
+    return input.clone(), pair.h0.clone()
+
+
+def assert_possible(
+    pair: Pair, name: str, transform: Transform, modes: tuple[str, ...] = MODES
+) -> None:
+    """Raise where nn.GRU or the target cannot be transformed at all; ``name`` says into what.
+
+    vmap is asked of the target alone, and counts only where it works: nn.GRU itself has none.
+    """
+    is_gru_able = transform is not in_an_ensemble
+    reason = _reference_obstacle(transform) if is_gru_able else None
+    if reason is not None:
+        raise NotApplicable(f"nn.GRU itself cannot be {name} on this build: {reason}")
+    reason = _obstacle(pair.target, transform, modes)
+    if reason is not None and pair.strict and is_gru_able:
+        raise Violation(f"the target cannot be {name}: {reason}")
+    if reason is not None:
+        raise NotApplicable(f"the target cannot be {name}: {reason}")
+
+
+@functools.lru_cache(maxsize=64)
+def _obstacle(target: Target, transform: Transform, modes: tuple[str, ...]) -> str | None:
+    """Return why a target cannot be transformed, or None."""
+    for mode in modes:
+        try:
+            pair = Pair(target, target.fitted(replace(_PROBE, mode=mode)))
+        except Violation:
+            return None  # that it cannot be built is for the drawn cases to show
+        try:
+            _transformed(transform, pair.module, arguments_of(pair))
+        except Exception as error:
+            return short(error)
+    return None
+
+
+@functools.lru_cache(maxsize=64)
+def _reference_obstacle(transform: Transform) -> str | None:
+    """Return why nn.GRU cannot be transformed on this build, or None."""
+    torch.manual_seed(0)
+    gru = nn.GRU(3, 4, 3, dropout=0.5)
+    arguments = torch.ones(1, 2, 3), torch.ones(3, 2, 4)
+    for mode in MODES:
+        gru.train(mode == "train")
+        try:
+            torch.manual_seed(0)
+            plain = gru(*arguments)
+            torch.manual_seed(0)
+            other = _transformed(transform, gru, arguments)
+        except Exception as error:
+            return short(error)
+        if not all(map(torch.equal, plain, other)):
+            return "it gives other values"
+    return None
+
+
+def _transformed(transform: Transform, module: nn.Module, arguments: tuple[Tensor, ...]) -> Any:
+    """Transform a module and call it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.jit warns that it is deprecated
+        return transform(module, arguments)(*arguments)
+
+
+def short(error: Exception) -> str:
+    """Return an error's type and its first line."""
+    first = (str(error).strip().splitlines() or [""])[0]  # the rest is code and advice
+    return textwrap.shorten(
+        f"{type(error).__name__}: {first}".rstrip(": ."), 120, placeholder=" ..."
+    )
+
+
+def assert_same(
+    pair: Pair, name: str, transform: Transform, *, module: nn.Module | None = None, calls: int = 2
+) -> None:
+    """Raise a violation where the transformed target gives other results than ``module``.
+
+    Args:
+        pair: the pair.
+        name: what the transform makes of the target.
+        transform: makes it.
+        module: what gives the right results; the target itself if None.
+        calls: how often what was made is called.
+    """
+    __tracebackhide__ = True
+    plain = seeded(pair, module)
+    try:
+        with warnings.catch_warnings(), pair.grad_mode():
+            warnings.simplefilter("ignore")
+            other = transform(pair.module, arguments_of(pair))
+    except Exception as error:
+        raise Violation(f"the target cannot be {name} in this case: {short(error)}") from error
+    for _ in range(calls):
+        try:
+            run = seeded(pair, other)
+        except Violation as violation:
+            raise Violation(f"{name}: {violation.message}") from violation
+        pair.equal(run, plain, f"{name}, from the same seed")
+
+
+def seeded(pair: Pair, module: Callee | None = None) -> Run:
+    """Run from the case's seed, on copies, the target or what is called in its place."""
+    pair.seed()
+    with pair.grad_mode():
+        return unroll(pair, pair.input.clone(), pair.h0.clone(), module)
+
+
+def other_pair(pair: Pair) -> Pair:
+    """Return a pair of the same sizes with other weights, input and state."""
+    return Pair(pair.target, replace(pair.case, seed=(pair.case.seed + 1) % (MAX_SEED + 1)))

@@ -1,0 +1,239 @@
+"""The comparisons that laws share: layer by layer, and end to end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from stackgru.bounds import rounding
+from stackgru.bounds.rounding import Bounded
+from stackgru.cases.case import generator
+from stackgru.harness.masks import CELL_ORDERS, ORDERS, Injector, Recorder, arrange
+from stackgru.harness.pair import Pair, Run
+from stackgru.outcomes import NotApplicable, Violation
+
+OUTPUT = ("step", "row", "unit")
+HN = ("layer", "row", "unit")
+STATES = ("step", "layer", "row", "unit")
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a run should give, in float64, with the bound of one implementation.
+
+    Attributes:
+        outputs: (T, B, H).
+        hn: (L, B, H).
+    """
+
+    outputs: Bounded
+    hn: Bounded
+
+
+def seeded_reference(pair: Pair) -> tuple[Run, Tensor | None]:
+    """Run nn.GRU from the case's seed and record its masks.
+
+    Args:
+        pair: the pair.
+
+    Returns:
+        The run, and its masks, bool, (L - 1, T, B, H); None where nothing is dropped out.
+
+    Raises:
+        NotApplicable: if nn.GRU's masks cannot be seen, as in cuDNN's fused kernels.
+    """
+    pair.seed()
+    with Recorder() as recorder:
+        run = pair.run_reference()
+    return run, gap_masks(pair, recorder)
+
+
+def gap_masks(pair: Pair, recorder: Recorder) -> Tensor | None:
+    """Return the masks that nn.GRU drew, (L - 1, T, B, H), or None where nothing is dropped."""
+    case = pair.case
+    shape = (case.num_layers - 1, case.seq_len, case.batch, case.hidden_size)
+    if not case.drops:
+        all_dropped = case.mode == "train" and case.dropout == 1 and case.num_layers > 1
+        return torch.zeros(shape, dtype=torch.bool) if all_dropped else None
+    masks = arrange(recorder.draws, shape, "layer order")
+    if masks is None:
+        raise NotApplicable(
+            "the masks that nn.GRU draws cannot be seen on this build and device: "
+            f"{len(recorder.draws)} were seen where {case.num_layers - 1} are drawn"
+        )
+    return masks
+
+
+def orders(pair: Pair) -> tuple[str, ...]:
+    """Return the orders in which a target of this kind may draw its masks."""
+    return CELL_ORDERS if pair.kind == "cell" or pair.case.seq_len == 1 else tuple(ORDERS)
+
+
+def under_masks(
+    pair: Pair, gaps: Tensor | None, run: Callable[[], Result], compare: Callable[[Result], None]
+) -> None:
+    """Run the target under nn.GRU's masks, and compare what comes out.
+
+    Args:
+        pair: the pair.
+        gaps: the masks, (L - 1, T, B, H), or None where nothing is dropped.
+        run: runs the target; the masks that it draws are replaced.
+        compare: raises a Violation where the result is not as it should be.
+
+    Raises:
+        Violation: if the comparison fails in every order in which the target may ask for masks.
+        NotApplicable: if the target draws random numbers, but not as masks.
+    """
+    __tracebackhide__ = True
+    gaps_of_order: list[list[Tensor]] = [[]]
+    if pair.case.drops:
+        assert gaps is not None  # noqa: S101 - gap_masks raises otherwise
+        gaps_of_order = [ORDERS[order](gaps) for order in orders(pair)]
+    violations = []
+    for masks in gaps_of_order:
+        injector, ratio = Injector(masks), pair.ratio
+        pair.seed()
+        with injector:
+            result = run()
+        try:
+            _assert_complete(pair, injector, len(masks))
+            compare(result)
+        except Violation as violation:
+            violations.append((injector.complete, violation))
+            pair.ratio = ratio
+        else:
+            return
+    # The order in which the target asks for masks is not known; none fits, so show the nearest.
+    raise max(violations, key=lambda item: item[0])[1]
+
+
+def _assert_complete(pair: Pair, injector: Injector, number: int) -> None:
+    if injector.complete:
+        return
+    with Recorder() as recorder:
+        pair.run()
+    if recorder.others and not recorder.draws:
+        others = ", ".join(sorted(set(recorder.others)))
+        raise NotApplicable(
+            f"the target draws random numbers by {others}, not as masks, so nn.GRU's cannot be "
+            "put in their place"
+        )
+    drawn = f"{injector.asked} mask{'s' * (injector.asked != 1)}"
+    seen = f", one of shape {injector.misfit}" if injector.misfit else ""
+    case = pair.case
+    raise Violation(
+        f"the target drew {drawn}{seen}, where num_layers - 1 of shape "
+        f"{(case.batch, case.hidden_size)} a step make {case.seq_len * (case.num_layers - 1)}"
+        if number
+        else f"the target drew {drawn}, where nn.GRU draws none"
+    )
+
+
+def expected(
+    pair: Pair,
+    gaps: Tensor | None,
+    *,
+    input: Tensor | None = None,
+    h0: Tensor | None = None,
+) -> Expected:
+    """Compute the results that the equation gives under these masks, with their bounds."""
+    input = pair.input if input is None else input
+    h0 = pair.h0 if h0 is None else h0
+    scale, dtype = pair.case.gap_scale, pair.case.torch_dtype
+    return Expected(*rounding.sequence(input, h0, pair.layers, gaps, scale, dtype))
+
+
+def assert_end_to_end(pair: Pair, run: Run, other: Run, bound: Expected, what: str) -> None:
+    """Raise a violation where two implementations' runs part by more than both may err."""
+    __tracebackhide__ = True
+    pair.within(run.outputs, other.outputs, 2 * bound.outputs.error, f"{what}: output", OUTPUT)
+    pair.within(run.hn, other.hn, 2 * bound.hn.error, f"{what}: hn", HN)
+
+
+def assert_equation(
+    pair: Pair,
+    run: Run,
+    gaps: Tensor | None = None,
+    *,
+    input: Tensor | None = None,
+    h0: Tensor | None = None,
+    what: str = "the target",
+    inside: bool = False,
+) -> None:
+    """Raise a violation where a layer's new state is not the equation of its own input and state.
+
+    What a target shows of a state may be rounded from what it goes on with itself.
+
+    Args:
+        pair: the pair.
+        run: a run that shows every layer's state after every step.
+        gaps: the masks that were in force, (L - 1, T, B, H), or None.
+        input: what the run got, (T, B, I); the case's if None.
+        h0: likewise, (L, B, H).
+        what: whose run it is, in the message.
+        inside: whether it went from step to step by itself, and was not handed its states.
+    """
+    __tracebackhide__ = True
+    assert run.states is not None  # noqa: S101 - only runs by steps come here
+    dtype, scale = pair.case.torch_dtype, pair.case.gap_scale
+    h0 = pair.h0 if h0 is None else h0
+    before = torch.cat([h0.unsqueeze(0), run.states[:-1]])
+    below = Bounded.exact(pair.input if input is None else input)
+    layers = []
+    for index, weights in enumerate(pair.layers):
+        state = Bounded.shown(before[:, index]) if inside else Bounded.exact(before[:, index])
+        layers.append(rounding.layer(below, state, weights, dtype))
+        below = Bounded.shown(run.states[:, index])
+        if gaps is not None and index < len(pair.layers) - 1:
+            below = rounding.dropped(below, gaps[index], scale, dtype)
+    every = rounding.stacked(layers)
+    value, error = every.value.transpose(0, 1), rounding.allowed(every, dtype).transpose(0, 1)
+    pair.within(run.states, value, error, f"{what}: the new state", STATES)
+    pair.within(run.outputs, value[:, -1], error[:, -1], f"{what}: output", OUTPUT)
+
+
+def unroll(
+    pair: Pair,
+    input: Tensor | None = None,
+    h0: Tensor | None = None,
+    module: Callable[..., Any] | None = None,
+) -> Run:
+    """Run on these very tensors in the caller's grad mode, a cell step by step; see Pair.call.
+
+    Args:
+        pair: the pair.
+        input: (T, B, I); the case's if None.
+        h0: (L, B, H); the case's if None.
+        module: what to call in place of the target's module.
+
+    Returns:
+        The results as the target gave them, not detached.
+    """
+    input = pair.input if input is None else input
+    state = pair.h0 if h0 is None else h0
+    if pair.kind == "sequence":
+        return Run(*pair.call(input, state, module=module))
+    outputs = []
+    for x in input:
+        output, state = pair.call(x, state, module=module)
+        outputs.append(output)
+    return Run(torch.stack(outputs), state)
+
+
+def other_input(pair: Pair, name: str) -> Tensor:
+    """Return other values of the input's shape and dtype, usual in magnitude."""
+    numbers = torch.randn(
+        pair.input.shape, dtype=torch.float64, generator=generator(pair.case, name)
+    )
+    return numbers.to(pair.input)
+
+
+def pick(pair: Pair, name: str, low: int, high: int) -> int:
+    """Return a number from low to high, fixed by the case."""
+    return int(torch.randint(low, high + 1, (), generator=generator(pair.case, name)))

@@ -1,0 +1,1 @@
+"""The pytest plugin, suite_for and check."""

@@ -1,0 +1,1 @@
+"""The verdict as data, and how it is shown."""

@@ -1,0 +1,217 @@
+"""A report as text for a terminal: the verdict table, the violations, the build, the sentence."""
+
+from __future__ import annotations
+
+import io
+import shlex
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from stackgru.report.report import QUESTIONS, Finding, LawResult, Report
+
+if TYPE_CHECKING:
+    from stackgru.laws.registry import Law
+
+_COLOURS = {
+    "holds": "green",
+    "violated": "bold red",
+    "known": "yellow",
+    "not applicable": "dim",
+    "crashed": "bold magenta",
+    "timed out": "bold magenta",
+    "yes": "green",
+    "no": "bold red",
+    "not shown": "dim",
+}
+
+_LABEL = "  case:       "
+
+
+def render(report: Report, *, width: int, colour: bool, details: bool = True) -> str:
+    """Return the report as text.
+
+    Args:
+        report: the report.
+        width: columns.
+        colour: whether to use colour.
+        details: whether to show the violations in full.
+
+    Returns:
+        The text; its last line is the verdict in one sentence.
+    """
+    console = _console(width, colour)
+    seed = "" if report.seed is None else f", seed {report.seed}"
+    told = ("with its Convention",) if report.convention is None else report.convention
+    target = " ".join([report.target, *told])
+    about = f"{target} ({report.kind}) against nn.GRU of torch {report.torch_version}{seed}"
+    console.print(Text(about, style="bold"), soft_wrap=True)
+    console.print()
+    console.print(_table(report))
+    if details:
+        for finding in report.violations:
+            console.print()
+            for line in violation_text(finding, report.target, report.convention).splitlines():
+                indent = " " * (len(_LABEL) if line.startswith("  ") else 2)
+                # What is to be typed again keeps its words whole.
+                hyphens = not line.startswith("  again:")
+                wrapped = textwrap.wrap(
+                    line, width, subsequent_indent=indent, break_on_hyphens=hyphens
+                )
+                console.print("\n".join(wrapped), soft_wrap=True)
+    if report.build_facts:
+        console.print()
+        console.print(_facts(report))
+    console.print()
+    console.print(_answers(report))
+    if report.diagnosis:
+        console.print()
+        console.print(Text("what is it?", style="bold"))
+        for line in textwrap.wrap(
+            f"  {report.diagnosis['sentence']}", width, subsequent_indent="    "
+        ):
+            console.print(line, soft_wrap=True)
+    console.print()
+    console.print(Text(report.sentence, style="green" if report.ok else "bold red"), soft_wrap=True)
+    return _printed(console)
+
+
+def violation_text(finding: Finding, target: str, convention: Sequence[str] | None = ()) -> str:
+    """Return a violation as a few lines, the last of which reruns the law on the target.
+
+    Args:
+        finding: the violation.
+        target: the target's name.
+        convention: the options that tell its convention; None where only a Convention can.
+    """
+    lines = [
+        f"{finding.law} is violated: {finding.message}",
+        f"{_LABEL}{finding.case}",
+    ]
+    if finding.place:
+        lines.append(f"  first at:   {finding.place}")
+    if finding.largest_difference is not None:
+        lines.append(f"  difference: {finding.largest_difference:.3g}")
+    if finding.allowed_difference is not None:
+        lines[-1] += f", where {finding.allowed_difference:.3g} is allowed"
+    if finding.parts_at and not finding.parts_at.startswith(f"{finding.place}:"):
+        lines.append(f"  parts at:   {finding.parts_at}")
+    if finding.gate:
+        lines.append(f"  gate:       {finding.gate}")
+    if finding.script:
+        lines.append(f"  script:     {finding.script}")
+    if finding.problem:
+        lines.append(f"  no report:  {finding.problem}")
+    again = f"stackgru check {shlex.join([target, *(convention or ()), '--laws', finding.law])}"
+    if convention is None:
+        again = f'from Python, stackgru.check(the same Convention, laws=["{finding.law}"])'
+    lines.append(f"  again:      {again}")
+    return "\n".join(lines)
+
+
+def result_line(result: LawResult) -> str:
+    """Return one law's result on one line."""
+    case = f": {result.violation.case}" if result.violation else ""
+    return f"{result.name:<22} {result.status:<15} {_remark(result)}{case}".rstrip()
+
+
+def status_text(text: str, status: str) -> Text:
+    """Return a text in its status' colour."""
+    return Text(text, style=_COLOURS[status])
+
+
+def law_list(laws: Sequence[Law], *, width: int, colour: bool) -> str:
+    """Return every law with its statement, family by family."""
+    console = _console(width, colour)
+    family = ""
+    for law in laws:
+        if law.family != family:
+            family = law.family
+            console.print(Text(family, style="bold"))
+        table = _pairs(first_width=22)
+        table.add_row(f"  {law.name}", law.statement)
+        console.print(table)
+    return _printed(console)
+
+
+def terminal_size(stream: TextIO) -> tuple[int, bool]:
+    """Return a stream's width, 80 where it is no terminal, and whether to use colour there."""
+    console = Console(file=stream)
+    return (console.width if console.is_terminal else 80), (
+        console.is_terminal and not console.no_color and console.color_system is not None
+    )
+
+
+def _console(width: int, colour: bool) -> Console:
+    return Console(
+        file=io.StringIO(),
+        width=width,
+        force_terminal=colour,
+        no_color=not colour,
+        highlight=False,
+        emoji=False,
+        markup=False,
+    )
+
+
+def _printed(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)  # noqa: S101 - made by _console
+    return "".join(f"{line.rstrip()}\n" for line in console.file.getvalue().splitlines())
+
+
+def _remark(result: LawResult) -> str:
+    if result.status == "holds":
+        return f"{result.examples} examples" + (f", {result.reason}" if result.reason else "")
+    if result.violation is not None and result.status == "violated":
+        return f"by example {result.examples}"
+    return result.reason or ""
+
+
+def _table(report: Report) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    family = ""
+    for result in report.results:
+        if result.family != family:
+            family = result.family
+            table.add_row(Text(family, style="bold"))
+        status = Text(result.status, style=_COLOURS[result.status])
+        table.add_row(f"  {result.name}", status, _remark(result))
+    return table
+
+
+def _facts(report: Report) -> Table:
+    table = _pairs()
+    table.add_row(Text("on this build", style="bold"), "")
+    for name, value in report.build_facts.items():
+        table.add_row(f"  {name.replace('_', ' ')}", _readable(value))
+    return table
+
+
+def _readable(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_readable(part)}" for key, part in value.items()) or "-"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _answers(report: Report) -> Table:
+    table = _pairs()
+    table.add_row(Text("is it nn.GRU?", style="bold"), "")
+    for name, answer in report.answers.items():
+        table.add_row(f"  {QUESTIONS[name]}", Text(answer, style=_COLOURS[answer]))
+    return table
+
+
+def _pairs(first_width: int | None = None) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, width=first_width)
+    table.add_column(overflow="fold")
+    return table

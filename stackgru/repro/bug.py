@@ -1,0 +1,245 @@
+"""From a violation to a report that runs by itself: shrunk, written, run, and saved."""
+
+from __future__ import annotations
+
+import platform
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from stackgru import __version__
+from stackgru.cases.case import Case
+from stackgru.cases.numbers import NumberedCase
+from stackgru.engine.run import LawRun
+from stackgru.engine.time_limit import TimedOut, time_limit
+from stackgru.gru.cell import StackingGRUCell
+from stackgru.harness.pair import Pair
+from stackgru.laws.helpers.values import expected
+from stackgru.laws.registry import Law
+from stackgru.options import DEFAULT_SHRINK_SECONDS
+from stackgru.outcomes import NotApplicable, Violation
+from stackgru.report.report import Finding
+from stackgru.repro.issue import issue_text
+from stackgru.repro.replay import run_script
+from stackgru.repro.scripts import NoScript, Script, is_told, script_for
+from stackgru.repro.scripts.plain import reference_run
+from stackgru.repro.scripts.scene import is_torchs_own
+from stackgru.repro.scripts.text import TORCH_CELL
+from stackgru.repro.simplify import Simplified, simplify
+from stackgru.repro.store import SCRIPT, SavedReport, write
+from stackgru.targets.importing import named
+from stackgru.targets.target import Target
+from stackgru.torch_settings import settings_kept
+
+_FLAKY = "the case does not show the violation again"
+
+
+@dataclass(frozen=True)
+class Bug:
+    """A violation with its script.
+
+    Attributes:
+        report: the violation as it is saved.
+        script: the text of the script.
+        printed: what the script printed.
+        issue: the text of the issue.
+    """
+
+    report: SavedReport
+    script: str
+    printed: str
+    issue: str
+
+
+def bug_for(
+    target: Target,
+    law: Law,
+    finding: Finding,
+    *,
+    strict: bool = False,
+    seconds: float = DEFAULT_SHRINK_SECONDS,
+) -> Bug:
+    """Shrink a violation's numbers, write its script and run that in a clean process.
+
+    Args:
+        target: what violates the law.
+        law: the law.
+        finding: the violation.
+        strict: as for the law.
+        seconds: longest time of the second stage of shrinking.
+
+    Returns:
+        The violation with its script, which is labelled where it does not show it.
+
+    Raises:
+        NoScript: if there can be no script for this target.
+    """
+    case = Case.parse(finding.case)
+    with settings_kept(), torch.random.fork_rng(devices=[]):
+        torch.set_num_threads(1)
+        small, script = plainest(target, law, case, finding.message, strict=strict, seconds=seconds)
+    best = case if small is None else small.case
+    script, printed = _run(script)
+    if small is None and script.problem is not None:
+        script = Script(script.text, _FLAKY)
+    numbers = dict(best.numbers) if isinstance(best, NumberedCase) else {}
+    violation = None if small is None or best is case else small.violation
+    report = SavedReport(
+        target=target.name,
+        kind=target.kind,
+        law=law.name,
+        statement=law.statement,
+        case=str(case),
+        message=finding.message if violation is None else violation.message,
+        convention=target.words,
+        numbers=numbers,
+        place=finding.place if violation is None else violation.place,
+        difference=finding.largest_difference if violation is None else violation.difference,
+        allowed=finding.allowed_difference if violation is None else violation.allowed,
+        problem=script.problem,
+        digits=() if small is None else (small.before, small.after),
+        seconds=0.0 if small is None else small.seconds,
+        versions={
+            "python": platform.python_version(),
+            "torch": str(torch.__version__),
+            "stackgru": __version__,
+        },
+    )
+    about_torch = is_torchs_own(target)
+    # To PyTorch the bundled cell is a stack of theirs.
+    told = replace(target, name=TORCH_CELL) if target.factory is StackingGRUCell else target
+    float64 = which_is_wrong(told, best, strict=strict)
+    named_so = replace(report, target=told.name)
+    issue = issue_text(named_so, script.text, printed, float64, about_torch=about_torch)
+    return Bug(report, script.text, printed, issue)
+
+
+def save_violation(run: LawRun, folder: Path) -> None:
+    """Save the violation that a run found, with its script; whatever fails, the violation stays.
+
+    Args:
+        run: the run; its result is told where the script is, or why there is none.
+        folder: where the folders of all reports are.
+    """
+    assert run.law is not None  # noqa: S101 - it found a violation
+    assert run.result is not None  # noqa: S101
+    finding = run.result.violation
+    assert finding is not None  # noqa: S101
+    script = None
+    try:
+        with time_limit(run.options.timeout):
+            options = run.options
+            bug = bug_for(
+                run.target,
+                run.law,
+                finding,
+                strict=options.strict,
+                seconds=options.shrink_seconds,
+            )
+        problem = bug.report.problem
+        script = str(write(folder, bug.report, bug.script, bug.issue) / SCRIPT)
+    except NoScript as error:
+        problem = f"there is no script, for {error}"
+    except OSError as error:
+        problem = f"it could not be saved in {folder}: {error.strerror or error}"
+    except (Exception, TimedOut) as error:  # a target may do anything
+        problem = f"it could not be made: {named(error)}"
+    run.result = replace(run.result, violation=replace(finding, script=script, problem=problem))
+
+
+def plainest(
+    target: Target,
+    law: Law,
+    case: Case,
+    message: str,
+    *,
+    strict: bool = False,
+    seconds: float = DEFAULT_SHRINK_SECONDS,
+) -> tuple[Simplified | None, Script]:
+    """Return what came of stage two, and the script with the plainest numbers that tells it.
+
+    Args:
+        target: what violates the law.
+        law: the law.
+        case: the smallest case that shows it.
+        message: what was seen and expected there.
+        strict: as for the law.
+        seconds: longest time of the second stage of shrinking.
+
+    Raises:
+        NoScript: if there can be no script for this target.
+    """
+    small = simplify(target, law, case, strict=strict, seconds=seconds)
+    if small is None:
+        return None, script_for(target, law, case, message, strict=strict)
+    script = script_for(target, law, small.case, small.violation.message, strict=strict)
+    if script.problem is None or small.case is case:
+        return small, script
+    # What the law sees in its own way, under nn.GRU's masks for one, a script may not show.
+    whole = script_for(target, law, case, message, strict=strict)
+    left = max(0.0, seconds - small.seconds)
+    if whole.problem is None and left:
+
+        def tells(one: Case, violation: Violation) -> bool:
+            return is_told(target, law, one, violation.message, strict=strict)
+
+        again = simplify(target, law, case, strict=strict, seconds=left, tells=tells) or small
+        small = replace(again, seconds=small.seconds + again.seconds)
+        script = script_for(target, law, small.case, small.violation.message, strict=strict)
+        if script.problem is None:
+            return small, script
+    return replace(small, case=case, after=small.before), whole
+
+
+def _run(script: Script) -> tuple[Script, str]:
+    """Run a script in a clean process, and label it if it does not show the violation there."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / SCRIPT
+        path.write_text(script.text, encoding="utf-8")
+        outcome = run_script(path)
+    if outcome.status == 1:
+        return script, outcome.printed
+    problem = "in a clean process the two agree"
+    if outcome.status is None:
+        problem = f"in a clean process it ended with {outcome.error}"
+    printed = outcome.printed + outcome.error
+    return Script(script.text, script.problem or problem), printed
+
+
+def which_is_wrong(target: Target, case: Case, *, strict: bool) -> str | None:
+    """Say how far both sides are from the equation in float64, for a violation of values.
+
+    Args:
+        target: what violates a law.
+        case: the case that shows it.
+        strict: as for the law.
+
+    Returns:
+        A sentence; None where the equation does not tell the two apart.
+    """
+    with settings_kept(), torch.random.fork_rng(devices=[]):
+        try:
+            pair = Pair(target, case, strict=strict)
+            by_steps = pair.kind == "cell" and case.drops and case.seq_len > 1
+            reference, gaps = reference_run(pair, by_steps=by_steps)
+            pair.seed()
+            run = pair.run()
+            bound = expected(pair, gaps)
+        except (Violation, NotApplicable):
+            return None
+    for name, value in (("output", bound.outputs), ("hn", bound.hn)):
+        attribute = "outputs" if name == "output" else name
+        own = (getattr(run, attribute).double() - value.value).abs()
+        right = (getattr(reference, attribute).double() - value.value).abs()
+        if bool((own > value.error).any()):
+            at = int((own - value.error).flatten().argmax())
+            return (
+                f"The equation of the GRU, evaluated in float64 on the same numbers, gives "
+                f"{float(value.value.flatten()[at]):.9g} for {name} there. `torch.nn.GRU` is "
+                f"{float(right.flatten()[at]):.3g} away from it, `{target.name}` "
+                f"{float(own.flatten()[at]):.3g}; rounding explains "
+                f"{float(value.error.flatten()[at]):.3g}."
+            )
+    return None

@@ -1,0 +1,116 @@
+"""The issue text: a draft, in Markdown, for a person to read, complete and send, or not."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import warnings
+
+import torch
+
+from stackgru.repro.store import SavedReport
+from stackgru.targets.importing import named
+
+_DISCLOSURE = (
+    "*Found by machine: stackgru {version} drew the case at random, shrunk it and wrote this text. "
+    "It is a draft. Whoever sends it has run the script, read the code at fault, and says here in "
+    "their own words what they make of it:*\n\n(your comment)"
+)
+
+
+def issue_text(
+    report: SavedReport, script: str, printed: str, float64: str | None, *, about_torch: bool
+) -> str:
+    """Return the text of an issue.
+
+    Args:
+        report: the violation.
+        script: the script that shows it.
+        printed: what the script printed.
+        float64: which side is wrong, by the equation in float64; None where nothing says so.
+        about_torch: whether it is one of PyTorch itself, whose form has fields of its own.
+    """
+    label = "not reproduced, no report: " if report.problem else ""
+    title = f"# {label}{report.target}: {_first(report.message)}"
+    expected = (
+        f"With the same weights, input and state, `{report.target}` is expected to do as "
+        f"`torch.nn.GRU` does. {report.statement} It does not: {report.message}. The smallest case "
+        f"found is `{report.case}`."
+    )
+    wrong = float64 or (
+        "What is compared here is no value that the equation of the GRU gives, so that no float64 "
+        "reference can say which side is wrong; the law above does."
+    )
+    problem = [f"**The script does not show it: {report.problem}.**", ""] if report.problem else []
+    heading = "### 🐛 Describe the bug" if about_torch else "### What is wrong"
+    return "\n".join(
+        [
+            title,
+            "",
+            heading,
+            "",
+            _DISCLOSURE.format(version=report.versions.get("stackgru", "")),
+            "",
+            *problem,
+            expected,
+            "",
+            "```python",
+            script.rstrip(),
+            "```",
+            "",
+            "It prints:",
+            "",
+            "```text",
+            printed.rstrip(),
+            "```",
+            "",
+            f"**Which side is wrong.** {wrong}",
+            "",
+            "### Versions",
+            "",
+            "```text",
+            environment(),
+            "",
+            *left_out(report.case),
+            "```",
+            "",
+        ]
+    )
+
+
+def _first(message: str) -> str:
+    return message if len(message) <= 100 else message[:97].rsplit(" ", 1)[0] + " ..."
+
+
+@functools.cache
+def environment() -> str:
+    """Return what torch.utils.collect_env prints."""
+    try:
+        from torch.utils import collect_env
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return str(collect_env.get_pretty_env_info()).rstrip()  # type: ignore[no-untyped-call]
+    except Exception as error:  # it runs other programs
+        return f"PyTorch version: {torch.__version__}\n(collect_env raised {named(error)})"
+
+
+def left_out(case: str) -> list[str]:
+    """Return what collect_env leaves out, a line each."""
+    capability = getattr(torch.backends, "cpu", None)
+    seed = next((word for word in case.split() if word.startswith("seed=")), "seed=0")
+    return [
+        "What collect_env leaves out:",
+        f"threads: {torch.get_num_threads()} in an operator, {torch.get_num_interop_threads()} "
+        f"between operators, OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}",
+        f"CPU capability: {capability.get_cpu_capability() if capability else 'unknown'}, "
+        f"{platform.machine()}",
+        f"oneDNN: {torch.backends.mkldnn.is_available()}, MKL: {torch.backends.mkl.is_available()}",  # type: ignore[no-untyped-call]
+        f"cuDNN: enabled {torch.backends.cudnn.enabled}, benchmark {torch.backends.cudnn.benchmark}"
+        f", deterministic {torch.backends.cudnn.deterministic}",
+        f"TF32: matmul {torch.backends.cuda.matmul.allow_tf32}, "
+        f"cuDNN {torch.backends.cudnn.allow_tf32}",
+        f"deterministic algorithms: {torch.are_deterministic_algorithms_enabled()}",
+        f"default dtype: {torch.get_default_dtype()}, {seed}",
+    ]

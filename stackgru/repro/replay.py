@@ -1,0 +1,123 @@
+"""Running scripts in processes of their own, and replaying saved reports."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from stackgru.repro.store import SCRIPT, BrokenReport, SavedReport, folders, read
+
+#: The last line that a script prints; a script that raises prints neither.
+DIFFER, AGREE = "They differ.", "They agree."
+STATUSES = ("still there", "flaky", "broken", "fixed")
+_TIMES = 3
+_TIMEOUT = 120.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a script did.
+
+    Attributes:
+        status: 1 if it says that the two differ, 0 if they agree; None if it says neither.
+        printed: what it printed.
+        error: the last line of what it raised, or why it was stopped.
+    """
+
+    status: int | None
+    printed: str
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What became of a saved report.
+
+    Attributes:
+        folder: its folder.
+        status: one of STATUSES.
+        reason: why, where that is not plain.
+        report: the report, if it can be read.
+    """
+
+    folder: Path
+    status: str
+    reason: str = ""
+    report: SavedReport | None = None
+
+
+def run_script(path: str | Path, timeout: float = _TIMEOUT) -> Outcome:
+    """Run a script in a clean process, isolated, in an empty folder.
+
+    Args:
+        path: the script.
+        timeout: seconds after which it is stopped.
+
+    Returns:
+        What it did.
+    """
+    with tempfile.TemporaryDirectory() as empty:
+        try:
+            process = subprocess.run(  # noqa: S603 - a script that stackgru wrote, as data say
+                [sys.executable, "-I", "-W", "ignore", str(Path(path).resolve())],
+                cwd=empty,
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return Outcome(None, "", f"it took over {timeout:g} s")
+    last = process.stdout.splitlines()[-1:]
+    status = process.returncode
+    if last != [{0: AGREE, 1: DIFFER}.get(status)]:
+        lines = process.stderr.strip().splitlines() or [f"status {status}"]
+        return Outcome(None, process.stdout, lines[-1])
+    return Outcome(status, process.stdout)
+
+
+def replay(folder: str | Path, times: int = _TIMES) -> list[Replayed]:
+    """Run every report saved in a folder again.
+
+    Args:
+        folder: where the folders of the reports are, or the folder of one.
+        times: how often each script is run.
+
+    Returns:
+        What became of each, by the name of its folder.
+
+    Raises:
+        OSError: if there is no such folder.
+    """
+    path = Path(folder)
+    own = [path] if (path / SCRIPT).is_file() else folders(path)
+    return [_replayed(one, times) for one in own]
+
+
+def _replayed(folder: Path, times: int) -> Replayed:
+    try:
+        report = read(folder)
+    except BrokenReport as error:
+        return Replayed(folder, "broken", str(error))
+    script = folder / SCRIPT
+    if not script.is_file():
+        return Replayed(folder, "broken", f"{SCRIPT} is not there", report)
+    seen = []
+    for _ in range(times):
+        outcome = run_script(script)
+        if outcome.status is None:
+            return Replayed(folder, "broken", f"the script ended with {outcome.error}", report)
+        seen.append(outcome.status)
+    differed = sum(seen)
+    if differed == times:
+        return Replayed(folder, "still there", "", report)
+    if differed:
+        return Replayed(folder, "flaky", f"{differed} of {times} runs differed", report)
+    if report.problem:
+        return Replayed(
+            folder, "broken", f"it never showed the violation: {report.problem}", report
+        )
+    return Replayed(folder, "fixed", "", report)

@@ -1,0 +1,163 @@
+"""Scripts: a violation as one Python file that needs torch and the target only, and runs by itself.
+
+A script prints what was seen, what was expected and how far apart rounding may put the two, and
+ends with status 1 while they differ, 0 once they agree. Of the ways in which a violation can be
+told the first is taken that does so for the target, and agrees for a right one in its place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import linecache
+import sys
+import time
+import warnings
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+
+from stackgru.cases.case import Case
+from stackgru.gru.cell import StackingGRUCell
+from stackgru.laws.registry import Law
+from stackgru.repro.replay import AGREE, DIFFER
+from stackgru.repro.scripts.bodies import bodies
+from stackgru.repro.scripts.scene import Body, Scene, is_torchs_own
+from stackgru.repro.scripts.setting_up import NoScript
+from stackgru.repro.scripts.text import script_text
+from stackgru.targets.convention import Convention
+from stackgru.targets.importing import named
+from stackgru.targets.target import Target, load
+from stackgru.torch_settings import settings_kept
+
+__all__ = ["NoScript", "Script", "is_told", "script_for"]
+
+_TIMES, _SECONDS = 6, 1.0
+_FIRST = 3  # the best ways come first, and this is asked of every choice of numbers
+
+
+@dataclass(frozen=True)
+class Script:
+    """A script, and whether it does what it says.
+
+    Attributes:
+        text: the Python file.
+        problem: why it is no report, in a few words; None if it shows the violation.
+    """
+
+    text: str
+    problem: str | None = None
+
+
+def script_for(
+    target: Target, law: Law, case: Case, message: str, *, strict: bool = False
+) -> Script:
+    """Write the script of a violation.
+
+    Args:
+        target: what violates the law.
+        law: the law.
+        case: the case that shows it, with its numbers if they are given.
+        message: what was seen and expected.
+        strict: as for the law.
+
+    Returns:
+        The script.
+
+    Raises:
+        NoScript: if there can be none for this target.
+    """
+    scene = Scene(target, law, case, message, strict)
+    other = _right(target, case)
+    right = None if other is None else replace(scene, target=other, is_control=True)
+    last = None
+    for body in _possible(scene):
+        text = script_text(scene, body)
+        if _shows(text):
+            if right is None or tried(script_text(right, body)) == 0:
+                return Script(text)
+            problem = "a right implementation in its place differs as well"
+        else:
+            problem = "it does not show the violation"
+        last = last or Script(text, problem)
+    if last is None:
+        raise NoScript(f"the law {law.name} has no script for this case")
+    return last
+
+
+def is_told(target: Target, law: Law, case: Case, message: str, *, strict: bool = False) -> bool:
+    """Whether one of the first ways to tell a violation shows it; arguments as of script_for."""
+    scene = Scene(target, law, case, message, strict)
+    with torch.random.fork_rng(devices=[]), settings_kept():
+        first = list(itertools.islice(bodies(scene), _FIRST))
+    return any(tried(script_text(scene, body)) == 1 for body in first)
+
+
+def _shows(text: str) -> bool:
+    """Whether a script shows its violation, not by chance: a few times in a row, as time allows."""
+    until = time.monotonic() + _SECONDS
+    for _ in range(_TIMES):
+        if tried(text) != 1:
+            return False
+        if time.monotonic() > until:
+            break
+    return True
+
+
+def _possible(scene: Scene) -> Iterator[Body]:
+    """Yield the ways to tell a violation, each as it is, and without gradients."""
+    with torch.random.fork_rng(devices=[]), settings_kept():
+        found = list(bodies(scene))
+    yield from found
+    for body in found:
+        yield replace(body, lines=("torch.set_grad_enabled(False)", *body.lines))
+
+
+def _right(target: Target, case: Case) -> Target | None:
+    """Return a right implementation that is built and called as the target is, or None."""
+    if is_torchs_own(target):
+        return None  # torch's own are what is in question
+    if target.convention.is_driven or target.convention.constants or target.device != "cpu":
+        return None
+    if target.kind == "cell":
+        return replace(load(StackingGRUCell), name="stackgru:StackingGRUCell")
+    constants = None if case.bias else {"bias": False}
+    return replace(load(Convention(torch.nn.GRU, constants=constants)), name="torch.nn:GRU")
+
+
+def tried(text: str) -> int | None:
+    """Run a script in this process.
+
+    Returns:
+        Its exit status; None if it raises, or ends without saying what it found.
+    """
+    name = f"<script {zlib.crc32(text.encode())}>"
+    code = compile(text, name, "exec")
+    # Torch reads the source of what it scripts.
+    linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+    printed = io.StringIO()
+    path = list(sys.path)
+    status: int | None = None
+    with (
+        settings_kept(),
+        torch.random.fork_rng(devices=[]),
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(printed),
+    ):
+        warnings.simplefilter("ignore")
+        try:
+            exec(code, {"__name__": "__main__"})  # noqa: S102 - what was written the line before
+        except SystemExit as end:
+            status = int(end.code or 0)
+        except Exception as error:
+            printed.write(named(error))
+        finally:
+            sys.path[:] = path
+            del linecache.cache[name]
+    lines = printed.getvalue().splitlines()
+    if status is None or lines[-1:] != [DIFFER if status else AGREE]:
+        return None
+    return status

@@ -1,0 +1,248 @@
+"""Scripts of conduct: what a call leaves behind, and what it remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from stackgru.laws.conduct import memory_layouts
+from stackgru.laws.helpers.values import expected, pick
+from stackgru.repro.scripts.gradients import flags
+from stackgru.repro.scripts.plain import reference_run
+from stackgru.repro.scripts.scene import Body, Scene, attempt, own_build
+
+_SETTINGS = (
+    "torch.get_default_dtype()",
+    "torch.get_num_threads()",
+    "torch.are_deterministic_algorithms_enabled()",
+    "torch.is_anomaly_enabled()",
+    "torch.is_grad_enabled()",
+    "torch.is_inference_mode_enabled()",
+)
+#: What is set before, where another process may begin with what a target sets.
+_FIRST = {
+    "torch.get_num_threads()": ("torch.set_num_threads(1)", "torch.set_num_threads(3)"),
+    "torch.are_deterministic_algorithms_enabled()": (
+        "",
+        "torch.use_deterministic_algorithms(True)",
+    ),
+}
+
+
+def purity(scene: Scene) -> Iterator[Body]:
+    """Yield what was before a call against what is after it."""
+    yield from flags(scene)
+    yield _before_and_after("[module.training for module in target.modules()]", [scene.run()])
+    yield _before_and_after("[p.grad is None for p in target.parameters()]", [scene.run()])
+    yield _before_and_after("[id(p) for p in target.parameters()]", [scene.run()])
+    yield _before_and_after("[x.requires_grad, h0.requires_grad]", [scene.run()])
+    yield _before_and_after("[p.tolist() for p in (x, h0, *target.parameters())]", [scene.run()])
+    backward = [f"output, hn = {scene.run()}", "(output.sum() + hn.sum()).backward()"]
+    for of in ("[p.tolist() for p in (x, h0, *target.parameters())]", *_FLAGS):
+        yield _before_and_after(of, backward)
+    for setting, wanted in [(one, line) for one in _SETTINGS for line in _FIRST.get(one, ("",))]:
+        yield _before_and_after(setting, [scene.run()], first=wanted)
+        yield Body(
+            (
+                *([wanted] if wanted else []),
+                f"expected = {setting}",
+                own_build(),
+                f"observed = {setting}  # after it was built",
+            ),
+            allowed=None,
+            builds=False,
+        )
+    seeds = (scene.case.seed, scene.case.seed ^ 1)
+    for part in ("output", "hn"):
+        yield _before_and_after(
+            "[p.tolist() for p in (x, h0, *target.parameters())]",
+            [f"output, hn = {scene.run()}", f"{part}.detach().fill_(2.0)"],
+        )
+        yield Body(
+            (
+                f"output, hn = {scene.run()}",
+                *attempt(
+                    '"it can be written to"', f"{part}.detach().copy_(torch.full_like({part}, 2.0))"
+                ),
+                'expected = "it can be written to"  # as what nn.GRU gives',
+            ),
+            allowed=None,
+        )
+    yield Body(
+        (
+            f"torch.manual_seed({seeds[0]})",
+            own_build(),
+            "first = torch.rand(1).item()",
+            f"torch.manual_seed({seeds[1]})",
+            own_build(),
+            "observed = torch.rand(1).item() == first  # whether building it sets the generator",
+            "expected = False",
+        ),
+        allowed=None,
+        builds=False,
+    )
+
+
+_FLAGS = (
+    "[p.requires_grad for p in target.parameters()]",
+    "[module.training for module in target.modules()]",
+)
+
+
+def _before_and_after(what: str, lines: Sequence[str], first: str = "") -> Body:
+    before = [first] if first else []
+    return Body((*before, f"expected = {what}", *lines, f"observed = {what}"), allowed=None)
+
+
+def stateless(scene: Scene) -> Iterator[Body]:
+    """Yield a call after others, against the same call of a copy that was never called."""
+    more = [
+        "x = torch.cat([x, x.new_ones(len(x), 3, x.shape[2])], 1)",
+        "h0 = torch.cat([h0, h0.new_ones(len(h0), 3, h0.shape[2])], 1)",
+    ]
+    between = list(_between(scene))
+    every = [line for lines in between for line in lines]
+    for rows in ([], more):
+        for lines in (*between, every):
+            for part in ("observed, _", "_, observed"):
+                uses = any("contextlib" in line for line in lines)
+                right = scene.run("fresh")
+                yield Body(
+                    (
+                        "fresh = copy.deepcopy(target)",
+                        *lines,
+                        *rows,
+                        *scene.seeded(f"{part} = {scene.run()}", always=True),
+                        *scene.seeded(
+                            f"{part.replace('observed', 'expected')} = {right}", always=True
+                        ),
+                    ),
+                    imports=("contextlib", "copy") if uses else ("copy",),
+                )
+    yield from remembered(scene)
+    yield Body(
+        (
+            scene.run(),
+            *more,
+            *attempt('"a result"', scene.run()),
+            'expected = "a result"  # as of a module never called',
+        ),
+        allowed=None,
+    )
+    yield from overwritten(scene)
+
+
+def overwritten(scene: Scene) -> Iterator[Body]:
+    """Yield an earlier result, before and after other calls."""
+    between = list(_between(scene))
+    every = [line for lines in between for line in lines]
+    for part in ("output", "hn"):
+        for lines in (*between, every):
+            yield Body(
+                (
+                    f"output, hn = {scene.run()}",
+                    f"expected = {part}.tolist()",
+                    *lines,
+                    f"observed = {part}.tolist()  # the earlier result, after other calls",
+                ),
+                allowed=None,
+                imports=("contextlib",),
+            )
+
+
+def remembered(scene: Scene) -> Iterator[Body]:
+    """Yield a call on new numbers in the place of others, against a fresh copy's, in eval."""
+    input = "x[0]" if scene.is_cell else "x"
+    for part in ("observed, _", "_, observed"):
+        yield Body(
+            (
+                *(["target.eval()"] if scene.case.mode == "train" else []),
+                "fresh = copy.deepcopy(target)",
+                f"other = {input} + 1",
+                "target(other, h0)",
+                "other -= 1  # new numbers in the same place",
+                f"{part} = target(other, h0)",
+                f"{part.replace('observed', 'expected')} = fresh(other, h0)",
+            ),
+            imports=("copy",),
+        )
+
+
+def _between(scene: Scene) -> Iterator[list[str]]:
+    """Yield lines that make other calls."""
+    mode = "train" if scene.case.mode == "eval" else "eval"
+    yield [scene.run()]
+    yield [scene.run(x="x + 1", h0="h0.flip(1)")]
+    suppressed = "with contextlib.suppress(Exception):"
+    for rows in (1, 0, scene.case.batch + 3):
+        ones = f"x.new_ones({scene.case.seq_len}, {rows}, {scene.case.input_size})"
+        state = f"h0.new_ones({scene.case.num_layers}, {rows}, {scene.case.hidden_size})"
+        yield [suppressed, f"    {scene.run(x=ones, h0=state)}"]
+    yield [suppressed, f"    {scene.run(h0='h0[:-1]')}"]
+    wide = "torch.cat([x, x[..., :1]], -1)"
+    yield [suppressed, f"    {scene.run(x=wide)}"]
+    yield [f"sum(result.sum() for result in {scene.run()}).backward()"]
+    yield ["with torch.no_grad():", f"    {scene.run()}"]
+    yield [f"target.{mode}()", scene.run(x="-x", h0="-h0"), f"target.{scene.case.mode}()"]
+    yield ["x.neg_(), h0.neg_()", scene.run(), "x.neg_(), h0.neg_()"]
+
+
+_LAYOUT_TEXTS = (
+    "{0}.transpose(0, 1).contiguous().transpose(0, 1)",
+    "{0}.transpose(1, 2).contiguous().transpose(1, 2)",
+    "torch.cat([{0} * 0 + 7, {0}, {0} * 0 + 7], -1)[..., {0}.shape[-1] : -{0}.shape[-1]]",
+    "torch.stack([{0} * 0 + 7, {0}], -1).flatten(-2)[..., 1::2]",
+    "{0}[:, :1].expand_as({0})",
+    "{0}[:1].expand_as({0})",
+)
+
+
+def strided(scene: Scene) -> Iterator[Body]:
+    """Yield what strided tensors give, against their contiguous copies."""
+    pair = scene.pair()
+    inputs, states = list(memory_layouts(pair.input)), list(memory_layouts(pair.h0))
+    which = pick(pair, "input layout", 0, 5), pick(pair, "h0 layout", 0, 5)
+    _, gaps = reference_run(pair, by_steps=scene.is_cell and pair.case.drops)
+    bound = expected(pair, gaps, input=inputs[which[0]][1], h0=states[which[1]][1])
+    both = (_LAYOUT_TEXTS[which[0]], _LAYOUT_TEXTS[which[1]])
+    for x, h0 in ((both[0], "{0}"), ("{0}", both[1]), both):
+        for part, error in (("observed, _", bound.outputs.error), ("_, observed", bound.hn.error)):
+            copies = scene.run(x="x.contiguous()", h0="h0.contiguous()")
+            yield Body(
+                (
+                    f"x, h0 = {x.format('x')}, {h0.format('h0')}",
+                    *scene.seeded(f"{part} = {scene.run()}"),
+                    *scene.seeded(f"{part.replace('observed', 'expected')} = {copies}"),
+                ),
+                float(2 * error.max()),
+            )
+    yield Body(
+        (
+            f"x, h0 = {both[0].format('x')}, {both[1].format('h0')}",
+            *attempt('"a result"', scene.run()),
+            'expected = "a result"  # as of nn.GRU',
+        ),
+        allowed=None,
+    )
+
+
+def meta(scene: Scene) -> Iterator[Body]:
+    """Yield where results are of a call on the meta device."""
+    moved = "x, h0, target = x.to('meta'), h0.to('meta'), target.to('meta')"
+    alone = f"target({'x[0]' if scene.is_cell else 'x'})"
+    for run in (scene.run(), *([alone] if scene.target.takes_no_state else [])):
+        yield Body(
+            (
+                *attempt(f"[result.device.type for result in {run}]", moved),
+                'expected = ["meta", "meta"]  # as of nn.GRU',
+            ),
+            allowed=None,
+        )
+
+
+#: The ways to tell a violation of each law.
+BODIES: dict[str, Callable[[Scene], Iterator[Body]]] = {
+    "purity": purity,
+    "stateless": stateless,
+    "strided": strided,
+    "meta": meta,
+}

@@ -1,0 +1,267 @@
+"""Scripts of derivatives: the target's and nn.GRU's, of sums of their results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+import torch
+
+from stackgru.bounds import backward
+from stackgru.bounds.rounding import allowed
+from stackgru.gru.parameters import gru_layers
+from stackgru.laws.helpers.autograd import Grads, Tape, by_name, network_for
+from stackgru.laws.helpers.autograd import taped as taped_run
+from stackgru.laws.helpers.values import expected, pick
+from stackgru.outcomes import Violation
+from stackgru.repro.scripts.plain import reference_run
+from stackgru.repro.scripts.scene import Body, Scene, attempt
+from stackgru.repro.scripts.tapes import (
+    LOSSES,
+    by_steps_text,
+    differentiated_text,
+    first_derivatives,
+    ones_along,
+    own_text,
+    reference_call,
+    right_text,
+    second_derivatives_of,
+    target_call,
+    thawing,
+)
+from stackgru.targets.weights import Weights
+
+
+def gradients(scene: Scene, frozen: Sequence[str] = ()) -> Iterator[Body]:
+    """Yield the gradients that part, of sums of output and hn.
+
+    Args:
+        scene: what it is about.
+        frozen: leaves that take no gradient.
+    """
+    freeze = [f"{own_text(name)}.requires_grad_(False)" for name in frozen]
+    for loss, (of_output, of_hn) in LOSSES.items():
+        yield from _parted(
+            scene,
+            loss,
+            partial(first_derivatives, factors=(of_output, of_hn)),
+            lambda network, ones: backward.gradients(network, *ones),
+            (of_output, of_hn),
+            freeze,
+            frozen,
+        )
+    yield from _raises(scene, freeze, frozen)
+    yield from flags(scene)
+
+
+def second_derivatives(scene: Scene) -> Iterator[Body]:
+    """Yield second derivatives that part, along a direction of ones."""
+    for loss, factors in LOSSES.items():
+        yield from _parted(
+            scene,
+            loss,
+            partial(second_derivatives_of, factors=factors),
+            lambda network, ones: backward.second_derivatives(network, ones_along(network), *ones),
+            factors,
+            [],
+            (),
+            twice=True,
+        )
+    yield from _raises(scene, [], (), twice=True)
+
+
+def frozen(scene: Scene) -> Iterator[Body]:
+    """Yield gradients of the rest where the case's parameters are frozen."""
+    pair = scene.pair()
+    names = ["input", "h0", *pair.weights.leaves]
+    thawed = [name for name in names if pick(pair, f"frozen {name}", 0, 1)]
+    thawed = thawed or [names[pick(pair, "thawed", 0, len(names) - 1)]]
+    yield from gradients(scene, [name for name in names if name not in thawed])
+
+
+def forward_mode(scene: Scene) -> Iterator[Body]:
+    """Yield forward-mode derivatives by the input, or what they raise."""
+    yield Body(
+        (
+            "def call(x):",
+            f"    return {scene.run()}[1]",
+            "",
+            *attempt('"a derivative"', "torch.func.jvp(call, (x,), (torch.ones_like(x),))"),
+            'expected = "a derivative"  # as of nn.GRU',
+        ),
+        allowed=None,
+    )
+    if scene.target.convention.is_driven:
+        return
+    yield Body(
+        (
+            "weights = dict(target.named_parameters())",
+            f"gradients = torch.autograd.grad({scene.run()}[1].sum(), list(weights.values()))",
+            "signs = {name: one.sign() for name, one in zip(weights, gradients)}",
+            "",
+            "def total(weights):",
+            "    def held(x, state):",
+            "        return torch.func.functional_call(target, weights, (x, state))",
+            "",
+            f"    return {scene.run('held')}[1].sum()",
+            "",
+            "_, derivative = torch.func.jvp(total, (weights,), (signs,))",
+            "observed = derivative.item() != 0  # the sum of the gradients' absolute values",
+            "expected = any(one.any().item() for one in gradients)",
+        ),
+        allowed=None,
+    )
+
+
+def training(scene: Scene) -> Iterator[Body]:
+    """Yield gradients, then what comes of several steps of an optimiser."""
+    yield from gradients(scene)
+    pair = scene.pair()
+    outputs, hn = target_call(pair, pair.input, pair.h0)
+    (outputs.sum() + hn.sum()).backward()  # type: ignore[no-untyped-call]
+    torch.optim.SGD(pair.module.parameters(), lr=0.125).step()
+    allowed = float(2 * expected(pair, None).hn.error.max())
+    if not pair.case.drops:
+        yield Body(
+            (
+                f"output, hn = {scene.run()}",
+                "(output.sum() + hn.sum()).backward()",
+                "torch.optim.SGD(target.parameters(), lr=0.125).step()",
+                "with torch.no_grad():",
+                "    for own, right in zip(target.parameters(), reference.parameters()):",
+                "        right.copy_(own)",
+                f"_, observed = {scene.run()}  # after a step of SGD",
+                "_, expected = reference(x, h0)  # with the target's new parameters",
+            ),
+            allowed,
+        )
+    yield Body(
+        (
+            "optimizer = torch.optim.SGD(target.parameters(), lr=0.125)",
+            *attempt(
+                '"trained"',
+                "for _ in range(3):",
+                f"    output, hn = {scene.run()}",
+                "    (output.sum() + hn.sum()).backward()",
+                "    optimizer.step()",
+            ),
+            'expected = "trained"  # as nn.GRU is',
+        ),
+        allowed=None,
+    )
+
+
+def flags(scene: Scene) -> Iterator[Body]:
+    """Yield which parameters take a gradient after a call."""
+    freeze = ["for parameter in target.parameters():", "    parameter.requires_grad_(False)"]
+    for first in ((), freeze):
+        yield Body(
+            (
+                *first,
+                "expected = [parameter.requires_grad for parameter in target.parameters()]",
+                scene.run(),
+                "observed = [parameter.requires_grad for parameter in target.parameters()]",
+            ),
+            allowed=None,
+        )
+
+
+def trainable(scene: Scene) -> Iterator[Body]:
+    """Yield which parameters take a gradient, against nn.GRU's."""
+    yield Body(
+        (
+            "observed = [parameter.requires_grad for parameter in target.parameters()]",
+            "expected = [parameter.requires_grad for parameter in reference.parameters()]",
+        ),
+        allowed=None,
+    )
+
+
+def _parted(
+    scene: Scene,
+    loss: str,
+    differentiate: Callable[[Tape], Grads],
+    bounds_of: Callable[..., backward.Gradients],
+    factors: tuple[float, float],
+    freeze: Sequence[str],
+    frozen: Sequence[str],
+    *,
+    twice: bool = False,
+) -> Iterator[Body]:
+    """Yield a body for every leaf whose derivatives part by more than rounding."""
+    pair = scene.pair()
+    names = ["input", "h0", *pair.weights.leaves]
+    thawed = [name for name in names if name not in frozen]
+    by_steps = scene.is_cell and pair.case.drops and pair.case.seq_len > 1
+    _, gaps = reference_run(pair, by_steps=by_steps)
+    try:
+        pair.seed()
+        own = differentiate(taped_run(pair, pair.weights, partial(target_call, pair), thawed))
+        pair.seed()
+        right = differentiate(
+            taped_run(
+                pair, Weights(gru_layers(pair.reference)), reference_call(pair, by_steps), thawed
+            )
+        )
+    except (RuntimeError, Violation):
+        return
+    rows = pair.case.batch, pair.case.hidden_size
+    ones = (
+        torch.full((pair.case.seq_len, *rows), factors[0], dtype=torch.float64),
+        torch.full((pair.case.num_layers, *rows), factors[1], dtype=torch.float64),
+    )
+    found = bounds_of(network_for(pair, gaps), ones)
+    bounds = by_name(found.input, found.h0, found.layers)
+    for name, value in pair.weights.to_layers(own).items():
+        error = float(2 * allowed(bounds[name], pair.case.torch_dtype).max())
+        difference = (value.double() - right[name].double()).abs()
+        if error == float("inf") or bool((difference <= error).all()):
+            continue
+        lines = [*freeze, *thawing(thawed, twice)]
+        for result, module, run in (
+            ("observed", "target", scene.run()),
+            ("expected", "reference", "reference(x, h0)"),
+        ):
+            leaf = own_text(name) if module == "target" else right_text(name)
+            stepwise = by_steps and module == "reference"
+            lines_of_call = by_steps_text() if stepwise else [f"output, hn = {run}"]
+            lines += scene.seeded(*lines_of_call)
+            lines += differentiated_text(result, loss, leaf, module, twice=twice)
+        yield Body(tuple(lines), error)
+
+
+def _raises(
+    scene: Scene, freeze: Sequence[str], frozen: Sequence[str], *, twice: bool = False
+) -> Iterator[Body]:
+    pair = scene.pair()
+    thawed = [name for name in ("input", "h0", *pair.weights.leaves) if name not in frozen]
+    leaves = ", ".join(own_text(name) for name in thawed)
+    for loss in reversed(LOSSES):
+        second = [
+            f"first = torch.autograd.grad({loss}, [{leaves}], create_graph=True)",
+            f"torch.autograd.grad(sum(grad.sum() for grad in first), [{leaves}])",
+        ]
+        once = [f"torch.autograd.grad({loss}, [{leaves}], allow_unused=True)"]
+        yield Body(
+            (
+                *freeze,
+                *thawing(thawed, twice),
+                *attempt(
+                    '"gradients"',
+                    *scene.seeded(f"output, hn = {scene.run()}"),
+                    *(second if twice else once),
+                ),
+                'expected = "gradients"  # as of nn.GRU',
+            ),
+            allowed=None,
+        )
+
+
+#: The ways to tell a violation of each law.
+BODIES: dict[str, Callable[[Scene], Iterator[Body]]] = {
+    "gradients": gradients,
+    "second-derivatives": second_derivatives,
+    "frozen": frozen,
+    "forward-mode": forward_mode,
+    "training": training,
+}

@@ -1,0 +1,184 @@
+"""Scripts of layouts: batch first, unbatched, packed and both ways, against nn.GRU's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import nn
+
+from stackgru.gru.parameters import PARAMETERS, Layer
+from stackgru.laws.helpers.values import expected, pick
+from stackgru.laws.layouts import both_ways
+from stackgru.repro.scripts.scene import Body, Scene, attempt
+
+
+def layouts(scene: Scene) -> Iterator[Body]:
+    """Yield the target in every layout, against nn.GRU in the same."""
+    pair = scene.pair()
+    bound = expected(pair, None)
+    errors = float(2 * bound.outputs.error.max()), float(2 * bound.hn.error.max())
+    batch_first = (("batch_first", True),)
+    if "batch_first" in scene.target.options:
+        yield from _called(["x = x.transpose(0, 1)"], "x", "h0", errors, batch_first)
+        yield from _called([], "x[:, 0]", "h0[:, 0]", errors, batch_first)
+    yield from _called([], "x[:, 0]", "h0[:, 0]", errors, ())
+    yield from _packed(scene, errors, ())
+
+
+def bidirectional(scene: Scene) -> Iterator[Body]:
+    """Yield the target both ways, against nn.GRU, with weights and state of their own."""
+    case = scene.case
+    options = (("bidirectional", True),)
+    shape = f"{2 * case.num_layers}, {case.batch}, {case.hidden_size}"
+    state = [f"h0 = torch.randn({shape}, dtype=torch.{case.dtype})"]
+    if case.mode == "train":
+        state.append("target.eval(), reference.eval()")
+    error = _bound(scene)
+    names = _own_names(scene)
+    own = "target.parameters()" if names is None else "map(target.get_parameter, names)"
+    weights = (
+        "torch.manual_seed(0)",
+        *([] if names is None else [f"names = {names!r}"]),
+        "with torch.no_grad():",
+        f"    for right, own in zip(reference.parameters(), {own}):",
+        "        own.copy_(right.uniform_(-1, 1))",
+    )
+    for body in (
+        *_called(state, "x", "h0", (error, error), options),
+        *_packed(scene, (error, error), options, state),
+    ):
+        yield Body(body.lines, body.allowed, body.imports, options=options, weights=weights)
+
+
+def _called(
+    first: Sequence[str],
+    x: str,
+    h0: str,
+    errors: tuple[float, float],
+    options: tuple[tuple[str, object], ...],
+) -> Iterator[Body]:
+    """Yield shapes and values of output and hn."""
+    yield Body(
+        (
+            *first,
+            *attempt(f"[tuple(result.shape) for result in target({x}, {h0})]"),
+            f"expected = [tuple(result.shape) for result in reference({x}, {h0})]",
+        ),
+        allowed=None,
+        options=options,
+    )
+    for part, error in zip(("{}, _", "_, {}"), errors, strict=True):
+        yield Body(
+            (
+                *first,
+                f"{part.format('observed')} = target({x}, {h0})",
+                f"{part.format('expected')} = reference({x}, {h0})",
+            ),
+            error,
+            options=options,
+        )
+
+
+def _packed(
+    scene: Scene,
+    errors: tuple[float, float],
+    options: tuple[tuple[str, object], ...],
+    state: Sequence[str] = (),
+) -> Iterator[Body]:
+    pair = scene.pair()
+    steps, batch = pair.input.shape[:2]
+    lengths = [pick(pair, f"length {row}", 1, steps) for row in range(batch)]
+    is_sorted = bool(pick(pair, "sorted", 0, 1))
+    if is_sorted:
+        lengths.sort(reverse=True)
+    first = (
+        *state,
+        f"lengths = torch.tensor({lengths})",
+        f"packed = torch.nn.utils.rnn.pack_padded_sequence(x, lengths, enforce_sorted={is_sorted})",
+    )
+    yield Body(
+        (
+            *first,
+            *attempt(
+                "[type(output).__name__, hn.dtype, tuple(hn.shape)]",
+                "output, hn = target(packed, h0)",
+            ),
+            "output, hn = reference(packed, h0)",
+            "expected = [type(output).__name__, hn.dtype, tuple(hn.shape)]",
+        ),
+        allowed=None,
+        options=options,
+    )
+    yield Body(
+        (
+            *first,
+            "observed = [str(part) for part in target(packed, h0)[0][1:]]",
+            "expected = [str(part) for part in reference(packed, h0)[0][1:]]  # its indices",
+        ),
+        allowed=None,
+        options=options,
+    )
+    for index, data, error in ((0, ".data", errors[0]), (1, "", errors[1])):
+        yield Body(
+            (
+                *first,
+                f"observed = target(packed, h0)[{index}]{data}",
+                f"expected = reference(packed, h0)[{index}]{data}",
+            ),
+            error,
+            options=options,
+        )
+
+
+def _layers_both_ways(gru: nn.GRU) -> list[Layer]:
+    names = PARAMETERS if gru.bias else PARAMETERS[:2]
+    return [
+        {name: getattr(gru, f"{name}_l{layer}{way}").detach() for name in names}
+        for layer in range(gru.num_layers)
+        for way in ("", "_reverse")
+    ]
+
+
+def _bound(scene: Scene) -> float:
+    """Return the bound for the weights and the state that the script draws."""
+    pair, case = scene.pair(), scene.case
+    gru = nn.GRU(
+        case.input_size,
+        case.hidden_size,
+        case.num_layers,
+        bias=pair.reference.bias,
+        bidirectional=True,
+        dtype=case.torch_dtype,
+    )
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in gru.parameters():
+            parameter.uniform_(-1, 1)
+    shape = 2 * case.num_layers, case.batch, case.hidden_size
+    h0 = torch.randn(shape, dtype=case.torch_dtype)
+    found = both_ways(_layers_both_ways(gru), pair.input, h0, case.torch_dtype)
+    return float(2 * max(found.outputs.error.max(), found.hn.error.max()))
+
+
+def _own_names(scene: Scene) -> list[str] | None:
+    """Return the names of the target's parameters in nn.GRU's order; None if that is theirs."""
+    module = scene.target.build(scene.case, bidirectional=True)
+    layers = scene.target.weights(module, scene.case, directions=2).layers
+    wanted = [layer[name] for layer in layers for name in PARAMETERS if name in layer]
+    own = list(module.parameters())
+    if len(own) == len(wanted) and all(a is b for a, b in zip(own, wanted, strict=True)):
+        return None
+    every = list(module.named_parameters(remove_duplicate=False))
+    names: list[str] = []
+    for value in wanted:
+        found = [name for name, parameter in every if parameter is value]
+        names.append(next((name for name in found if name not in names), found[0]))
+    return names
+
+
+#: The ways to tell a violation of each law.
+BODIES: dict[str, Callable[[Scene], Iterator[Body]]] = {
+    "layouts": layouts,
+    "bidirectional": bidirectional,
+}

@@ -1,0 +1,144 @@
+"""Scripts of a module's life: what is done to it, one thing after the other."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from stackgru.laws.helpers.values import expected
+from stackgru.laws.life import Life
+from stackgru.outcomes import Violation
+from stackgru.repro.scripts.plain import reference_run
+from stackgru.repro.scripts.scene import Body, Scene, attempt, own_build
+
+
+def life(scene: Scene) -> Iterator[Body]:
+    """Yield the last state, the parameters, or what is raised, after a life."""
+    error = _bound(scene)
+    lines, imports = _lived(scene)
+    yield Body((*lines, "observed, expected = state, right"), error, imports=imports)
+    yield Body((*lines, *_step(scene), "observed, expected = state, right"), error, imports=imports)
+    of = "[parameter.tolist() for parameter in {}.parameters()]"
+    yield Body(
+        (*lines, f"observed = {of.format('target')}", f"expected = {of.format('reference')}"),
+        allowed=None,
+        imports=imports,
+    )
+    for dtypes in ("[parameter.dtype for parameter in {}.parameters()]",):
+        yield Body(
+            (
+                *lines,
+                f"observed = {dtypes.format('target')}",
+                f"expected = {dtypes.format('reference')}",
+            ),
+            allowed=None,
+            imports=imports,
+        )
+    if imports:  # a copy was made
+        yield Body(
+            (
+                *_lived(scene, watching=True)[0],
+                "observed = [parameter.tolist() for parameter in left.parameters()]",
+                "expected = values  # of the module that was copied, before what came after",
+            ),
+            allowed=None,
+            imports=imports,
+        )
+    grads = "[parameter.grad.dtype for parameter in {}.parameters()]"
+    yield Body(
+        (
+            *lines,
+            "(target(x[0], state)[1].sum() + reference(x, right)[1].sum()).backward()",
+            f"observed = {grads.format('target')}",
+            f"expected = {grads.format('reference')}",
+        ),
+        allowed=None,
+        imports=imports,
+    )
+    yield Body(
+        (
+            *attempt('"alive"', *lines, *_step(scene)),
+            'expected = "alive"  # as nn.GRU',
+        ),
+        allowed=None,
+        imports=imports,
+    )
+
+
+def _bound(scene: Scene) -> float:
+    """Return the bound of the last step of the life that can be taken."""
+    lived = Life(scene.pair())
+    bound = _of_a_step(lived)
+    with contextlib.suppress(Violation):
+        for action in filter(None, scene.case.actions.split(",")):
+            lived.do(action)
+            bound = _of_a_step(lived)
+    return bound
+
+
+def _of_a_step(lived: Life) -> float:
+    _, gaps = reference_run(lived.pair, by_steps=False)
+    return float(2 * expected(lived.pair, gaps).hn.error.max())
+
+
+_LEFT = ("left = target", "values = [parameter.tolist() for parameter in left.parameters()]")
+
+
+def _step(scene: Scene) -> list[str]:
+    if scene.is_cell:
+        return [
+            *scene.seeded("_, state = target(x[0], state)", always=True),
+            *scene.seeded("_, right = reference(x, right)", always=True),
+        ]
+    return [
+        *scene.seeded("_, state = target(x, state)", always=True),
+        *scene.seeded("_, right = reference(x, right)", always=True),
+    ]
+
+
+def _lived(scene: Scene, *, watching: bool = False) -> tuple[list[str], tuple[str, ...]]:
+    """Return the lines of a life, and what they import."""
+    left = _LEFT if watching else ()
+    lines = ["state = right = h0"]
+    dtype, mode, imports = scene.case.dtype, scene.case.mode, set()
+    for action in filter(None, scene.case.actions.split(",")):
+        if action == "step":
+            lines += _step(scene)
+        elif action in ("train", "eval"):
+            mode = action
+            lines.append(f"target.{action}(), reference.{action}()")
+        elif action == "deepcopy":
+            imports.add("copy")
+            lines += [*left, "target = copy.deepcopy(target)"]
+        elif action == "pickle":
+            imports.add("pickle")
+            lines += [*left, "target = pickle.loads(pickle.dumps(target))"]
+        elif action == "state_dict":
+            lines += [
+                f"fresh = {own_build()}.to(torch.{dtype}).train({mode == 'train'})",
+                "fresh.load_state_dict(target.state_dict())",
+                "target = fresh",
+            ]
+        elif action == "to":
+            dtype = "float32" if dtype == "float64" else "float64"
+            lines += [
+                f"target, reference = target.to(torch.{dtype}), reference.to(torch.{dtype})",
+                f"x, state, right = x.to(torch.{dtype}), state.to(torch.{dtype}), "
+                f"right.to(torch.{dtype})",
+            ]
+        else:  # optimise
+            run = scene.run(h0="state.detach()")
+            lines += [
+                f"output, hn = {run}",
+                "target.zero_grad()",
+                "(output.sum() + hn.sum()).backward()",
+                "for own, other in zip(target.parameters(), reference.parameters()):",
+                "    other.grad = own.grad.clone()",
+                "for module in (target, reference):",
+                "    torch.optim.SGD(module.parameters(), lr=0.125).step()",
+            ]
+    return lines, tuple(sorted(imports))
+
+
+#: The ways to tell a violation of each law.
+BODIES: dict[str, Callable[[Scene], Iterator[Body]]] = {"life": life}

@@ -1,0 +1,209 @@
+"""Scripts of any law: the target against nn.GRU on the same weights, input, state and seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from stackgru.bounds import rounding
+from stackgru.bounds.rounding import Bounded
+from stackgru.harness.masks import Recorder, arrange
+from stackgru.harness.pair import Pair, Run
+from stackgru.laws.helpers.values import expected, gap_masks
+from stackgru.repro.scripts.scene import Body, Scene, attempt
+
+#: How often what differs now and then only is called.
+OFTEN = 1000
+
+
+def plain(scene: Scene) -> Iterator[Body]:
+    """Yield a run of both from the same seed."""
+    pair = scene.pair()
+    drops = pair.case.drops and pair.case.seq_len > 1
+    ways = [(True, drops)] if scene.is_cell else [(False, False), (True, True)]
+    for target_by_steps, reference_by_steps in ways:
+        reference, gaps = reference_run(pair, by_steps=reference_by_steps)
+        pair.seed()
+        run = pair.steps() if target_by_steps else pair.run()
+        bound = expected(pair, gaps)
+        for part, name in ((run.outputs, "outputs"), (run.hn, "hn")):
+            allowed = apart(part, getattr(reference, name), getattr(bound, name))
+            if allowed is not None:
+                texts = [
+                    by_steps(scene, "observed", scene.called, name)
+                    if target_by_steps
+                    else [f"{unpacked('observed', name)} = {scene.run()}"],
+                    by_steps(scene, "expected", "reference", name)
+                    if reference_by_steps
+                    else [f"{unpacked('expected', name)} = reference(x, h0)"],
+                ]
+                last = target_by_steps and not reference_by_steps and name == "outputs"
+                if last and pair.case.seq_len == 1:
+                    texts[1] = ["(expected,), _ = reference(x, h0)"]
+                elif last:
+                    texts[1] = ["outputs, _ = reference(x, h0)", "expected = outputs[-1]"]
+                yield Body((*scene.seeded(*texts[0]), *scene.seeded(*texts[1])), allowed)
+
+
+def local(scene: Scene) -> Iterator[Body]:
+    """Yield the first layer whose new state is not its own equation's, in half precision.
+
+    There a bound carried through layers says nothing, so each layer is given the target's values.
+    """
+    pair, case = scene.pair(), scene.case
+    if pair.full_precision or (case.drops and case.seq_len > 1):
+        return
+    _, gaps = reference_run(pair, by_steps=False)
+    pair.seed()
+    run = pair.steps()
+    assert run.states is not None  # noqa: S101 - run by steps
+    before = torch.cat([pair.h0[None], run.states[:-1]])
+    for step, states in enumerate(run.states):
+        below = Bounded.exact(pair.input[step])
+        for layer, weights in enumerate(pair.layers):
+            old = Bounded.exact(before[step, layer])
+            new = rounding.layer(below, old, weights, case.torch_dtype)
+            errors = rounding.allowed(new, case.torch_dtype)
+            difference = (states[layer].double() - new.value).abs()
+            wrong = (~(difference <= errors) & errors.isfinite()).nonzero().tolist()
+            if wrong:
+                row, unit = wrong[0]
+                yield _layer(scene, step, (layer, row, unit), float(errors[row, unit]))
+                return
+            below = Bounded.shown(states[layer])
+            if gaps is not None and layer < case.num_layers - 1:
+                below = rounding.dropped(below, gaps[layer, step], case.gap_scale, case.torch_dtype)
+
+
+def rarely(scene: Scene) -> Iterator[Body]:
+    """Yield one call made again and again, for what differs now and then only."""
+    for index in (0, 1):
+        yield Body(
+            (
+                *scene.seeded(f"expected = {scene.run()}[{index}]"),
+                f"for _ in range({OFTEN}):  # it does not happen every time",
+                *(f"    {line}" for line in scene.seeded(f"observed = {scene.run()}[{index}]")),
+                "    if not torch.equal(observed, expected):",
+                "        break",
+            )
+        )
+
+
+def _layer(scene: Scene, step: int, place: tuple[int, int, int], allowed: float) -> Body:
+    """Return a body that compares one layer's new state with its equation in float64."""
+    case = scene.case
+    layer, row, unit = place
+    size = case.hidden_size
+    x = f"x[{step}]" if scene.is_cell else f"x[{step}:{step + 1}]"
+    width = size if layer else case.input_size
+    bias = "" if case.bias else ", bias=False"
+    below = f"hn[{layer - 1}]" if layer else f"x[{step}]"
+    key = f'f"{{name}}_l{layer}"'
+    drawn, earlier = [], []
+    if case.gap_scale == 0 and layer:
+        below = f"torch.zeros_like({below})"
+    elif case.drops and layer:
+        below = f"(masks[{layer - 1}] * {below})"
+        ones = f"torch.ones({case.batch}, {size}, dtype=torch.{case.dtype})"
+        drawn = scene.seeded(
+            f"ones = {ones}",
+            f"masks = [nn.functional.dropout(ones, {case.dropout!r}) for _ in "
+            f"range({case.num_layers - 1})]  # as nn.GRU draws them",
+        )
+    if step:
+        one = "step" if scene.is_cell else "step[None]"
+        earlier = [f"for step in x[:{step}]:", f"    _, h0 = {scene.called}({one}, h0)"]
+    return Body(
+        (
+            f"layer = nn.GRUCell({width}, {size}{bias}).double()  # layer {layer}, in float64",
+            f"right = {{name: getattr(reference, {key}) for name in layer.state_dict()}}",
+            "layer.load_state_dict(right)",
+            *earlier,
+            *drawn,
+            *scene.seeded(f"_, hn = {scene.called}({x}, h0)"),
+            f"observed = hn[{layer}, {row}, {unit}].double()",
+            f"expected = layer({below}.double(), h0[{layer}].double())[{row}, {unit}]",
+        ),
+        allowed,
+    )
+
+
+def apart(actual: Tensor, right: Tensor, bound: Bounded) -> float | None:
+    """Return how far two right results may lie apart, where these two lie further apart.
+
+    Args:
+        actual: what the target gave.
+        right: what nn.GRU gave.
+        bound: holds the bound of one implementation.
+    """
+    allowed = float(2 * bound.error.max()) if bound.error.numel() else 0.0
+    difference = (actual.double() - right.double()).abs()
+    difference = torch.where(actual.isnan() & right.isnan(), 0.0, difference)
+    within = bool((difference <= allowed).all())
+    return None if within or allowed == float("inf") else allowed
+
+
+def reference_run(pair: Pair, *, by_steps: bool) -> tuple[Run, Tensor | None]:
+    """Run nn.GRU from the case's seed; step by step it draws its masks as a cell does."""
+    pair.seed()
+    with Recorder() as recorder, torch.no_grad():
+        if not by_steps:
+            run = pair.run_reference()
+        else:
+            outputs, state = [], pair.h0
+            for x in pair.input:
+                output, state = pair.reference(x[None], state)
+                outputs.append(output)
+            run = Run(torch.cat(outputs), state)
+    if not by_steps or not pair.case.drops:
+        return run, gap_masks(pair, recorder)
+    case = pair.case
+    shape = (case.num_layers - 1, case.seq_len, case.batch, case.hidden_size)
+    return run, arrange(recorder.draws, shape, "time order")
+
+
+def unpacked(name: str, part: str) -> str:
+    """Return the text that unpacks output and hn, and keeps one of them."""
+    return f"{name}, _" if part == "outputs" else f"_, {name}"
+
+
+def by_steps(scene: Scene, name: str, module: str, part: str) -> list[str]:
+    """Return lines that call a module step by step.
+
+    Args:
+        scene: what the script is about.
+        name: what the last output, or the last state, is called.
+        module: what is called.
+        part: "outputs" or "hn".
+    """
+    is_cell = scene.is_cell and module != "reference"
+    if scene.case.seq_len == 1:
+        x, result = ("x[0]", name) if is_cell else ("x", f"({name},)")
+        unpacked = f"{result}, _" if part == "outputs" else f"_, {name}"
+        return [f"{unpacked} = {module}({x}, h0)"]
+    x, result = ("step", name) if is_cell else ("step[None]", f"({name},)")
+    if part == "hn":
+        return [f"{name} = h0", "for step in x:", f"    _, {name} = {module}({x}, {name})"]
+    return ["state = h0", "for step in x:", f"    {result}, state = {module}({x}, state)"]
+
+
+def calls(scene: Scene) -> Iterator[Body]:
+    """Yield what a call gives, or raises, against shapes and dtypes of nn.GRU's results."""
+    case = scene.case
+    dtype = f"torch.{case.dtype}"
+    rows = (case.batch, case.hidden_size)
+    one = scene.is_cell and case.seq_len == 1
+    shapes = [rows if one else (case.seq_len, *rows), (case.num_layers, *rows)]
+    expected_text = ", ".join(f"({shape}, {dtype})" for shape in shapes)
+    yield Body(
+        (
+            *attempt(
+                "[(tuple(result.shape), result.dtype) for result in results]",
+                *scene.seeded(f"results = {scene.run()}"),
+            ),
+            f"expected = [{expected_text}]  # output and hn",
+        ),
+        allowed=None,
+    )

@@ -1,0 +1,92 @@
+"""Scripts of refusals: what the target takes and nn.GRU does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from torch import nn
+
+from stackgru.cases.case import Case
+from stackgru.laws.refusals import REFUSED_OPTIONS, SIZES, builds
+from stackgru.repro.scripts.scene import Body, Scene, own_build
+
+_SETTINGS = (
+    "torch.get_default_dtype()",
+    "torch.get_num_threads()",
+    "torch.are_deterministic_algorithms_enabled()",
+    "torch.is_anomaly_enabled()",
+    "torch.is_grad_enabled()",
+    "torch.is_inference_mode_enabled()",
+)
+
+
+def refusals(scene: Scene) -> Iterator[Body]:
+    """Yield whether the target and nn.GRU take what is wrong in one way."""
+    pair, case = scene.pair(), scene.case
+    for options in REFUSED_OPTIONS:
+        known = set(options) & (pair.target.accepts | SIZES)
+        if known and not builds(pair, nn.GRU, options):
+            sizes = f"{case.input_size}, {case.hidden_size}, {case.num_layers}"
+            name, value = next(iter(options.items()))
+            given = {"input_size": 0, "hidden_size": 1, "num_layers": 2}
+            if name in given:
+                parts = sizes.split(", ")
+                parts[given[name]] = repr(value)
+                right = f"nn.GRU({', '.join(parts)})"
+            else:
+                right = f"nn.GRU({sizes}, {name}={value!r})"
+            yield Body(
+                (
+                    "outcomes = []",
+                    f"for build in (lambda: {own_build(**options)}, lambda: {right}):",
+                    "    try:",
+                    "        build()",
+                    '        outcomes.append("is built")',
+                    "    except Exception:",
+                    '        outcomes.append("refuses")',
+                    "observed, expected = outcomes",
+                ),
+                allowed=None,
+                builds=False,
+            )
+    for x, h0 in _wrong(case):
+        own = f"({x})[0]" if scene.is_cell else x
+        yield Body(
+            (
+                "outcomes = []",
+                f"for module, wrong in ((target, {own}), (reference, {x})):",
+                "    try:",
+                f"        module(wrong, {h0})",
+                '        outcomes.append("takes it")',
+                "    except Exception:",
+                '        outcomes.append("refuses it")',
+                "observed, expected = outcomes",
+            ),
+            allowed=None,
+        )
+
+
+def _wrong(case: Case) -> Iterator[tuple[str, str]]:
+    """Yield texts of an input (T, B, I) and a state of which one is wrong."""
+    other = "torch.float32" if case.dtype == "float64" else "torch.float64"
+    yield "torch.cat([x, x[..., :1]], -1)", "h0"
+    yield "x[..., 1:]", "h0"
+    yield "x", "torch.cat([h0, h0[..., :1]], -1)"
+    yield "x", "h0[..., 1:]"
+    yield "x", "torch.cat([h0, h0[:1]])"
+    yield "x", "h0[:-1]"
+    yield "x", "torch.cat([h0, h0[:, :1]], 1)"
+    yield "x", f"h0[:, :1].repeat(1, {1 + (case.batch == 1)}, 1)"
+    yield "x[:, 0]", "h0"
+    yield "x.unsqueeze(1)", "h0"
+    yield "x", "h0[:, 0]"
+    yield "x", "h0.unsqueeze(1)"
+    yield f"x.to({other})", "h0"
+    yield "x", f"h0.to({other})"
+    yield f"x.to({other})", f"h0.to({other})"
+    yield "x.long()", "h0"
+    yield "x[:0]", "h0"
+
+
+#: The ways to tell a violation of each law.
+BODIES: dict[str, Callable[[Scene], Iterator[Body]]] = {"refusals": refusals}

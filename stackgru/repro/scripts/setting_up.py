@@ -1,0 +1,179 @@
+"""How a script builds both modules, their weights and their input."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from stackgru.cases.case import Case, factor_of, seed_of, spread
+from stackgru.cases.numbers import is_literal, tensors_of
+from stackgru.gru.parameters import gru_name, parameter_shapes
+from stackgru.harness.pair import Pair
+from stackgru.repro.scripts.scene import Scene
+from stackgru.targets.construct import arguments_of
+
+
+class NoScript(Exception):
+    """There can be no script for this target; the message is the reason."""
+
+
+def built(scene: Scene, **changed: object) -> str:
+    """Return the text that builds the target for the case, in its dtype and mode."""
+    convention, case = scene.target.convention, scene.case
+    positional, by_name = arguments_of(convention, scene.target.name)
+    values: dict[str, object] = {
+        "input_size": case.input_size,
+        "hidden_size": case.hidden_size,
+        "num_layers": case.num_layers,
+        "dropout": case.dropout,
+        "bias": case.bias,
+        "batch_first": False,
+        **changed,
+    }
+    arguments = [repr(values[key]) for key in positional]
+    for parameter, key in by_name.items():
+        if key not in ("device", "dtype") and not (key == "bias" and case.bias):
+            arguments.append(f"{parameter}={values[key]!r}")
+    given = {*positional, *by_name.values()}
+    arguments += [f"{key}={value!r}" for key, value in changed.items() if key not in given]
+    for key, value in (convention.constants or {}).items():
+        if not isinstance(value, (int, float, str, bool, type(None))):
+            raise NoScript(f"the constant {key} of its Convention has no text")
+        arguments.append(f"{key}={value!r}")
+    name = scene.target.name.rpartition(":")[2]
+    name = "Stack" if scene.is_of_torch else name
+    return f"{name}({', '.join(arguments)}){_as(scene.case)}"
+
+
+def reference_text(scene: Scene, **changed: object) -> str:
+    """Return the text that builds nn.GRU for the case."""
+    case = scene.case
+    has_bias = case.bias and scene.pair().reference.bias
+    options = {"dropout": case.dropout} if case.num_layers > 1 and case.dropout else {}
+    options |= {} if has_bias else {"bias": False}
+    shown = "".join(f", {key}={value!r}" for key, value in {**options, **changed}.items())
+    sizes = f"{case.input_size}, {case.hidden_size}, {case.num_layers}"
+    return f"nn.GRU({sizes}{shown}){_as(case)}"
+
+
+def _as(case: Case) -> str:
+    dtype = {"float32": "", "float64": ".double()", "float16": ".half()", "bfloat16": ".bfloat16()"}
+    return dtype[case.dtype] + (".eval()" if case.mode == "eval" else "")
+
+
+def weight_lines(scene: Scene, *, with_reference: bool) -> list[str]:
+    """Return the lines that give the modules the case's weights."""
+    case, pair = scene.case, scene.pair()
+    sizes = case.input_size, case.hidden_size, case.num_layers, case.bias and pair.reference.bias
+    texts = {}
+    for layer, shapes in enumerate(parameter_shapes(*sizes)):
+        for name, shape in shapes.items():
+            there = name in pair.layers[layer]
+            text = tensor_text(case, f"{name} {layer}", shape) if there else "torch.zeros()"
+            texts[gru_name(name, layer)] = text
+    shown = {key: text for key, text in texts.items() if not text.startswith("torch.zeros(")}
+    names = _own_names(pair)
+    modules = ("target", "reference") if with_reference else ("target",)
+    if not shown:
+        lines = [f"for parameter in {_every(modules)}:", "    nn.init.zeros_(parameter)"]
+        return lines
+    if names is None and not with_reference:
+        return [
+            "weights = [",
+            *(f"    {text},  # {name}" for name, text in texts.items()),
+            "]",
+            "with torch.no_grad():",
+            "    for parameter, value in zip(target.parameters(), weights):",
+            "        parameter.copy_(value)",
+        ]
+    lines = ["weights = {", *(f'    "{key}": {text},' for key, text in shown.items()), "}"]
+    value = "weights[name]"
+    if len(shown) < len(texts):
+        first, *others = shown.items()
+        lines = [
+            f'weights = {{"{first[0]}": {first[1]}}}  # all others are zeros',
+            *(f'weights["{key}"] = {text}' for key, text in others),
+        ]
+        value = "weights.get(name, torch.tensor(0.0))"
+    if names is None:
+        return [
+            *lines,
+            "with torch.no_grad():",
+            "    for (name, right), own in zip(reference.named_parameters(), target.parameters()):",
+            f"        own.copy_(right.copy_({value}))",
+        ]
+    return [*lines, *_by_name(names, value, modules, len(names) < len(texts))]
+
+
+def _every(modules: Sequence[str]) -> str:
+    each = [f"{module}.parameters()" for module in modules]
+    return each[0] if len(each) == 1 else f"({', '.join(f'*{one}' for one in each)})"
+
+
+def _by_name(
+    names: dict[str, str], value: str, modules: Sequence[str], incomplete: bool
+) -> list[str]:
+    """Return the lines that give each parameter of the target its weight by its name."""
+    right = [f"        reference.get_parameter(name).copy_({value})"] * (len(modules) - 1)
+    zeros = ["for parameter in reference.parameters():", "    nn.init.zeros_(parameter)"]
+    first = zeros if incomplete and right else []  # biases that only nn.GRU has
+    if all(key == name for key, name in names.items()):
+        each, own = ["    for name in weights:"], "name"
+        if "get(" in value:
+            each = ["    for name, _ in target.named_parameters():"]
+    else:
+        table = [f'    "{key}": "{name}",' for key, name in names.items()]
+        first = [*first, "names = {", *table, "}"]
+        each, own = ["    for name, own in names.items():"], "own"
+    copied = f"        target.get_parameter({own}).copy_({value})"
+    return [*first, "with torch.no_grad():", *each, copied, *right]
+
+
+def _own_names(pair: Pair) -> dict[str, str] | None:
+    """Return the target's names of nn.GRU's parameters; None if they come in the same order."""
+    module = getattr(pair.module, "module", pair.module)
+    wanted = {
+        gru_name(name, index): value
+        for index, layer in enumerate(pair.layers)
+        for name, value in layer.items()
+    }
+    complete = list(wanted) == [name for name, _ in pair.reference.named_parameters()]
+    own = list(module.parameters())
+    in_order = len(own) >= len(wanted) and all(
+        a is b for a, b in zip(own, wanted.values(), strict=False)
+    )
+    if complete and in_order:
+        return None
+    every = list(module.named_parameters(remove_duplicate=False))
+    names: dict[str, str] = {}
+    for key, value in wanted.items():
+        found = [name for name, parameter in every if parameter is value]
+        if not found:
+            raise NoScript("the weights of its layers are not parameters of its own")
+        names[key] = next((name for name in found if name not in names.values()), found[0])
+    return names
+
+
+def tensor_text(case: Case, name: str, shape: Sequence[int], *, dtype: bool = False) -> str:
+    """Return the text of a tensor: its numbers, or what they are drawn from."""
+    values = tensors_of(case)[name]
+    kind = f", dtype=torch.{case.dtype}" if dtype and case.dtype != "float32" else ""
+    if values.numel() == 0 or not bool(values.any()):
+        return f"torch.zeros({', '.join(map(str, shape))}{kind})"
+    if not is_literal(case):
+        return _drawn(case, name, shape, dtype=dtype)
+    exact = bool((values.double() == values.float().double()).all())
+    kind = kind or ("" if exact else ", dtype=torch.float64")
+    numbers = re.sub(r"\b(nan|inf)\b", r'float("\1")', repr(values.double().tolist()))
+    return f"torch.tensor({numbers}{kind})"
+
+
+def _drawn(case: Case, name: str, shape: Sequence[int], *, dtype: bool) -> str:
+    """Return the text that draws a tensor as the case does."""
+    magnitude, scale = spread(case, name, shape)
+    factor = factor_of(case.torch_dtype, magnitude, scale)
+    whole = ", whole=True" if magnitude == "subnormal" else ""
+    sizes = ", ".join(map(str, shape))
+    scaled = f", scale={factor!r}" if factor != 1 else ""
+    cast = f".to(torch.{case.dtype})" if dtype and case.dtype != "float64" else ""
+    return f"drawn({seed_of(case, name)}, {sizes}{scaled}{whole}){cast}"

@@ -1,0 +1,119 @@
+"""What scripts of derivatives need: leaves by their texts, and both sides differentiated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from stackgru.bounds.backward import Direction
+from stackgru.bounds.forward import Network
+from stackgru.harness.pair import Pair
+from stackgru.laws.helpers.autograd import Grads, Tape, differentiated, grad_of
+from stackgru.laws.helpers.values import unroll
+from stackgru.repro.scripts.scene import own_leaf
+
+#: What is differentiated, and which of output and hn it is made of.
+LOSSES = {
+    "hn.sum()": (0.0, 1.0),
+    "output.sum()": (1.0, 0.0),
+    "(output.sum() + hn.sum())": (1.0, 1.0),
+}
+
+
+def thawing(thawed: Sequence[str], twice: bool) -> list[str]:
+    """Return lines that let input and h0 take gradients, where they are to."""
+    names = {"input": "x", "h0": "h0"}
+    return [f"{names[name]}.requires_grad_()" for name in names if twice or name in thawed]
+
+
+def own_text(name: str) -> str:
+    """Return the text of one of the target's leaves."""
+    return {"input": "x", "h0": "h0"}.get(name, own_leaf(name))
+
+
+def right_text(name: str) -> str:
+    """Return the text of one of nn.GRU's leaves."""
+    if name in ("input", "h0"):
+        return {"input": "x", "h0": "h0"}[name]
+    weight, _, layer = name.partition(" of layer ")
+    return f"reference.{weight}_l{layer}"
+
+
+def target_call(pair: Pair, input: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
+    """Call the target, a cell step by step, so that it can be differentiated."""
+    run = unroll(pair, input, h0)
+    return run.outputs, run.hn
+
+
+def reference_call(pair: Pair, by_steps: bool) -> Callable[..., tuple[Tensor, Tensor]]:
+    """Return what calls nn.GRU so, whole or step by step."""
+
+    def call(input: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
+        outputs = []
+        for x in input:
+            output, h0 = pair.reference(x[None], h0)
+            outputs.append(output)
+        return torch.cat(outputs), h0
+
+    return call if by_steps else pair.reference
+
+
+def by_steps_text() -> list[str]:
+    """Return lines that call nn.GRU step by step."""
+    return [
+        "outputs, hn = [], h0",
+        "for step in x:",
+        "    output, hn = reference(step[None], hn)",
+        "    outputs.append(output)",
+        "output = torch.cat(outputs)",
+    ]
+
+
+def first_derivatives(tape: Tape, factors: tuple[float, float]) -> Grads:
+    """Return the gradients of output and hn, summed with these factors."""
+    outputs, hn = (
+        torch.full_like(value, factor)
+        for value, factor in zip((tape.outputs, tape.hn), factors, strict=True)
+    )
+    return grad_of(tape, outputs, hn)
+
+
+def second_derivatives_of(tape: Tape, factors: tuple[float, float]) -> Grads:
+    """Return the gradients of the sum of those gradients."""
+    outputs, hn = (
+        torch.full_like(value, factor)
+        for value, factor in zip((tape.outputs, tape.hn), factors, strict=True)
+    )
+    first = list(grad_of(tape, outputs, hn, create_graph=True).values())
+    first = [grad for grad in first if grad.requires_grad]
+    if not first:
+        return {name: torch.zeros_like(leaf) for name, leaf in tape.leaves.items()}
+    return differentiated(tape.leaves, first, [torch.ones_like(grad) for grad in first])
+
+
+def ones_along(network: Network) -> Direction:
+    """Return the direction in which every leaf grows alike."""
+    layers = [
+        {name: torch.ones_like(value) for name, value in layer.items()} for layer in network.layers
+    ]
+    return Direction(torch.ones_like(network.input), torch.ones_like(network.h0), layers)
+
+
+def differentiated_text(
+    result: str, loss: str, leaf: str, module: str, *, twice: bool
+) -> list[str]:
+    """Return lines that give the derivative of a loss by a leaf, of a module's results."""
+    if not twice:
+        return [
+            f"(grad,) = torch.autograd.grad({loss}, {leaf}, allow_unused=True)",
+            f"{result} = torch.zeros_like({leaf}) if grad is None else grad",
+        ]
+    return [
+        f"leaves = [x, h0, *{module}.parameters()]",
+        f"first = torch.autograd.grad({loss}, leaves, create_graph=True, allow_unused=True)",
+        "total = sum(grad.sum() for grad in first if grad is not None)",
+        f"(grad,) = torch.autograd.grad(total, {leaf}, allow_unused=True)",
+        f"{result} = torch.zeros_like({leaf}) if grad is None else grad",
+    ]

@@ -1,0 +1,254 @@
+"""The text of a script: one Python file that needs torch and the target only."""
+
+from __future__ import annotations
+
+import json
+import re
+import sysconfig
+import textwrap
+from dataclasses import replace
+from decimal import ROUND_CEILING, Context
+from pathlib import Path
+
+from stackgru.repro.replay import AGREE, DIFFER
+from stackgru.repro.scripts.scene import Body, Scene
+from stackgru.repro.scripts.setting_up import (
+    NoScript,
+    built,
+    reference_text,
+    tensor_text,
+    weight_lines,
+)
+from stackgru.targets.importing import import_target
+
+#: What the bundled cell is called where it is about torch's own cells.
+TORCH_CELL = "torch.nn.GRUCell"
+_WIDTH = 100
+
+_RUN = '''
+def run(module, x, state):
+    """Call a cell step by step; return all outputs, and the last state."""
+    outputs = []
+    for step in x:
+        output, state = module(step, state)
+        outputs.append(output)
+    return torch.stack(outputs), state
+'''
+
+_DRAWN = '''
+def drawn(seed, *shape, scale=1.0):
+    """Return normal numbers from a seed of their own."""
+    source = torch.Generator().manual_seed(seed)
+    return torch.randn(shape, dtype=torch.float64, generator=source) * scale
+'''
+
+_DRAWN_WHOLE = '''
+def drawn(seed, *shape, scale=1.0, whole=False):
+    """Return normal numbers from a seed of their own, or these times four as whole numbers."""
+    source = torch.Generator().manual_seed(seed)
+    numbers = torch.randn(shape, dtype=torch.float64, generator=source)
+    return ((numbers * 4).round() if whole else numbers) * scale
+'''
+
+
+def script_text(scene: Scene, body: Body) -> str:
+    """Return a script.
+
+    Args:
+        scene: what it is about.
+        body: what it does.
+
+    Raises:
+        NoScript: if the target cannot be named or built in a file of its own.
+    """
+    body = _named(scene, body)
+    uses = _uses(scene, body)
+    setting_up = _set_up(scene, body, uses)
+    needs_nn = "nn." in body.text + setting_up or scene.is_of_torch
+    parts = [
+        _docstring(scene),
+        "\n".join(f"import {name}" for name in sorted({"sys", *body.imports})),
+        "\n".join(["import torch", *(["from torch import nn"] if needs_nn else [])]),
+        *([] if scene.is_of_torch else ["\n".join(_import_lines(scene))]),
+    ]
+    drawn = _DRAWN_WHOLE if "whole=True" in setting_up else _DRAWN
+    functions = [
+        (_STACK, scene.is_of_torch),
+        (drawn, "drawn(" in setting_up),
+        (_RUN, "run" in uses),
+        (_call_text(scene), "call" in uses),
+    ]
+    head = "\n\n".join(parts) + "\n"
+    head += "".join(f"\n{function.rstrip()}\n\n" for function, used in functions if used)
+    return f"{head}\n{setting_up}\n{body.text}\n\n{_comparison(body)}\n"
+
+
+def _uses(scene: Scene, body: Body) -> set[str]:
+    """Return which of the things that can be set up the body uses."""
+    uses = set(re.findall(r"\b(target|reference|x|h0|run|call)\b", body.text))
+    if scene.called != "call":
+        uses -= {"call"}  # a name of the body's own
+    return uses | ({"target"} if body.builds else set())
+
+
+def _docstring(scene: Scene) -> str:
+    name = TORCH_CELL if scene.is_of_torch else scene.target.name
+    first = textwrap.fill(f"{name} is not nn.GRU: {scene.message}.", _WIDTH - len('"""'))
+    statement = scene.law.statement.partition(". ")[0].rstrip(".")
+    second = textwrap.fill(f"The law {scene.law.name}: {statement}.", _WIDTH)
+    escaped = f"{first}\n\n{second}".replace("\\", "\\\\").replace('"""', "'''")
+    return f'"""{escaped}\n"""'
+
+
+def _import_lines(scene: Scene) -> list[str]:
+    """Return the lines that put the target where it is found, and import it."""
+    place, _, attribute = scene.target.name.rpartition(":")
+    top = attribute.partition(".")[0]
+    if "<locals>" in attribute or place == "__main__":
+        raise NoScript(f"{scene.target.name} cannot be imported from another file")
+    try:
+        module = import_target(f"{place}:__name__")
+        found = import_target(f"{place}:__file__")
+    except Exception as error:
+        raise NoScript(f"{scene.target.name} cannot be imported from another file") from error
+    is_file = place.endswith(".py") or "/" in place
+    name = Path(place).stem if is_file else module
+    folder = Path(found).resolve().parents[0 if is_file else _depth(name, found)]
+    installed = {sysconfig.get_path(key) for key in ("purelib", "platlib", "stdlib")}
+    line = f"from {name} import {top}  # the class under test"
+    if str(folder) in installed:
+        return [line]
+    return [f"sys.path.insert(0, {str(folder)!r})  # where it lies", line]
+
+
+_STACK = '''
+class Stack(nn.Module):
+    """A stack of nn.GRUCell, one step a call, with dropout between layers."""
+
+    def __init__(self, input_size, hidden_size, num_layers, dropout=0.0, bias=True):
+        super().__init__()
+        sizes = [input_size] + [hidden_size] * (num_layers - 1)
+        self.grus = nn.ModuleList(nn.GRUCell(size, hidden_size, bias) for size in sizes)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x, h0):
+        hn = []
+        for layer, cell in enumerate(self.grus):
+            hn.append(cell(x, h0[layer]))
+            x = self.dropout(hn[-1]) if layer < len(self.grus) - 1 else hn[-1]
+        return x, torch.stack(hn)
+'''
+
+
+def _depth(name: str, file: str) -> int:
+    return name.count(".") + (Path(file).name == "__init__.py")
+
+
+def _set_up(scene: Scene, body: Body, uses: set[str]) -> str:
+    """Return the lines that build both modules and their tensors, as far as they are used."""
+    case, lines = scene.case, []
+    if body.builds and "target" in uses:
+        lines.append(f"target = {built(scene, **dict(body.options))}")
+    if "reference" in uses:
+        lines.append(f"reference = {reference_text(scene, **dict(body.options))}")
+    if body.weights is not None:
+        lines += body.weights
+    elif body.builds and "target" in uses:
+        lines += weight_lines(scene, with_reference="reference" in uses)
+    shapes = {
+        "x": (case.seq_len, case.batch, case.input_size),
+        "h0": (case.num_layers, case.batch, case.hidden_size),
+    }
+    meaning = {"x": "(steps, rows, input_size)", "h0": "(layers, rows, hidden_size)"}
+    for name, drawn_as in (("x", "input"), ("h0", "h0")):
+        if name in uses and f"{name} = " not in body.text.partition("\n")[0]:
+            value = tensor_text(case, drawn_as, shapes[name], dtype=True)
+            lines.append(f"{name} = {value}  # {meaning[name]}")
+    return "\n".join(lines) + "\n"
+
+
+def _named(scene: Scene, body: Body) -> Body:
+    """Return the body with the names of the target's parameters in place of what stands there."""
+    if "<<" not in body.text:
+        return body
+    if "<<built" in body.text:
+        lines = (
+            re.sub("<<built (.*?)>>", lambda m: built(scene, **json.loads(m[1])), line)
+            for line in body.lines
+        )
+        body = replace(body, lines=tuple(lines))
+    pair = scene.pair()
+    module = getattr(pair.module, "module", pair.module)
+    keys = {id(value): key for key, value in module.named_parameters()}
+    names = {place: keys.get(id(leaf)) for place, leaf in pair.weights.leaves.items()}
+
+    def own(match: re.Match[str]) -> str:
+        if names.get(match[1]) is None:
+            raise NoScript("the weights of its layers are not parameters of its own")
+        return f"target.get_parameter({names[match[1]]!r})"
+
+    return replace(body, lines=tuple(re.sub("<<(.*?)>>", own, line) for line in body.lines))
+
+
+_IN = {
+    "stacked": "state",
+    "batch-first": "state.movedim(0, -2).contiguous()",
+    "tuple": "(state,)",
+    "list": "list(state.unbind(0))",
+    "concatenated": "state.movedim(0, -2).flatten(-2)",
+}
+_OUT = {
+    "stacked": "new",
+    "batch-first": "new.movedim(-2, 0)",
+    "tuple": "new[0]",
+    "list": "torch.stack(list(new))",
+    "concatenated": "new.unflatten(-1, (len(state), -1)).movedim(-2, 0)",
+}
+
+
+def _call_text(scene: Scene) -> str:
+    """Return the function that calls the target by its convention as nn.GRU is called."""
+    convention = scene.target.convention
+    x = "x[None]" if convention.time_axis else "x"
+    output = "output[0]" if convention.time_axis else "output"
+    given, new = _IN[convention.state], _OUT[convention.state]
+    lines = [
+        "def call(x, state):",
+        '    """Call the target by its own convention; return output and state as nn.GRU does."""',
+    ]
+    if convention.returns == "state":
+        lines += [f"    new = target({x}, {given})", f"    hn = {new}", "    return hn[-1], hn"]
+    elif convention.returns == "state, output":
+        lines += [f"    new, output = target({x}, {given})", f"    return {output}, {new}"]
+    elif convention.state == "list":
+        lines += [
+            f"    states = {given}",
+            f"    result = target({x}, states)  # gives new states, or changes those in place",
+            "    output, new = result if isinstance(result, tuple) else (result, states)",
+            f"    return {output}, {new}",
+        ]
+    else:
+        lines += [f"    output, new = target({x}, {given})", f"    return {output}, {new}"]
+    return "\n" + "\n".join(lines) + "\n"
+
+
+def rounded_up(bound: float) -> str:
+    """Return a bound with three digits, none of which makes it less than it is."""
+    return f"{Context(prec=3, rounding=ROUND_CEILING).create_decimal_from_float(bound):g}"
+
+
+def _comparison(body: Body) -> str:
+    if body.allowed is None:
+        return f"""print("observed:", observed)
+print("expected:", expected)
+print("{AGREE}" if observed == expected else "{DIFFER}")
+sys.exit(observed != expected)"""
+    allowed = rounded_up(body.allowed)
+    within = f"rtol=0, atol={allowed}, equal_nan=True"
+    return f"""print("observed:", observed.tolist())
+print("expected:", expected.tolist())
+difference = (observed - expected).abs().max().item()
+print(f"difference: {{difference:.3g}}, where rounding allows {allowed}")
+agree = torch.allclose(observed, expected, {within})
+print("{AGREE}" if agree else "{DIFFER}")
+sys.exit(not agree)"""

@@ -1,0 +1,214 @@
+"""Scripts of values: the target against nn.GRU on the same weights, input and state."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import torch
+
+from stackgru.bounds import rounding
+from stackgru.bounds.rounding import Bounded
+from stackgru.cases.case import generator
+from stackgru.laws.helpers.values import expected, pick
+from stackgru.laws.magnitudes import cast as autocast_to
+from stackgru.repro.scripts.plain import calls, plain, reference_run, unpacked
+from stackgru.repro.scripts.scene import Body, Scene, attempt
+
+
+def hn_is_last(scene: Scene) -> Iterator[Body]:
+    """Yield the last output against the last layer's state."""
+    last = "output" if scene.is_cell and scene.case.seq_len == 1 else "output[-1]"
+    yield Body(
+        (*scene.seeded(f"output, hn = {scene.run()}"), f"observed = {last}", "expected = hn[-1]")
+    )
+
+
+def chunks(scene: Scene) -> Iterator[Body]:
+    """Yield a sequence in two pieces, each by a fresh copy, against the whole."""
+    pair = scene.pair()
+    k = pick(pair, "split", 1, scene.case.seq_len - 1)
+    bound = expected(pair, None)
+    copied = "copy.deepcopy(target)"
+    first = scene.run(copied, f"x[:{k}]", steps=2)
+    second = scene.run(copied, f"x[{k}:]", "state", steps=2)
+    whole = scene.run("target", steps=2)
+    for name, error in (("outputs", bound.outputs.error), ("hn", bound.hn.error)):
+        part = f"[{k}:]" if name == "outputs" else ""
+        lines = (
+            f"_, state = {first}",
+            f"{unpacked('observed', name)} = {second}",
+            f"{unpacked('expected', name)} = {whole}",
+            *([f"expected = expected{part}"] if part else []),
+        )
+        yield Body(lines, float(2 * error.max()), imports=("copy",))
+
+
+def rows(scene: Scene) -> Iterator[Body]:
+    """Yield rows in another order, and each alone, against all of them."""
+    pair = scene.pair()
+    batch = scene.case.batch
+    bound = expected(pair, None)
+    order = torch.randperm(batch, generator=generator(scene.case, "permutation")).tolist()
+    alone = sorted({0, batch - 1, pick(pair, "row", 0, batch - 1)})
+    for some in (order, *([row] for row in alone)):
+        for name, error in (("outputs", bound.outputs.error), ("hn", bound.hn.error)):
+            at = "[some]" if name == "outputs" and scene.is_cell and scene.case.seq_len == 1 else ""
+            yield Body(
+                (
+                    f"some = {some}  # rows",
+                    f"{unpacked('expected', name)} = {scene.run()}",
+                    f"expected = expected{at or '[:, some]'}",
+                    f"{unpacked('observed', name)} = {scene.run('', 'x[:, some]', 'h0[:, some]')}",
+                ),
+                float(2 * error.max()),
+            )
+
+
+def causal(scene: Scene) -> Iterator[Body]:
+    """Yield outputs before a change of later inputs, against those without it."""
+    k = pick(scene.pair(), "cut", 1, scene.case.seq_len - 1)
+    yield Body(
+        (
+            f"expected = {scene.run()}[0][:{k}]",
+            f"later = torch.cat([x[:{k}], x[{k}:] + 1])",
+            f"observed = {scene.run(x='later')}[0][:{k}]",
+        )
+    )
+
+
+def default_state(scene: Scene) -> Iterator[Body]:
+    """Yield a call without a state against nn.GRU's, after another call."""
+    pair = scene.pair()
+    zeros = torch.zeros_like(pair.h0)
+    x = "x[0]" if scene.is_cell else "x[:1]"
+    first = pair.input[:1]
+    bound = expected(pair, None, input=first, h0=zeros)
+    for before in ((), (scene.run(),)):
+        for name, error in (("outputs", bound.outputs.error), ("hn", bound.hn.error)):
+            one = "(expected,), _" if name == "outputs" and scene.is_cell else ""
+            lines = (
+                *before,
+                f"{unpacked('observed', name)} = target({x})",
+                f"{one or unpacked('expected', name)} = reference(x[:1])",
+            )
+            yield Body(lines, float(2 * error.max()))
+    dtype, rows = f"torch.{scene.case.dtype}", (scene.case.batch, scene.case.hidden_size)
+    shapes = [rows if scene.is_cell else (1, *rows), (scene.case.num_layers, *rows)]
+    yield Body(
+        (
+            *attempt(
+                "[(tuple(result.shape), result.dtype) for result in results]",
+                f"results = target({x})",
+            ),
+            f"expected = [{', '.join(f'({shape}, {dtype})' for shape in shapes)}]",
+        ),
+        allowed=None,
+    )
+
+
+def magnitudes(scene: Scene) -> Iterator[Body]:
+    """Yield whether results are finite where a number that is not is put in."""
+    yield from plain(scene)
+    pair = scene.pair()
+    if not pair.full_precision:
+        return
+    kind = pick(pair, "not finite", 0, 4)
+    value = ("nan", "inf", "-inf", "nan", "inf")[kind]
+    name, tensor = (("x", pair.input), ("h0", pair.h0 if kind == 3 else pair.h0[-1:]))[kind >= 3]
+    at = [pick(pair, f"place {axis}", 0, size - 1) for axis, size in enumerate(tensor.shape)]
+    at[0] += (scene.case.num_layers - 1) * (kind == 4)
+    x, steps = ("x[:1]", 1) if kind == 4 and scene.case.seq_len > 1 else ("x", scene.case.seq_len)
+    for part in ("outputs", "hn"):
+        one = scene.is_cell and steps == 1 and part == "outputs"
+        results = unpacked("results", part)
+        run = scene.run(x=x, steps=steps)
+        yield Body(
+            (
+                f'{name}[{", ".join(map(str, at))}] = float("{value}")',
+                *attempt("results.isfinite().tolist()", f"{results} = {run}"),
+                ("(results,), _" if one else results) + f" = reference({x}, h0)",
+                "expected = results.isfinite().tolist()",
+            ),
+            allowed=None,
+        )
+
+
+def dtypes(scene: Scene) -> Iterator[Body]:
+    """Yield a run under another default dtype."""
+    other = "float32" if scene.case.dtype == "float64" else "float64"
+    change = f"torch.set_default_dtype(torch.{other})"
+    for body in calls(scene):
+        yield replace(body, lines=(change, *body.lines))
+    yield from plain(scene)
+    pair = scene.pair()
+    with torch.no_grad():
+        bound = expected(pair, reference_run(pair, by_steps=False)[1])
+    for name, error in (("outputs", bound.outputs.error), ("hn", bound.hn.error)):
+        lines = (
+            *scene.seeded(f"{unpacked('expected', name)} = {scene.run()}"),
+            change,
+            *scene.seeded(f"{unpacked('observed', name)} = {scene.run()}"),
+        )
+        yield Body(lines, float(2 * error.max()))
+
+
+def autocast(scene: Scene) -> Iterator[Body]:
+    """Yield a step under autocast against nn.GRU's."""
+    pair, case = scene.pair(), scene.case
+    weights, x, before = pair.layers[0], pair.input[0], pair.h0[0]
+    new = rounding.layer(autocast_to(x), autocast_to(before), weights, torch.bfloat16)
+    plain = rounding.layer(Bounded.exact(x), Bounded.exact(before), weights, torch.float32)
+    errors = rounding.allowed(new, torch.bfloat16) + rounding.allowed(plain, torch.float32)
+    one = "x[0]" if scene.is_cell else "x[:1]"
+    under = 'with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):'
+    yield Body(
+        (
+            under,
+            f"    observed = [result.dtype for result in target({one}, h0)]",
+            "    expected = [result.dtype for result in reference(x[:1], h0)]",
+        ),
+        allowed=None,
+    )
+    for row, unit in itertools.product(range(case.batch), range(case.hidden_size)):
+        place = f"[0, {row}, {unit}]"
+        lines = (
+            under,
+            f"    _, hn = target({one}, h0)",
+            f"observed = hn{place}.float()",
+            f"expected = reference(x[:1], h0)[1]{place}  # without autocast",
+        )
+        yield Body(lines, float(errors[row, unit]))
+
+
+def empty_batch(scene: Scene) -> Iterator[Body]:
+    """Yield shapes of an empty batch, and a backward pass through it."""
+    yield from calls(scene)
+    yield Body(
+        (
+            "x.requires_grad_()",
+            *attempt(
+                "[grad is not None and bool(grad.any()) for grad in grads]",
+                f"output, hn = {scene.run()}",
+                "(output.sum() + hn.sum()).backward()",
+                "grads = [parameter.grad for parameter in target.parameters()]",
+            ),
+            "expected = [False for _ in target.parameters()]  # no gradient but zeros",
+        ),
+        allowed=None,
+    )
+
+
+#: The ways to tell a violation of each law.
+BODIES: dict[str, Callable[[Scene], Iterator[Body]]] = {
+    "hn-is-last": hn_is_last,
+    "chunks": chunks,
+    "rows": rows,
+    "causal": causal,
+    "default-state": default_state,
+    "magnitudes": magnitudes,
+    "dtypes": dtypes,
+    "autocast": autocast,
+    "empty-batch": empty_batch,
+}

@@ -1,0 +1,1 @@
+"""Somebody's implementation: imported, constructed, called, and its weights found."""

@@ -1,0 +1,184 @@
+"""Constructing a target's module: which of a case's numbers its constructor takes, and how."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+from stackgru.cases.case import Case
+from stackgru.options import ARGUMENTS
+from stackgru.targets.convention import Convention, Driven
+from stackgru.targets.importing import TargetError, named
+
+_BY_NAME = (*ARGUMENTS, "bias", "batch_first", "device", "dtype")
+
+
+def construct(
+    convention: Convention, name: str, case: Case, device: str, **options: Any
+) -> nn.Module:
+    """Call a constructor with a case's numbers.
+
+    Args:
+        convention: the constructor, and what is known of its arguments.
+        name: what the target is called in a message.
+        case: gives sizes, layers, rate, bias and dtype.
+        device: where the module is put.
+        **options: other arguments of the constructor, by nn.GRU's names.
+
+    Returns:
+        The target's own module.
+
+    Raises:
+        TargetError: if the constructor raises, or gives something other than a module.
+    """
+    positional, by_name = arguments_of(convention, name)
+    values = {
+        "input_size": case.input_size,
+        "hidden_size": case.hidden_size,
+        "num_layers": case.num_layers,
+        "dropout": case.dropout,
+        "bias": case.bias,
+        "batch_first": False,
+        "device": device,
+        "dtype": case.torch_dtype,
+        **options,
+    }
+    arguments = [values[key] for key in positional]
+    keywords = {parameter: values[key] for parameter, key in by_name.items()}
+    given = {*positional, *by_name.values()}
+    keywords |= {key: value for key, value in options.items() if key not in given}
+    keywords |= convention.constants or {}
+    try:
+        with warnings.catch_warnings():
+            # One layer with dropout: nn.GRU warns, and so may a target.
+            warnings.simplefilter("ignore")
+            module = convention.factory(*arguments, **keywords)
+    except Exception as error:
+        shown = [repr(value) for value in arguments]
+        shown += [f"{key}={value!r}" for key, value in keywords.items()]
+        raise TargetError(f"{name}({', '.join(shown)}) raised {named(error)}.") from error
+    if not isinstance(module, nn.Module):
+        raise TargetError(f"{name} built {a(type(module).__name__)}, not an nn.Module.")
+    return module.to(device=device, dtype=case.torch_dtype)
+
+
+def drive(module: nn.Module, convention: Convention, num_layers: int) -> nn.Module:
+    """Return what is called as nn.GRU is: the module itself, or what translates for it."""
+    return Driven(module, convention, num_layers) if convention.is_driven else module
+
+
+def own_module(module: nn.Module) -> nn.Module:
+    """Return the target's own module of what drive gave, or of a copy of it."""
+    return module.module if isinstance(module, Driven) else module
+
+
+def names_of(factory: Callable[..., Any]) -> tuple[set[str], bool]:
+    """Return the names of a constructor's arguments, and whether it takes others as well."""
+    names: set[str] = set()
+    constructors = [factory]
+    if isinstance(factory, type):
+        constructors = [vars(one)["__init__"] for one in factory.__mro__ if "__init__" in vars(one)]
+    for constructor in constructors:
+        try:
+            parameters = inspect.signature(constructor).parameters.values()
+        except (TypeError, ValueError):
+            return names, False
+        names |= {parameter.name for parameter in parameters}
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            return names, False
+    return names, True
+
+
+def taken(convention: Convention, name: str) -> frozenset[str]:
+    """Return which of a case's numbers a constructor takes; see arguments_of."""
+    positional, by_name = arguments_of(convention, name)
+    return frozenset((*positional, *by_name.values()))
+
+
+def arguments_of(convention: Convention, name: str) -> tuple[list[str], dict[str, str]]:
+    """Return which of a case's numbers a constructor takes by position, and which by keyword.
+
+    Args:
+        convention: the constructor, and what is known of its arguments.
+        name: what the target is called in a message.
+
+    Returns:
+        Names in _BY_NAME by position; and by the parameter's name those given by keyword.
+
+    Raises:
+        TargetError: if it takes no sizes.
+    """
+    constants = convention.constants or {}
+    try:
+        every = list(inspect.signature(convention.factory).parameters.values())
+    except (TypeError, ValueError):
+        return list(convention.arguments or ARGUMENTS), {}
+    parameters = [parameter for parameter in every if parameter.name not in constants]
+    names = {parameter.name for parameter in parameters}
+    matching = [key for key in _BY_NAME if key in names]
+    if convention.arguments is None:
+        by_name = _all_by_name(parameters, matching, constants)
+        if by_name is not None:
+            return [], {key: key for key in by_name}
+        if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
+            return list(ARGUMENTS), {}
+    positional = [
+        parameter
+        for parameter in parameters
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    ]
+    by_position = list(convention.arguments or _in_order(positional))
+    if len(by_position) < 2:
+        raise TargetError(
+            f"{name}{inspect.signature(convention.factory)} cannot be built: it takes neither "
+            "input_size and hidden_size by name nor (input_size, hidden_size, num_layers, dropout) "
+            "by position."
+        )
+    extra = ARGUMENTS if convention.arguments is not None else by_position
+    by_keyword = {key: key for key in matching if key not in extra}
+    if constants:  # one of them may stand before, so that positions are not what they seem
+        named_by = zip(positional, by_position, strict=False)
+        return [], {**{parameter.name: key for parameter, key in named_by}, **by_keyword}
+    return by_position, by_keyword
+
+
+def _all_by_name(
+    parameters: list[inspect.Parameter], matching: list[str], constants: Mapping[str, Any]
+) -> list[str] | None:
+    """Return what is taken by name, where the sizes, layers and rate all are."""
+    if set(ARGUMENTS) <= {*matching, *constants}:
+        return matching
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        wanted = [key for key in _BY_NAME if key in matching or key in ARGUMENTS]
+        return [key for key in wanted if key not in constants]
+    return None
+
+
+def _in_order(positional: list[inspect.Parameter]) -> list[str]:
+    """Return what the parameters stand for, in the order that nn.GRU has."""
+    found = []
+    for key, parameter in zip(ARGUMENTS, positional, strict=False):
+        if parameter.name != key and not _stands_for(key, parameter):
+            break
+        found.append(key)
+    return found
+
+
+def _stands_for(key: str, parameter: inspect.Parameter) -> bool:
+    """Whether a parameter of another name can be what stands at this position by custom."""
+    if parameter.name in _BY_NAME:
+        return False
+    default = parameter.default
+    if default is parameter.empty:
+        return True
+    kinds = (int, float) if key == "dropout" else (int,)
+    return isinstance(default, kinds) and not isinstance(default, bool)
+
+
+def a(noun: str) -> str:
+    """Return a noun with its article."""
+    return f"an {noun}" if noun[0].lower() in "aeiou" else f"a {noun}"

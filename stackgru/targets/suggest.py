@@ -1,0 +1,120 @@
+"""What to try where a target cannot be driven: conventions that fit it, found by trying them."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import shlex
+from collections.abc import Iterator
+from dataclasses import replace
+
+from stackgru.options import ARGUMENTS, RETURNS, STATES
+from stackgru.targets.convention import Convention
+from stackgru.targets.importing import TargetError, WeightsNotFound
+from stackgru.targets.probe import PROBE, located, probe
+
+#: A rate that is no size and a size that is no rate: an order of arguments shows by what it breaks.
+_CASE = replace(PROBE, dropout=0.5)
+
+_EXAMPLE = """
+Say where they are, layer by layer, each of nn.GRU's shape and with its order of gates (r, z, n):
+  def layers(module): return [{{"weight_ih": ..., "weight_hh": ..., "bias_ih": ..., ...}}, ...]
+  MINE = stackgru.Convention({factory}, weights=layers)  # then: stackgru check {place}:MINE"""
+
+
+def advice(
+    convention: Convention,
+    name: str,
+    kind: str | None,
+    device: str,
+    error: TargetError,
+    *,
+    as_options: bool,
+) -> str:
+    """Return what to try with a target that cannot be driven, on lines of its own, or nothing.
+
+    Args:
+        convention: what was tried.
+        name: what the target is called.
+        kind: likewise.
+        device: likewise.
+        error: why it cannot be driven.
+        as_options: whether its convention is told by options of the command line.
+    """
+    for candidate in _candidates(convention, name, device):
+        if candidate.time_axis and kind == "sequence":
+            continue
+        try:
+            probed = probe(candidate, name, kind, device)
+        except TargetError:
+            continue
+        if probed.is_exact:
+            told = f" --kind {kind}" if kind else ""
+            words = shlex.join(candidate.words)
+            line = f"stackgru check {shlex.quote(name)} {words}{told}"
+            if not as_options:
+                line = _as_code(candidate)
+            return f"\nIt fits as a {probed.kind} with another convention. Try:\n  {line}"
+    if isinstance(error, WeightsNotFound):
+        place, _, factory = name.rpartition(":")
+        return _EXAMPLE.format(factory=factory, place=place)
+    return ""
+
+
+def _candidates(convention: Convention, name: str, device: str) -> Iterator[Convention]:
+    """Yield conventions that could fit, those that differ least from nn.GRU first."""
+    calls = sorted(
+        itertools.product(STATES, RETURNS, (False, True)),
+        key=lambda call: (call[0] != STATES[0]) + (call[1] != RETURNS[0]) + call[2],
+    )
+    for arguments in _orders(convention, name, device):
+        for state, returns, time_axis in calls:
+            yield replace(
+                convention, arguments=arguments, state=state, returns=returns, time_axis=time_axis
+            )
+
+
+def _orders(convention: Convention, name: str, device: str) -> Iterator[tuple[str, ...] | None]:
+    """Yield orders of arguments in which the constructor gives a module with the right weights."""
+    given = None if convention.arguments is None else tuple(convention.arguments)
+    if _builds(convention, name, device):
+        yield given
+        return
+    try:
+        parameters = inspect.signature(convention.factory).parameters.values()
+    except (TypeError, ValueError):
+        return
+    free = [
+        parameter
+        for parameter in parameters
+        if parameter.name not in (convention.constants or {})
+        and parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    ]
+    required = sum(parameter.default is parameter.empty for parameter in free)
+    for number in range(min(len(free), len(ARGUMENTS)), max(required, 2) - 1, -1):
+        for order in itertools.permutations(ARGUMENTS, number):
+            is_new = {*ARGUMENTS[:2]} <= set(order) and order != given
+            if is_new and _builds(replace(convention, arguments=order), name, device):
+                yield order
+
+
+def _builds(convention: Convention, name: str, device: str) -> bool:
+    try:
+        located(convention, name, device, _CASE)
+    except TargetError:
+        return False
+    return True
+
+
+def _as_code(convention: Convention) -> str:
+    """Return a convention as one writes it, with what stays as it was left out."""
+    factory = getattr(convention.factory, "__name__", "...")
+    parts = [factory]
+    for name in ("arguments", "constants"):
+        value = getattr(convention, name)
+        parts += [f"{name}={value!r}"] if value else []
+    parts += [f'state="{convention.state}"'] if convention.state != STATES[0] else []
+    parts += [f'returns="{convention.returns}"'] if convention.returns != RETURNS[0] else []
+    parts += ["time_axis=True"] if convention.time_axis else []
+    parts += ["weights=..."] if convention.weights is not None else []
+    return f"stackgru.Convention({', '.join(parts)})"

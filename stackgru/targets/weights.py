@@ -1,0 +1,277 @@
+"""Weights: how the layers' weights lie in a module's own parameters.
+
+Laws speak of layers, as nn.GRU has them; what can be set and differentiated are the module's own
+parameters. Mostly the two are the same tensors. Where a convention's ``weights`` gives views, or
+tensors put together from the module's own, it is found out where each number comes from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor
+
+from stackgru.cases.case import Case, draw_parameter, draw_weights
+from stackgru.gru.parameters import Layer, copy_layers, place
+from stackgru.outcomes import NotApplicable
+
+Parts = dict[str, Tensor]
+
+
+class Weights:
+    """The weights of layers that are a module's own parameters.
+
+    Args:
+        layers: the parameters, layer by layer.
+
+    Attributes:
+        leaves: the module's own parameters by name; here "weight_ih of layer 0" and so on.
+    """
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        self._layers = list(layers)
+        self.leaves = by_place(self._layers)
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The weights as they are now, layer by layer."""
+        return self._layers
+
+    def draw(self, case: Case) -> None:
+        """Write the case's weights into the module."""
+        self.write(draw_weights(case))
+
+    def write(self, layers: Sequence[Layer]) -> None:
+        """Write these weights into the module."""
+        copy_layers(layers, self._layers)
+
+    def meant(self, case: Case) -> Sequence[Layer]:
+        """Return the weights that the case means for the module, whether or not it has them all."""
+        return draw_weights(case)
+
+    def copy_from(self, other: Weights) -> None:
+        """Take over the weights of a module that is built in the same way."""
+        copy_layers(other.layers, self._layers)
+
+    def to_layers(self, parts: Parts) -> Parts:
+        """Return what belongs to the leaves as what belongs to the layers' weights.
+
+        Args:
+            parts: tensors by the names of leaves, e.g. gradients; other names are kept.
+
+        Returns:
+            Tensors by the names of weights; zeros where a number belongs to no leaf that is given.
+        """
+        return parts
+
+    def to_leaves(self, parts: Parts) -> Parts:
+        """Return what belongs to the layers' weights as what belongs to the leaves.
+
+        Args:
+            parts: tensors by the names of weights; other names are kept.
+
+        Returns:
+            Tensors by the names of the leaves concerned.
+        """
+        return parts
+
+    def names(self, leaves: Sequence[str]) -> Sequence[str]:
+        """Return the names of the weights that lie in these leaves; other names are kept."""
+        return leaves
+
+    def known(self, layers: Sequence[Layer]) -> Sequence[Layer]:
+        """Return numbers that belong to the layers' weights; zeros where a weight is constant."""
+        return layers
+
+    def grads(self) -> list[dict[str, Tensor | None]]:
+        """Return the gradients that the leaves hold, layer by layer."""
+        return [{name: value.grad for name, value in layer.items()} for layer in self._layers]
+
+    def one_parameter(self) -> tuple[str, str] | None:
+        """Return the names of two weights that are one parameter, or None."""
+        owners: dict[int, str] = {}
+        for name, value in self.leaves.items():
+            owner = owners.setdefault(value.data_ptr(), name)
+            if owner != name:
+                return owner, name
+        return None
+
+    @contextmanager
+    def moved(self, name: str, by: Tensor) -> Iterator[bool]:
+        """Change one weight within; gives whether there is anything to change."""
+        shifts = self.to_leaves({name: by})
+        before = {leaf: self.leaves[leaf].detach().clone() for leaf in shifts}
+        with torch.no_grad():
+            for leaf, shift in shifts.items():
+                self.leaves[leaf] += shift
+        yield bool(shifts)
+        with torch.no_grad():
+            for leaf, value in before.items():
+                self.leaves[leaf].copy_(value)
+
+
+class Arranged(Weights):
+    """The weights of layers that lie in a module's own parameters in another arrangement.
+
+    Args:
+        own: the module's own parameters by name; the leaves are those that weights come from.
+        places: for every weight, from which number of ``own`` each of its own comes: they are
+            counted from one, parameter by parameter, and zero is a constant zero.
+    """
+
+    def __init__(self, own: Parts, places: Sequence[Mapping[str, Tensor]]) -> None:
+        self._own = own
+        self._places = by_place(places)
+        self.leaves = own
+        self.leaves = {name: own[name] for name in self.to_leaves(self._places)}
+        self._names = [list(layer) for layer in places]
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The weights as they are now, layer by layer."""
+        return self._by_layer(self._gathered(self.leaves))
+
+    def write(self, layers: Sequence[Layer]) -> None:
+        """Write these weights into the module, so far as they are not constant."""
+        _copy(self.to_leaves(by_place(layers)), self.leaves)
+
+    def meant(self, case: Case) -> Sequence[Layer]:
+        """Return the weights that the case means for the module; zeros where one is constant."""
+        return self.known(draw_weights(case))
+
+    def copy_from(self, other: Weights) -> None:
+        """Take over the weights of a module that is built in the same way."""
+        _copy(other.leaves, self.leaves)
+
+    def to_layers(self, parts: Parts) -> Parts:
+        """Return what belongs to the leaves as what belongs to the layers' weights."""
+        mine = {name: value for name, value in parts.items() if name in self.leaves}
+        others = {name: value for name, value in parts.items() if name not in self.leaves}
+        return {**others, **(self._gathered(mine) if mine else {})}
+
+    def to_leaves(self, parts: Parts) -> Parts:
+        """Return what belongs to the layers' weights as what belongs to the leaves concerned."""
+        mine = {name: value for name, value in parts.items() if name in self._places}
+        others = {name: value for name, value in parts.items() if name not in self._places}
+        if not mine:
+            return others
+        size = sum(value.numel() for value in self._own.values())
+        like = next(iter(mine.values())).detach()
+        flat, touched = like.new_zeros(size + 1), like.new_zeros(size + 1, dtype=torch.bool)
+        for name, value in mine.items():
+            flat[self._places[name]] = value.detach().to(flat)
+            touched[self._places[name]] = True
+        found, end = {}, 1
+        for name, leaf in self._own.items():
+            start, end = end, end + leaf.numel()
+            if bool(touched[start:end].any()):
+                found[name] = flat[start:end].reshape(leaf.shape)
+        return {**others, **found}
+
+    def names(self, leaves: Sequence[str]) -> Sequence[str]:
+        """Return the names of the weights that lie in these leaves; other names are kept."""
+        ones = {name: torch.ones_like(self.leaves[name]) for name in leaves if name in self.leaves}
+        found = self._gathered(ones) if ones else {}
+        others = [name for name in leaves if name not in self.leaves]
+        return [*others, *(name for name, value in found.items() if bool(value.any()))]
+
+    def known(self, layers: Sequence[Layer]) -> Sequence[Layer]:
+        """Return numbers that belong to the layers' weights; zeros where a weight is constant."""
+        return self._by_layer(self.to_layers(self.to_leaves(by_place(layers))))
+
+    def grads(self) -> list[dict[str, Tensor | None]]:
+        """Return the gradients that the leaves hold, layer by layer."""
+        held = {name: leaf.grad for name, leaf in self.leaves.items() if leaf.grad is not None}
+        return self._by_layer(self._gathered(held) if held else dict.fromkeys(self._places))
+
+    def one_parameter(self) -> tuple[str, str] | None:
+        """Return the names of two weights that have a number in common, or None."""
+        owners: dict[int, str] = {}
+        for name, numbers in self._places.items():
+            own = numbers[numbers > 0].flatten().tolist()
+            common = len(own) != len(set(own)) or not owners.keys().isdisjoint(own)
+            if common:
+                return next((owners[one] for one in own if one in owners), name), name
+            owners |= dict.fromkeys(own, name)
+        return None
+
+    def _gathered(self, parts: Mapping[str, Tensor]) -> Parts:
+        """Return every weight's numbers from the leaves'; zeros for leaves that are not given."""
+        like = next(iter(parts.values())).detach()
+        flat = torch.cat(
+            [
+                like.new_zeros(1),
+                *(
+                    parts[name].detach().flatten()
+                    if name in parts
+                    else like.new_zeros(leaf.numel())
+                    for name, leaf in self._own.items()
+                ),
+            ]
+        )
+        return {name: flat[numbers] for name, numbers in self._places.items()}
+
+    def _by_layer(self, parts: Mapping[str, Any]) -> list[Any]:
+        return [
+            {name: parts[place(name, index)] for name in names}
+            for index, names in enumerate(self._names)
+        ]
+
+
+class Computed(Weights):
+    """The weights of layers that a module computes from its own parameters, e.g. as sums.
+
+    Args:
+        leaves: the module's own parameters by name.
+        compute: returns the weights as they are now, layer by layer.
+    """
+
+    def __init__(self, leaves: Parts, compute: Callable[[], list[Layer]]) -> None:
+        self.leaves = leaves
+        self._compute = compute
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The weights as they are now, layer by layer."""
+        return self._compute()
+
+    def draw(self, case: Case) -> None:
+        """Write numbers of the case into the module's own parameters."""
+        with torch.no_grad():
+            for name, leaf in self.leaves.items():
+                leaf.copy_(draw_parameter(case, name, leaf.shape))
+
+    def meant(self, case: Case) -> Sequence[Layer]:
+        """Return the weights that the case's numbers came to."""
+        return self.layers
+
+    def copy_from(self, other: Weights) -> None:
+        """Take over the weights of a module that is built in the same way."""
+        _copy(other.leaves, self.leaves)
+
+    def _alone(self, *_: Any) -> NoReturn:
+        raise NotApplicable(
+            "the layers' weights are computed from the module's own parameters, so none of them "
+            "can be set or differentiated by itself"
+        )
+
+    to_layers = to_leaves = names = known = grads = _alone  # type: ignore[assignment]
+    one_parameter = moved = write = _alone  # type: ignore[assignment]
+
+
+def by_place(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what belongs to the layers' weights by names such as "weight_ih of layer 0"."""
+    return {
+        place(name, index): value
+        for index, layer in enumerate(layers)
+        for name, value in layer.items()
+    }
+
+
+def _copy(source: Parts, target: Parts) -> None:
+    with torch.no_grad():
+        for name, value in source.items():
+            target[name].copy_(value)

@@ -1,1 +1,0 @@
-"""Broken implementations by topic, each a few lines over a right one; see tests/faults.py."""

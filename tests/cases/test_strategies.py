@@ -1,0 +1,79 @@
+"""Strategies: what is drawn, what it shrinks to, and that examples do not copy each other."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import find, given, seed, settings
+
+from stackgru.cases.case import DTYPES, MAGNITUDES, Case
+from stackgru.cases.strategies import cases, rates
+
+
+@given(cases())
+def test_bounds(case):
+    assert 1 <= case.input_size <= 64
+    assert 1 <= case.hidden_size <= 64
+    assert 1 <= case.num_layers <= 6
+    assert 0 <= case.batch <= 16
+    assert 1 <= case.seq_len <= 12
+    assert 0 <= case.dropout <= 1
+    assert 0 <= case.seed < 2**64
+
+
+@given(cases(num_layers=2, seq_len=3, dropout=0.5, mode="train", dtypes=("float32",), usual=True))
+def test_pins(case):
+    assert (case.num_layers, case.seq_len, case.dropout) == (2, 3, 0.5)
+    assert (case.mode, case.dtype) == ("train", "float32")
+    assert {case.weights, case.input, case.state} == {"usual"}
+
+
+@given(rates(partial=True))
+def test_partial_rates_are_inside(rate):
+    assert 0 < rate < 1
+
+
+def test_shrinks_to_the_plainest_case():
+    assert find(cases(), lambda case: True) == Case()
+
+
+@pytest.mark.parametrize(
+    ("condition", "smallest"),
+    [
+        (lambda case: case.mode == "train", Case(mode="train")),
+        (lambda case: case.num_layers > 2, Case(num_layers=3)),
+        (lambda case: case.dtype == "float16", Case(dtype="float16")),
+        (lambda case: case.batch == 0, Case(batch=0)),
+        (lambda case: case.hidden_size > 40, Case(hidden_size=41)),
+        (lambda case: case.state == "large", Case(state="large")),
+        (lambda case: case.seed > 2**63, Case(seed=2**63 + 1)),
+        (lambda case: case.seq_len * case.batch > 50, None),
+    ],
+)
+def test_shrinks_all_else(condition, smallest):
+    found = find(cases(), condition, settings=settings(max_examples=5000, database=None))
+    assert condition(found)
+    if smallest is not None:
+        assert found == smallest
+
+
+@pytest.mark.parametrize("start", range(5))
+def test_hundred_examples_hold_every_choice(start):
+    """Else a fault that shows in one dtype or at one magnitude only would often be missed."""
+    seen = Counter()
+
+    @seed(start)
+    @settings(max_examples=100, database=None)
+    @given(cases())
+    def collect(case):
+        seen.update([case.dtype, case.mode, case.num_layers, case.bias])
+        seen.update([("weights", case.weights), ("state", case.state), ("input", case.input)])
+        seen.update([("one row", case.batch == 1), ("wide", case.hidden_size > 48)])
+
+    collect()
+    assert {*DTYPES, "eval", "train", *range(1, 7), True, False} <= set(seen)
+    for field in ("weights", "state", "input"):
+        assert {(field, magnitude) for magnitude in MAGNITUDES} <= set(seen)
+    assert seen["one row", True] >= 10
+    assert seen["wide", True] >= 3

@@ -1,0 +1,233 @@
+"""``stackgru convert`` as people call it: what is printed, refused, and never left half-made."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from stackgru import StackingGRUCell
+from stackgru.checkpoints import verify as verifying
+from stackgru.checkpoints.verify import Differs
+from stackgru.cli import convert as convert_command
+from stackgru.cli.main import cli
+from tests.checkpoints.test_files import trained
+from tests.checkpoints.test_state_dict import HALF, MIXED, TWO, Model
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys):
+    """Call the command line in this process, from a folder of the test's own."""
+
+    def call(*arguments):
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(SystemExit) as ended:
+            cli(arguments)
+        shown = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, ended.value.code, shown.out, shown.err)
+
+    return call
+
+
+def test_the_state_of_an_optimiser_goes_along(tmp_path, command):
+    model = Model(StackingGRUCell)
+    optimiser = trained(model)
+    content = {"model": {"state": model.state_dict()}, "adam": optimiser.state_dict(), "step": 7}
+    torch.save(content, tmp_path / "in.pt")
+    process = command("convert", "in.pt", "out.pt", "--to", "gru")
+    assert process.returncode == 0, process.stderr
+    assert "decoder.rnn.grus.0.weight_ih  ->  decoder.rnn.weight_ih_l0\n" in process.stdout
+    assert "optimiser 'adam': kept, for its parameters keep their order" in process.stdout
+    assert process.stdout.endswith(
+        "out.pt is written; 'decoder.rnn' gives bit by bit what it gave in in.pt.\n"
+    )
+    new = torch.load(tmp_path / "out.pt", weights_only=True)
+    assert new["step"] == 7
+    gru = Model(nn.GRU)
+    gru.load_state_dict(new["model"]["state"])
+    other = torch.optim.Adam(gru.parameters())
+    other.load_state_dict(new["adam"])
+    for one, two in zip(model.parameters(), gru.parameters(), strict=True):
+        assert torch.equal(one, two)
+        assert torch.equal(optimiser.state[one]["exp_avg"], other.state[two]["exp_avg"])
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_safetensors_there_and_back(dtype, tmp_path, command):
+    safetensors = pytest.importorskip("safetensors.torch", reason="safetensors is not installed")
+    state = Model(StackingGRUCell).to(dtype).state_dict()
+    safetensors.save_file(state, tmp_path / "in.safetensors", metadata={"format": "pt", "a": "b"})
+    for read, made, to in (("in", "gru", "gru"), ("gru", "back", "cell")):
+        names = (f"{read}.safetensors", f"{made}.safetensors")
+        process = command("convert", *names, "--to", to)
+        assert process.returncode == 0, process.stderr
+    back = safetensors.load_file(tmp_path / "back.safetensors")
+    assert all(torch.equal(back[key], value) for key, value in state.items())
+    from safetensors import safe_open
+
+    with safe_open(tmp_path / "gru.safetensors", "pt") as file:
+        assert file.metadata()["a"] == "b"
+
+
+class Evil:
+    """Runs code as it is loaded."""
+
+    def __reduce__(self):
+        return os.mkdir, ("ran",)
+
+
+def files(tmp_path):
+    """Write one of each file that cannot be converted; return what is said of each."""
+    state = StackingGRUCell(3, 4).state_dict()
+    torch.save({"model": state, "more": Evil()}, tmp_path / "evil.pt")
+    torch.save(StackingGRUCell(3, 4), tmp_path / "module.pt")
+    torch.save(state, tmp_path / "whole.pt")
+    whole = (tmp_path / "whole.pt").read_bytes()
+    (tmp_path / "truncated.pt").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "empty.pt").write_bytes(b"")
+    (tmp_path / "text.safetensors").write_text("no tensors")
+    torch.save(HALF, tmp_path / "half.pt")
+    torch.save(TWO, tmp_path / "two.pt")
+    torch.save(MIXED, tmp_path / "mixed.pt")
+    return {
+        "evil.pt": "to load that would run code",
+        "module.pt": "to load that would run code",
+        "truncated.pt": "is no checkpoint that torch can read",
+        "empty.pt": "is no checkpoint that torch can read",
+        "text.safetensors": "is no safetensors file",
+        "half.pt": "is not complete",
+        "two.pt": "would both become 'decoder'",
+        "mixed.pt": "has mixed dtypes",
+        "nowhere.pt": "No such file or directory",
+    }
+
+
+def test_bad_input_is_said_and_nothing_is_written(tmp_path, command):
+    said = files(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for name, text in said.items():
+        out = "out.safetensors" if name.endswith("safetensors") else "out.pt"
+        process = command("convert", name, out, "--to", "gru")
+        assert (process.returncode, process.stdout) == (1, "")
+        assert process.stderr.startswith("Error: ")
+        assert text in process.stderr
+        assert "Traceback" not in process.stderr
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_trusted_code_is_run(tmp_path, command):
+    files(tmp_path)
+    process = command("convert", "evil.pt", "out.pt", "--to", "gru", "--trust")
+    assert (tmp_path / "ran").is_dir()
+    assert "Error: out.pt" not in process.stderr
+    process = command("convert", "module.pt", "new.pt", "--to", "gru", "--trust")
+    assert "holds a whole StackingGRUCell" in process.stderr
+
+
+def test_nothing_is_written_over(tmp_path, command):
+    torch.save(StackingGRUCell(3, 4).state_dict(), tmp_path / "a.pt")
+    old = (tmp_path / "a.pt").read_bytes()
+    process = command("convert", "a.pt", "a.pt", "--to", "gru")
+    assert process.returncode == 2
+    assert "IN and OUT are one file; --force writes over it." in process.stderr
+    (tmp_path / "b.pt").write_text("mine")
+    process = command("convert", "a.pt", "b.pt", "--to", "gru")
+    assert "b.pt is there already" in process.stderr
+    assert ((tmp_path / "b.pt").read_text(), (tmp_path / "a.pt").read_bytes()) == ("mine", old)
+    process = command("convert", "a.pt", "a.safetensors", "--to", "gru")
+    assert "must both be safetensors files" in process.stderr
+    process = command("convert", "a.pt", "a.pt", "--to", "gru", "--force")
+    assert process.returncode == 0
+    assert list(torch.load(tmp_path / "a.pt", weights_only=True)) == list(nn.GRU(3, 4).state_dict())
+
+
+@pytest.mark.parametrize(
+    ("out", "said"),
+    [
+        ("no/such/b.pt", "Error: no/such/b.pt: No such file or directory.\n"),
+        ("full/b.pt", "Error: full/b.pt: No space left on device.\n"),
+        ("full/b.safetensors", "Error: full/b.safetensors: it is full.\n"),
+    ],
+)
+def test_a_folder_that_cannot_be_written_to(out, said, tmp_path, monkeypatch, command):
+    pytest.importorskip("safetensors.torch", reason="safetensors is not installed")
+    import safetensors
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def full_too(*_, **__):
+        raise safetensors.SafetensorError("it is full")
+
+    (tmp_path / "full").mkdir()
+    state = StackingGRUCell(3, 4).state_dict()
+    torch.save(state, tmp_path / "a.pt")
+    safetensors.torch.save_file(state, tmp_path / "a.safetensors")
+    if out.startswith("full"):
+        monkeypatch.setattr(torch, "save", full)
+        monkeypatch.setattr(safetensors.torch, "save_file", full_too)
+    process = command("convert", f"a{Path(out).suffix}", out, "--to", "gru")
+    assert process.returncode == 3
+    assert process.stderr == said
+    assert not list((tmp_path / "full").iterdir())
+
+
+def test_what_differs_or_fails_is_not_kept(tmp_path, monkeypatch, command):
+    torch.save(StackingGRUCell(3, 4).state_dict(), tmp_path / "a.pt")
+    failures = {
+        "Error: b.pt is not written: it lies.\n": Differs("it lies"),
+        "Error: stackgru itself failed, so nothing is written: KeyError: 'x'\n": KeyError("x"),
+    }
+    for said, failure in failures.items():
+
+        def fails(*_, failure=failure):
+            raise failure
+
+        monkeypatch.setattr(verifying, "assert_same", fails)
+        process = command("convert", "a.pt", "b.pt", "--to", "gru")
+        assert (process.returncode, process.stderr) == (3, said)
+        assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]
+
+
+def test_what_is_no_pickle_is_none_though_trusted(tmp_path, command):
+    (tmp_path / "a.pt").write_bytes(b"no pickle")
+    process = command("convert", "a.pt", "b.pt", "--to", "gru", "--trust")
+    assert process.returncode == 1
+    assert "a.pt is no checkpoint that torch can read: " in process.stderr
+
+
+def test_without_safetensors_that_is_said(tmp_path, monkeypatch, command):
+    (tmp_path / "a.safetensors").write_bytes(b"")
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    process = command("convert", "a.safetensors", "b.safetensors", "--to", "gru")
+    assert process.returncode == 1
+    assert "a.safetensors needs the package safetensors to be installed." in process.stderr
+
+
+def test_a_large_file_is_watched_on_a_terminal(tmp_path, monkeypatch, command):
+    torch.save(StackingGRUCell(3, 4).state_dict(), tmp_path / "a.pt")
+    monkeypatch.setattr(convert_command, "_LARGE", 1)
+    process = command("convert", "a.pt", "b.pt", "--to", "gru")
+    assert process.stderr == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    process = command("convert", "a.pt", "c.pt", "--to", "gru")
+    assert "Reading a.pt" in process.stderr
+    assert "Comparing c.pt" in process.stderr
+    assert (tmp_path / "b.pt").read_bytes() == (tmp_path / "c.pt").read_bytes()
+
+
+def test_converting_needs_no_hypothesis(tmp_path):
+    torch.save(StackingGRUCell(3, 4).state_dict(), tmp_path / "a.pt")
+    code = (
+        "import sys; from stackgru.cli.main import cli\n"
+        "try: cli(['convert', 'a.pt', 'b.pt', '--to', 'gru'])\n"
+        "except SystemExit as end: assert not end.code\n"
+        "assert 'hypothesis' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True)

@@ -1,0 +1,263 @@
+"""The command line, as people call it: in a process of its own, from a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stackgru.cli.main import cli
+
+ROOT = Path(__file__).parents[2]
+HANDWRITTEN = ROOT / "examples" / "handwritten.py"
+
+# Only with more rows, or steps, than the calls that find the kind have.
+SLOW = """
+import time, os
+from handwritten import Right
+
+class Sleeps(Right):
+    def forward(self, input, h0):
+        if len(input) > 6:
+            time.sleep(60)
+        return super().forward(input, h0)
+
+class Dies(Right):
+    def forward(self, input, h0):
+        if len(input) > 6:
+            os.kill(os.getpid(), 9)
+        return super().forward(input, h0)
+"""
+
+
+def stackgru(*arguments, cwd, **environment):
+    """Run the command line and return the finished process."""
+    return subprocess.run(
+        [sys.executable, "-m", "stackgru", *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": "80", **environment},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def last_line(process):
+    return process.stdout.splitlines()[-1]
+
+
+def test_the_bundled_cell_holds(tmp_path):
+    process = stackgru("check", "--max-examples", 5, cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    assert "stackgru:StackingGRUCell is interchangeable with nn.GRU: all 38" in last_line(process)
+    assert "[42/42]" in process.stderr
+    assert "whole sequences from one seed" in process.stdout
+    assert "\x1b" not in process.stdout + process.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        ("Right", 0),
+        ("DropoutAfterTheLastLayer", 1),
+        ("FirstStateForAll", 1),
+        ("StatesInReverse", 1),
+        ("ResetBeforeTheProduct", 1),
+        ("DropoutOfItsOwnSeed", 1),
+    ],
+)
+def test_a_users_file(name, status, tmp_path):
+    report = tmp_path / "report.json"
+    target = f"{HANDWRITTEN}:{name}"
+    options = ["--seed", 1, "--max-examples", 12, "--json", report]
+    if status:  # the answers in the README are not those of gradients and conduct
+        options += ["--skip", "gradients", "--skip", "conduct", "--skip", "transforms"]
+    process = stackgru("check", target, *options, cwd=tmp_path)
+    assert process.returncode == status, process.stdout + process.stderr
+    data = json.loads(report.read_text())
+    assert data["target"] == target
+    assert data["kind"] == "cell"
+    assert data["seed"] == 1
+    assert data["verdict"]["ok"] == (status == 0)
+    assert data["verdict"]["sentence"] == last_line(process)
+    for law in data["laws"]:
+        assert (law["status"] == "violated") == (law["violation"] is not None)
+        assert law["status"] in ("holds", "violated", "not applicable")
+    answers = list(data["verdict"].values())[2:5]
+    # The same as in the README's table.
+    assert f"| `{name}` | {' | '.join(answers)} |" in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("nowhere:Thing", "there is no module named 'nowhere'."),
+        ("handwritten:Rihgt", "handwritten has no attribute 'Rihgt'; did you mean 'Right'?"),
+        ("handwritten:nn", "handwritten:nn is not callable: it is a module."),
+        ("raises.py:Thing", "importing raises.py raised ValueError: boom."),
+        ("handwritten:Right --laws equatoin", "no law is called 'equatoin'; did you mean"),
+        ("handwritten:Right --dtype float8", "dtype must be one of float64, float32"),
+        ("handwritten:Right --device nonsense", "device 'nonsense' cannot be used"),
+        ("handwritten:Right --laws rows --skip rows", "the laws asked for are all skipped."),
+    ],
+)
+def test_usage_is_one_clear_sentence(target, said, tmp_path):
+    (tmp_path / "raises.py").write_text("raise ValueError('boom')")
+    (tmp_path / "handwritten.py").write_text(HANDWRITTEN.read_text())
+    process = stackgru("check", *target.split(), cwd=tmp_path)
+    assert process.returncode == 2
+    assert process.stdout == ""
+    assert process.stderr.startswith("Error: ")
+    assert said in process.stderr
+    assert len(process.stderr.splitlines()) == 1
+
+
+def test_traceback_on_demand(tmp_path):
+    process = stackgru("check", "nowhere:Thing", "--traceback", cwd=tmp_path)
+    assert process.returncode == 2
+    assert "Traceback (most recent call last)" in process.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("check", "--lawz"), "Did you mean '--laws'?"),
+        (("chekc",), "Did you mean 'check'?"),
+        (("check", "-n", "many"), "neither a whole number nor auto"),
+        (("check", "--max-examples", "0"), "--max-examples"),
+    ],
+)
+def test_wrong_options_are_usage(arguments, said, tmp_path):
+    process = stackgru(*arguments, cwd=tmp_path)
+    assert process.returncode == 2
+    assert said in process.stderr
+
+
+def test_workers_and_pytests_own_options(tmp_path):
+    junit = tmp_path / "junit.xml"
+    laws = ("--laws", "equ*", "--laws", "eve*", "--max-examples", 5)
+    arguments = (*laws, "-n", 2, "--", f"--junitxml={junit}")
+    process = stackgru("check", "torch.nn:GRU", *arguments, cwd=tmp_path)
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert "[2/2]" in process.stderr
+    assert "test_law[equation]" in junit.read_text()
+    assert "passed" in process.stdout, "pytest's own output is shown where it got arguments"
+
+
+def test_stops_at_the_first_violation(tmp_path):
+    target = f"{HANDWRITTEN}:StatesInReverse"
+    process = stackgru("check", target, "--", "-x", cwd=tmp_path)
+    assert process.returncode == 1
+    assert "1 of 1 laws violated" in last_line(process)
+
+
+def test_a_law_that_takes_too_long(tmp_path):
+    (tmp_path / "handwritten.py").write_text(HANDWRITTEN.read_text())
+    (tmp_path / "slow.py").write_text(SLOW)
+    arguments = ("--laws", "equation", "--timeout", 1)
+    process = stackgru("check", "slow:Sleeps", *arguments, cwd=tmp_path)
+    assert process.returncode == 3
+    assert "timed out" in process.stdout
+    assert "no verdict, because of equation" in last_line(process)
+
+
+def test_interrupted_is_no_verdict(tmp_path):
+    command = [sys.executable, "-m", "stackgru", "check", "--max-examples", "300"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        # What is started in the background of a script ignores Ctrl-C, and so would this.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        process.stderr.readline()  # the first law's result
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.endswith("Interrupted: no verdict.\n")
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_a_worker_that_dies(tmp_path):
+    (tmp_path / "handwritten.py").write_text(HANDWRITTEN.read_text())
+    (tmp_path / "slow.py").write_text(SLOW)
+    process = stackgru("check", "slow:Dies", "--laws", "equation", "-n", 1, cwd=tmp_path)
+    assert process.returncode == 3
+    assert "the worker process died" in process.stdout
+
+
+def test_a_report_that_cannot_be_written(tmp_path):
+    arguments = ("--laws", "equation", "--max-examples", 5, "--json", "no/such/folder.json")
+    process = stackgru("check", *arguments, cwd=tmp_path)
+    assert process.returncode == 3
+    assert "the report could not be written to no/such/folder.json: No such file" in process.stderr
+    assert "equation  holds  5 examples" in process.stdout
+
+
+def test_where_the_checker_itself_fails_there_is_no_verdict(monkeypatch, capsys):
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--collect-only")
+    with pytest.raises(SystemExit) as ended:
+        cli(["check", "--laws", "no-draws"])
+    assert ended.value.code == 3
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith(
+        "Error: stackgru itself failed, so there is no verdict: CheckerFailed: pytest ended with"
+    )
+
+
+def test_settings_of_the_folder_do_not_count(tmp_path):
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --no-such-option\n")
+    (tmp_path / "conftest.py").write_text("raise RuntimeError")
+    process = stackgru("check", "--laws", "equation", "--max-examples", 5, cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+
+
+def test_one_seed_finds_the_same_case(tmp_path):
+    arguments = ("check", f"{HANDWRITTEN}:DropoutOfItsOwnSeed", "--laws", "same-draws", "--seed", 5)
+    folders = [tmp_path / name for name in ("one", "other")]  # each begins without a database
+    for folder in folders:
+        folder.mkdir()
+    first, second = (stackgru(*arguments, cwd=folder) for folder in folders)
+    assert first.stdout == second.stdout
+
+
+def test_help_shows_examples_and_exit_status(tmp_path):
+    process = stackgru("check", "--help", cwd=tmp_path)
+    assert process.returncode == 0
+    assert "stackgru check path/to/cell.py:MyCell" in process.stdout
+    assert "Exit status:" in process.stdout
+    assert max(map(len, process.stdout.splitlines())) <= 80
+
+
+def test_neither_help_nor_the_plugin_imports_torch():
+    code = (
+        "import sys, stackgru.cli.main, stackgru.pytest_plugin.plugin; "
+        "sys.exit(bool({'torch', 'hypothesis'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_laws_are_listed(tmp_path):
+    from stackgru.laws.registry import all_laws
+
+    process = stackgru("laws", cwd=tmp_path)
+    assert process.returncode == 0
+    text = " ".join(process.stdout.split())
+    for law in all_laws().values():
+        assert f"{law.name} {law.statement}" in text
+
+
+def test_what_pytest_does_not_take_is_the_users_mistake(tmp_path):
+    process = stackgru("check", "stackgru:StackingGRUCell", "--", "--no-such", cwd=tmp_path)
+    assert process.returncode == 2
+    assert "pytest does not take the arguments after --." in process.stderr

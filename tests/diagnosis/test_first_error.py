@@ -1,0 +1,73 @@
+"""Where a target parts: step, layer and gate, with both numbers."""
+
+from __future__ import annotations
+
+import pytest
+
+import stackgru
+from stackgru.cases.case import Case
+from stackgru.diagnosis.first_error import parting
+from stackgru.targets.target import load
+from tests.subjects.broken import equations, masks, precision, rates, states, variants
+from tests.subjects.right.cells import RIGHT_CELLS
+
+SIZES = {"input_size": 3, "hidden_size": 4, "num_layers": 3, "batch": 2, "seq_len": 2}
+EVAL = Case(**SIZES, seed=3)
+TRAIN = Case(**SIZES, dropout=0.5, mode="train", seed=3)
+
+
+@pytest.mark.parametrize(
+    ("fault", "gate"),
+    [
+        (equations.ResetBeforeTheProduct, "the reset gate r"),
+        (equations.BiasOutsideTheReset, "the reset gate r"),
+        (variants.ResetBeforeOverTime, "the reset gate r"),
+        (equations.UpdateGateComplemented, "the update gate z"),
+        (equations.GatesSwapped, "the update gate z"),
+        (equations.HardGates, "the update gate z"),
+        (equations.ReluCandidate, "the new gate n"),
+        (precision.Gain, None),
+        (states.StatesInReverse, None),
+    ],
+)
+def test_the_gate_is_named(fault, gate):
+    found = parting(load(fault), EVAL)
+    assert found.place == "step 0, layer 0, row 0, unit 0"
+    assert abs(found.seen - found.right) > found.allowed
+    assert (found.gate is None) == (gate is None)
+    assert gate is None or found.gate.startswith(f"{gate}: ")
+
+
+@pytest.mark.parametrize(
+    ("fault", "case", "place"),
+    [
+        (equations.BiasOutsideTheResetAbove, EVAL, "step 0, layer 1, row 0, unit 0"),
+        (states.OldStateGoesUp, EVAL, "step 0, layer 1, row 0, unit 0"),
+        (states.ResidualFromTheThirdLayer, EVAL, "step 0, output, row 0, unit 0"),
+        (rates.KeptValuesAreNotScaled, TRAIN, "step 0, layer 1, row 0, unit 0"),
+    ],
+)
+def test_the_layer_is_found(fault, case, place):
+    assert parting(load(fault), case).place == place
+
+
+def test_a_fault_of_masks_has_no_gate():
+    assert parting(load(rates.KeptValuesAreNotScaled), TRAIN).gate is None
+
+
+def test_what_draws_other_masks_has_no_place():
+    assert parting(load(masks.DropsTwice), TRAIN) is None
+
+
+@pytest.mark.parametrize("right", RIGHT_CELLS, ids=lambda one: one.__name__)
+@pytest.mark.parametrize("case", [EVAL, TRAIN], ids=["eval", "train"])
+def test_what_is_right_does_not_part(right, case):
+    assert parting(load(right), case) is None
+
+
+def test_a_violation_tells_it():
+    report = stackgru.check(equations.UpdateGateComplemented, laws=["unrolled"], seed=1)
+    (finding,) = report.violations
+    assert finding.parts_at.startswith("step 0, layer 0, row 0, unit 0: it is ")
+    assert finding.gate.startswith("the update gate z: it is ")
+    assert report.to_dict()["laws"][0]["violation"]["gate"] == finding.gate

@@ -1,0 +1,173 @@
+"""One law on one target: what is recorded where the law itself fails, and its time limit."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import settings
+from hypothesis.database import InMemoryExampleDatabase
+from hypothesis.errors import Flaky
+
+from stackgru.cases.case import Case
+from stackgru.engine import run as running
+from stackgru.engine.database import Part
+from stackgru.engine.run import LawRun
+from stackgru.engine.time_limit import TimedOut
+from stackgru.laws.registry import all_laws
+from stackgru.options import Options
+from stackgru.outcomes import Violation
+from stackgru.targets.target import load
+from tests.subjects.broken.equations import GatesInterleaved
+from tests.subjects.broken.precision import Gain
+from tests.subjects.right.variants import Stack
+
+
+def law_run(check, **options):
+    """Return a run of a law that does what ``check`` does."""
+    law = replace(all_laws()["equation"], check=check)
+    return LawRun(load(Stack), law, Options(max_examples=5, seed=1, **options))
+
+
+def test_a_law_that_raises_has_crashed():
+    run = law_run(lambda pair: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run.run()
+    assert run.result.status == "crashed"
+    assert run.result.reason == "ZeroDivisionError: division by zero"
+    assert run.result.violation is None
+
+
+def test_a_law_that_raises_once_only_has_crashed_too():
+    calls = []
+
+    def check(pair):
+        calls.append(pair)
+        if len(calls) == 2:
+            raise OSError("no memory")
+
+    run = law_run(check)
+    with pytest.raises(Flaky):
+        run.run()
+    assert run.result.status == "crashed"
+    assert run.result.reason.startswith("Flaky")
+    assert run.result.violation is None
+
+
+def test_a_law_that_takes_too_long_is_stopped():
+    run = law_run(lambda pair: time.sleep(60), timeout=0.2)
+    with pytest.raises(pytest.fail.Exception, match=r"timed out: it took over 0\.2 s"):
+        run.run()
+    assert run.result.status == "timed out"
+
+
+def test_the_limit_is_said_again_to_what_did_not_hear_it():
+    def check(pair):
+        with suppress(TimedOut):  # as Python does in a callback of the garbage collector
+            time.sleep(60)
+        time.sleep(60)
+
+    run = law_run(check, timeout=0.1)
+    with pytest.raises(pytest.fail.Exception, match=r"it took over 0\.1 s"):
+        run.run()
+
+
+@pytest.mark.parametrize("then", [0, 60])
+@pytest.mark.parametrize("timeout", [0, 100])
+def test_ctrl_c_is_said_again_to_what_did_not_hear_it(then, timeout):
+    def check(pair):
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        time.sleep(then)
+        raise Violation("found after it was interrupted")
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            law_run(check, timeout=timeout).run()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_that_is_ignored_stays_so():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        run = law_run(lambda pair: signal.raise_signal(signal.SIGINT))
+        run.run()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert run.result.status == "holds"
+
+
+def test_no_time_limit_is_set_by_zero():
+    run = law_run(lambda pair: None, timeout=0)
+    run.run()
+    assert run.result.status == "holds"
+
+
+def test_other_threads_have_no_alarm_and_run_without_a_limit():
+    run = law_run(lambda pair: time.sleep(0.02), timeout=0.01)
+    thread = threading.Thread(target=run.run)
+    thread.start()
+    thread.join()
+    assert run.result.status == "holds"
+    assert run.result.seconds > 0.01
+
+
+def test_what_it_is_is_asked_in_one_thread_too(monkeypatch):
+    seen = []
+    monkeypatch.setattr(running, "diagnose", lambda *_, **__: seen.append(torch.get_num_threads()))
+    torch.set_num_threads(2)
+    try:
+        law_run(lambda pair: None).diagnosis()
+        assert (seen, torch.get_num_threads()) == ([1], 2)
+    finally:
+        torch.set_num_threads(1)
+
+
+@pytest.fixture
+def kept():
+    """Have Hypothesis keep its examples in memory, from none on."""
+    name = "ci" if os.environ.get("CI") else "dev"
+    database = InMemoryExampleDatabase()
+    settings.register_profile("kept", settings.get_profile(name), database=database)
+    settings.load_profile("kept")
+    yield database
+    settings.load_profile(name)
+
+
+def first_case(target, law):
+    """Return the case that a law's violation is told by, and how many examples it took."""
+    run = LawRun(load(target), all_laws()[law], Options(max_examples=100))
+    with pytest.raises(Violation):
+        run.run()
+    return Case.parse(run.result.violation.case), run.result.examples
+
+
+def test_what_was_found_is_tried_first_and_for_the_same_law_and_target_only(kept):
+    """Hypothesis does not shrink again what it has kept, were it another's smallest case."""
+    needs_two_units, _ = first_case(GatesInterleaved, "equation")
+    assert needs_two_units.hidden_size == 2
+    assert first_case(GatesInterleaved, "equation") == (needs_two_units, 1)
+    smallest, _ = first_case(Gain, "equation")
+    assert smallest == replace(smallest, hidden_size=1, num_layers=1, seq_len=1, batch=1)
+    assert first_case(Gain, "one-step")[0].hidden_size == 1
+
+
+def test_a_part_of_a_database_is_apart():
+    whole = InMemoryExampleDatabase()
+    one, other = Part(whole, "one"), Part(whole, "other")
+    one.save(b"key", b"found")
+    assert [list(part.fetch(b"key")) for part in (one, other)] == [[b"found"], []]
+    other.delete(b"key", b"found")
+    assert list(one.fetch(b"key")) == [b"found"]
+    one.delete(b"key", b"found")
+    assert not any(whole.data.values())

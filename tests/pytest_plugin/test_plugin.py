@@ -1,0 +1,234 @@
+"""The plugin in somebody's own pytest, and check() from Python."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import hypothesis
+import pytest
+import torch
+
+import stackgru
+from stackgru.pytest_plugin.check import CheckerFailed
+from stackgru.pytest_plugin.plugin import Collector
+from tests.subjects.broken.draws import DrawsOneMore
+from tests.subjects.broken.precision import Gain
+from tests.subjects.right.variants import Stack
+
+TEST_FILE = """
+import stackgru
+from tests.subjects.broken.precision import Gain
+from tests.subjects.right.variants import Stack
+
+test_right = stackgru.suite_for(Stack, laws=["equation", "causal"], max_examples=10)
+test_wrong = stackgru.suite_for(Gain, laws=["equation"], max_examples=50)
+"""
+
+
+@pytest.fixture
+def users_file(pytester, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    pytester.makepyfile(TEST_FILE)
+    return pytester
+
+
+def test_one_line_in_a_users_file(users_file):
+    result = users_file.runpytest_subprocess("--stackgru-json=found.json", "-p", "no:cacheprovider")
+    # Each function has one item more, which measures the facts of the build.
+    result.assert_outcomes(passed=3, failed=1, skipped=1)
+    result.stdout.fnmatch_lines(
+        [
+            "equation is violated: the target: the new state is *",
+            "*case:       input_size=1 hidden_size=1 num_layers=1 *dtype=float64 mode=eval*",
+            "*again:      stackgru check tests.subjects.broken.precision:Gain --laws equation",
+            "*tests.subjects.right.variants:Stack*",
+            "*broken.precision:Gain is not interchangeable with nn.GRU: 1 of 1 laws*",
+        ]
+    )
+    reports = json.loads((users_file.path / "found.json").read_text())
+    assert [report["target"] for report in reports] == [
+        "tests.subjects.right.variants:Stack",
+        "tests.subjects.broken.precision:Gain",
+    ]
+
+
+def test_options_go_before_those_in_the_file(users_file):
+    result = users_file.runpytest_subprocess(
+        "-n", "2", "--stackgru-laws=no-draws", "--stackgru-max-examples=3", "-p", "no:cacheprovider"
+    )
+    result.assert_outcomes(passed=4)
+    result.stdout.fnmatch_lines(["*no-draws*holds*3 examples*"])
+
+
+def test_a_name_on_the_command_line(pytester):
+    result = pytester.runpytest_subprocess(
+        "--pyargs",
+        "stackgru.pytest_plugin.suite",
+        "--stackgru-target=torch.nn:GRU",
+        "--stackgru-laws=no-draws",
+        "--stackgru-profile=quick",
+        "--stackgru-seed=4",
+        "-p",
+        "no:cacheprovider",
+    )
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["*no-draws*holds*20 examples*"])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "stackgru.pytest_plugin.suite needs --stackgru-target."),
+        (["--stackgru-target=nowhere:Thing"], "there is no module named 'nowhere'."),
+        (["--stackgru-target=torch.nn:GRU", "--stackgru-laws=rose"], "did you mean 'rows'"),
+    ],
+)
+def test_usage(pytester, options, said):
+    result = pytester.runpytest_subprocess("--pyargs", "stackgru.pytest_plugin.suite", *options)
+    assert result.ret != 0
+    result.stdout.fnmatch_lines([f"*{said}*"])
+
+
+def test_a_report_that_cannot_be_written(pytester):
+    result = pytester.runpytest_subprocess(
+        "--pyargs",
+        "stackgru.pytest_plugin.suite",
+        "--stackgru-target=torch.nn:GRU",
+        "--stackgru-laws=no-draws",
+        "--stackgru-max-examples=3",
+        "--stackgru-json=no/such/folder.json",
+    )
+    assert result.ret == pytest.ExitCode.INTERNAL_ERROR
+    result.stdout.fnmatch_lines(
+        ["*no-draws*holds*", "Error: the report could not be written to no/such/folder.json: No*"]
+    )
+
+
+def test_only_the_law_of_a_worker_that_died_has_crashed():
+    """The user's other tests may kill a worker too, and other targets have reports of their own."""
+
+    def report(nodeid, failed=False, **attributes):
+        return SimpleNamespace(nodeid=nodeid, failed=failed, when="???", **attributes)
+
+    facts = {"target": "my:Stack", "kind": "cell", "torch_version": "9.9", "facts": {"python": "4"}}
+    collector = Collector(SimpleNamespace(getoption={"stackgru_seed": 3}.get))
+    collector.pytest_runtest_logreport(
+        report("test_my.py::test_stack[on-this-build]", stackgru={**facts, "result": None})
+    )
+    for nodeid in (
+        "test_my.py::test_stack[rows]",
+        "test_my.py::test_other_stack[chunks]",
+        "test_my.py::test_stack[no-such-law]",
+        "test_my.py::test_of_the_users_own",
+    ):
+        collector.pytest_runtest_logreport(report(nodeid, failed=True))
+    (found,) = collector.reports()
+    (rows,) = found.results
+    assert (rows.name, rows.status) == ("rows", "crashed")
+    assert rows.reason == "the worker process died while it ran"
+    assert found.exit_status == 3
+    assert found.seed == 3
+
+
+def test_check_from_python():
+    before = torch.get_num_threads(), torch.get_rng_state()
+    report = stackgru.check(Stack, max_examples=5, seed=1)
+    assert report.ok
+    assert report.kind == "cell"
+    assert report.violations == []
+    assert json.loads(report.to_json())["verdict"]["ok"]
+    assert torch.get_num_threads() == before[0]
+    assert torch.equal(torch.get_rng_state(), before[1])
+
+
+def test_check_finds_the_smallest_case():
+    results = []
+    report = stackgru.check(
+        DrawsOneMore,
+        seed=1,
+        laws=["same-draws", "equation"],
+        progress=lambda result, total: results.append((result.name, total)),
+    )
+    (violation,) = report.violations
+    assert violation.law == "same-draws"
+    assert "generator" in violation.message
+    assert stackgru.Case.parse(violation.case) == stackgru.Case(dropout=0.5, mode="train")
+    assert results == [("equation", 2), ("same-draws", 2)]
+
+
+def test_check_leaves_hypothesis_as_it_was():
+    before = hypothesis.settings.default
+    report = stackgru.check(Gain, laws=["equation"], profile="ci")
+    assert not report.ok
+    assert report.seed == 0
+    assert hypothesis.settings.default is before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"laws": ["nothing-like-it"]}, "no law is called 'nothing-like-it'"),
+        ({"profile": "slow"}, "profile must be one of quick, default"),
+        ({"max_examples": 0}, "max_examples must be at least 1"),
+        ({"dtypes": ["float8"]}, "dtype must be one of"),
+        ({"n": 2}, "worker processes need a target by name"),
+    ],
+)
+def test_check_refuses_what_does_not_fit(arguments, said):
+    with pytest.raises(stackgru.UsageError, match=said):
+        stackgru.check(Stack, **arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--collect-only"], ["-k", "nothing"], ["-p", "no:stackgru-collector"]]
+)
+def test_arguments_that_leave_no_law_to_run(arguments):
+    with pytest.raises(stackgru.UsageError, match=r"^pytest's arguments left no law to run\.$"):
+        stackgru.check(Stack, laws=["no-draws"], max_examples=1, pytest_args=arguments)
+
+
+def test_where_pytest_itself_fails_there_is_no_verdict(monkeypatch):
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--collect-only")
+    with pytest.raises(CheckerFailed, match=r"^pytest ended with status 0:\n(?s:.*)no-draws"):
+        stackgru.check(Stack, laws=["no-draws"])
+
+
+def test_check_draws_what_was_asked_for():
+    seen = set()
+
+    class Sees(Stack):
+        def start(self, input, h0):
+            seen.add(input.dtype)
+            return super().start(input, h0)
+
+    report = stackgru.check(
+        Sees, kind="cell", laws=["equation"], dtypes=["float32", "float16"], max_examples=20, seed=1
+    )
+    (equation,) = report.results
+    assert (equation.status, equation.examples) == ("holds", 20)
+    # Float64 is there all the same, for the facts of the build.
+    assert torch.float16 in seen
+    assert torch.bfloat16 not in seen
+
+
+def test_check_refuses_what_is_no_target():
+    with pytest.raises(stackgru.TargetError, match="no module named 'nowhere'"):
+        stackgru.check("nowhere:Thing")
+
+
+def test_a_target_that_is_not_the_same_twice_is_violated():
+    calls = []
+
+    class Fickle(Stack):
+        """Rarely, and never when asked again."""
+
+        def result(self, output, hn):
+            calls.append(1)
+            output, hn = super().result(output, hn)
+            return output, hn + (len(calls) == 40)
+
+    report = stackgru.check(Fickle, laws=["equation"], seed=1)
+    (violation,) = report.violations
+    assert "does not do the same twice" in violation.message

@@ -1,0 +1,183 @@
+"""The report: verdict, exit status, JSON, and how it looks."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+
+import pytest
+
+from stackgru.report.files import write_text
+from stackgru.report.progress import Progress
+from stackgru.report.report import Finding, LawResult, Report
+from stackgru.report.terminal import render, violation_text
+
+EVAL_CASE = "input_size=1 hidden_size=1 num_layers=1 batch=1 seq_len=1 dropout=0.0 mode=eval"
+TRAIN_CASE = EVAL_CASE.replace("eval", "train")
+
+
+def law_result(name, family="values", question="training", case=None, **changes):
+    status = "violated" if case else "holds"
+    violation = Finding(name, case, "1 is 2", 1.0, 1e-9, "step 0") if case else None
+    values = {"status": status, "examples": 100, "violation": violation, **changes}
+    return LawResult(name, family, question, **values)
+
+
+def report(*results, whole="same"):
+    facts = {"whole_sequences_from_one_seed": {"2 layers": whole, "3 layers": whole}}
+    return Report("my:Stack", "cell", "9.9", facts, results, seed=3)
+
+
+HELD = (
+    law_result("equation"),
+    law_result("one-step", question="seeds"),
+    law_result("unrolled"),
+    law_result("same-masks"),
+    law_result("gradients", "gradients", "gradients"),
+    law_result("purity", "conduct", "conduct"),
+    law_result("stateless", "conduct", "conduct"),
+)
+
+
+def test_all_hold():
+    found = report(*HELD)
+    assert found.ok
+    assert found.exit_status == 0
+    assert set(found.answers.values()) == {"yes"}
+    assert found.sentence == (
+        "my:Stack is interchangeable with nn.GRU: all 7 laws that apply hold (700 examples)."
+    )
+
+
+def test_whole_sequences_are_an_answer_not_a_law():
+    found = report(*HELD, whole="other masks")
+    assert found.ok
+    assert found.answers["same_seeds_whole_sequences"] == "no"
+    assert "same seeds for whole sequences: no" in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "question", "case", "answers"),
+    [
+        ("equation", "training", EVAL_CASE, ("no", "no", "no")),
+        ("same-masks", "training", TRAIN_CASE, ("yes", "no", "yes")),
+        ("one-step", "seeds", TRAIN_CASE, ("yes", "yes", "no")),
+        ("one-step", "seeds", EVAL_CASE, ("no", "no", "no")),
+    ],
+)
+def test_a_violation_answers_the_question_of_its_case(name, question, case, answers):
+    broken = law_result(name, question=question, case=case)
+    found = report(*(broken if held.name == name else held for held in HELD))
+    assert found.exit_status == 1
+    assert tuple(found.answers.values())[:3] == answers
+    assert "is not interchangeable with nn.GRU: 1 of 7 laws violated" in found.sentence
+
+
+@pytest.mark.parametrize("status", ["crashed", "timed out"])
+def test_no_verdict(status):
+    found = report(*HELD[1:], law_result("equation", status=status, reason="so"))
+    assert not found.ok
+    assert found.exit_status == 3
+    assert found.answers["same_values"] == "not shown"
+    assert found.sentence == "my:Stack: no verdict, because of equation."
+
+
+def test_nothing_applied_is_no_verdict():
+    found = report(law_result("causal", status="not applicable", reason="a cell"))
+    assert found.exit_status == 3
+    assert "no law applied" in found.sentence
+
+
+def test_some_laws_only_claim_no_more_than_they_show():
+    found = report(HELD[0])
+    assert found.exit_status == 0
+    assert "nothing against it by the law that was tried" in found.sentence
+
+
+def test_json_has_the_schema():
+    infinite = Finding("equation", EVAL_CASE, "inf", float("inf"), float("nan"), None)
+    found = report(*HELD[1:], law_result("equation", case=EVAL_CASE, violation=infinite))
+    data = json.loads(found.to_json())
+    assert data["schema_version"] == 1
+    assert {"target", "kind", "torch_version", "build_facts", "verdict", "laws"} <= set(data)
+    equation = data["laws"][-1]
+    assert {"name", "family", "status", "examples", "reason", "violation"} <= set(equation)
+    assert equation["violation"] == {
+        "case": EVAL_CASE,
+        "message": "inf",
+        "largest_difference": "inf",
+        "allowed_difference": "nan",
+        "place": None,
+    }
+
+
+def test_results_travel_as_plain_data():
+    from dataclasses import asdict
+
+    result = law_result("equation", case=EVAL_CASE)
+    assert LawResult.from_dict(json.loads(json.dumps(asdict(result)))) == result
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_looks_well_at_any_width(width):
+    found = report(*HELD[:-1], law_result("same-masks", case=TRAIN_CASE))
+    lines = render(found, width=width, colour=False).splitlines()
+    assert lines[0] == "my:Stack (cell) against nn.GRU of torch 9.9, seed 3"
+    assert "\x1b" not in "".join(lines)
+    assert lines[-1] == found.sentence
+    assert max(map(len, lines[:-1])) <= width
+    assert "  equation    holds     100 examples" in lines
+
+
+def test_colour_is_used_where_it_is_wanted():
+    assert "\x1b[" in render(report(*HELD), width=80, colour=True)
+
+
+def test_a_violation_ends_with_the_line_that_reruns_it():
+    text = violation_text(Finding("equation", EVAL_CASE, "1 is 2", 1.0, 0.5, "step 0"), "a b:C")
+    assert text.splitlines()[-1].strip() == "again:      stackgru check 'a b:C' --laws equation"
+    assert "difference: 1, where 0.5 is allowed" in text
+
+
+def test_what_cannot_be_said_by_options_is_run_again_from_python():
+    text = violation_text(Finding("equation", EVAL_CASE, "1 is 2", 1.0, 0.5, "step 0"), "C", None)
+    assert text.endswith('from Python, stackgru.check(the same Convention, laws=["equation"])')
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "report.json"
+    path.write_text("before")
+    monkeypatch.setattr("os.replace", lambda *paths: (_ for _ in ()).throw(OSError("full")))
+    with pytest.raises(OSError, match="full"):
+        write_text(path, "after")
+    assert path.read_text() == "before"
+    assert [file.name for file in tmp_path.iterdir()] == ["report.json"]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
+def test_progress_is_a_line_a_law(stream, monkeypatch):
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "70")
+    monkeypatch.setattr(sys, "stderr", stream())
+    stderr = sys.stderr
+    with Progress("my:Stack") as progress:
+        progress.update(HELD[0], 10)
+        progress.update(law_result("rows", case=EVAL_CASE), 10)
+    shown = stderr.getvalue()
+    held = "[ 1/10] equation               holds           100 examples"
+    violated = "[ 2/10] rows                   violated        by example 100: input_s"
+    if stream is Terminal:
+        assert f"\x1b[32m{held}\x1b[0m\n" in shown, "in green"
+        assert f"\x1b[1;31m{violated[:69]}…\x1b[0m\n" in shown, "in red, cut to the width"
+        assert "checking my:Stack" in shown, "the moving line"
+        assert shown.endswith("\x1b[2K"), "which is taken away"
+    else:
+        assert shown.splitlines() == [held, f"{violated[:-7]}{EVAL_CASE}"]

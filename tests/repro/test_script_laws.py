@@ -1,0 +1,206 @@
+"""Laws of scripts: whatever is told of a right module, and however, they agree."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+
+from stackgru.cases.case import Case
+from stackgru.engine.select import domain
+from stackgru.gru.cell import StackingGRUCell
+from stackgru.laws.helpers.autograd import Tape
+from stackgru.laws.registry import all_laws
+from stackgru.options import Options
+from stackgru.outcomes import NotApplicable
+from stackgru.repro import scripts
+from stackgru.repro.scripts import NoScript, plain, script_for, tried, values
+from stackgru.repro.scripts.bodies import common_ways, own_ways
+from stackgru.repro.scripts.scene import Body, Scene
+from stackgru.repro.scripts.tapes import own_text, second_derivatives_of
+from stackgru.repro.scripts.text import script_text
+from stackgru.targets.convention import Convention
+from stackgru.targets.target import load
+from stackgru.targets.weights import Weights
+from tests.subjects.broken.gradients import StatesDetached
+from tests.subjects.broken.precision import Gain
+from tests.subjects.conventions import called_otherwise, fused
+from tests.subjects.right.variants import Stack
+
+RIGHT = {
+    "cell": replace(load(StackingGRUCell), name="stackgru:StackingGRUCell"),
+    "sequence": replace(load(torch.nn.GRU), name="torch.nn:GRU"),
+}
+#: A life with everything in it.
+ACTIONS = "step,optimise,pickle,to,optimise,deepcopy,state_dict,train,step,eval,step"
+
+
+#: Laws whose cases, together, are about all that others are tried on.
+WIDE = ("hn-is-last", "magnitudes", "empty-batch", "everything-matters")
+
+
+def count_agreeing(name, kind, ways):
+    """Assert that no script of a law, told in these ways, accuses a right module; count them."""
+    law, target = all_laws()[name], RIGHT[kind]
+    try:
+        possible = domain(law, target, Options(strict=True))
+    except NotApplicable as reason:
+        pytest.skip(str(reason))
+    count = 0
+
+    @settings(max_examples=2)
+    @given(possible)
+    def all_agree(case):
+        nonlocal count
+        if law.stateful:
+            case = replace(case, actions=ACTIONS)
+        scene = Scene(target, law, case, "nothing", strict=True, is_control=True)
+        for body in ways(scene):
+            text = script_text(scene, body)
+            count += 1
+            assert tried(text) != 1, text
+
+    all_agree()
+    return count
+
+
+@pytest.mark.parametrize("kind", RIGHT)
+@pytest.mark.parametrize("name", all_laws())
+def test_no_script_of_a_law_accuses_a_right_module(name, kind):
+    count = count_agreeing(name, kind, own_ways)
+    # What is told as soon as it parts yields nothing here; what is always told does.
+    assert count or name not in ("purity", "life", "layouts", "bidirectional", "functional-call")
+
+
+@pytest.mark.parametrize("kind", RIGHT)
+@pytest.mark.parametrize("name", WIDE)
+def test_no_script_of_any_law_accuses_a_right_module(name, kind, monkeypatch):
+    monkeypatch.setattr(plain, "OFTEN", 3)
+    assert count_agreeing(name, kind, common_ways)
+
+
+class UpperTooLarge(Stack):
+    """The upper layers' states are too large."""
+
+    def cell(self, cell, x, h):
+        state = super().cell(cell, x, h)
+        return state if cell is self.cells[0] else state * 1.5
+
+
+@pytest.mark.parametrize(
+    ("rate", "told"),
+    [(0.5, "masks = [nn.functional.dropout(ones, 0.5)"), (1.0, "zeros_like(hn[0])")],
+)
+def test_in_half_precision_one_layer_is_told_with_its_mask(rate, told):
+    case = Case(4, 4, 2, 2, 1, rate, "bfloat16", "train", seed=1)
+    scene = Scene(load(UpperTooLarge), all_laws()["one-step"], case, "an upper state is wrong")
+    (body,) = plain.local(scene)
+    text = script_text(scene, body)
+    assert told in text
+    assert tried(text) == 1
+    assert tried(text.replace("UpperTooLarge", "Stack")) == 0
+
+
+def test_numbers_that_are_not_finite_are_put_in_as_the_law_does():
+    law, target = all_laws()["magnitudes"], RIGHT["cell"]
+    texts = []
+    for seed in range(20):
+        scene = Scene(target, law, Case(2, 3, 2, 2, 3, seed=seed), "nothing", is_control=True)
+        texts += [script_text(scene, body) for body in values.magnitudes(scene)]
+    assert [tried(text) for text in texts] == [0] * len(texts)
+    assert any("reference(x[:1], h0)" in text for text in texts)  # one step from an infinite state
+    half = replace(scene, case=Case(2, 3, dtype="bfloat16"))
+    assert list(values.magnitudes(half)) == list(plain.plain(half))
+
+
+def test_threads_are_set_before_they_are_looked_at():
+    """Whatever another process begins with."""
+    target = load("tests.subjects.broken.conduct:SetsThreads")
+    script = script_for(target, all_laws()["purity"], Case(), "it sets the number of threads")
+    assert script.problem is None
+    assert "torch.set_num_threads(1)\nexpected = torch.get_num_threads()" in script.text
+
+
+def test_constants_of_a_convention_are_written_out():
+    target = load(Convention(Gain, constants={"bias": False}))
+    script = script_for(target, all_laws()["equation"], Case(), "too large")
+    assert "Gain(input_size=1, hidden_size=1, num_layers=1, dropout=0.0, bias=False)" in script.text
+    assert script.problem is None
+
+
+def test_gradients_over_steps_that_drop_are_of_nn_gru_step_by_step():
+    case = Case(2, 2, 2, 1, 2, dropout=0.5, mode="train")
+    script = script_for(load(StatesDetached), all_laws()["gradients"], case, "no gradient")
+    assert "output, hn = reference(step[None], hn)" in script.text
+    assert script.problem is None
+
+
+def agreeing(name, case, target):
+    """Return how many scripts of a law there are, of which none accuses a right module."""
+    scene = Scene(target, all_laws()[name], case, "nothing", strict=True, is_control=True)
+    texts = [script_text(scene, body) for body in own_ways(scene)]
+    assert 1 not in [tried(text) for text in texts]
+    return len(texts)
+
+
+def test_steps_of_an_optimiser_are_compared_where_nothing_is_dropped():
+    drops = Case(2, 2, 2, 1, 2, dropout=0.5, mode="train")
+    assert agreeing("training", drops, RIGHT["cell"]) + 1 == agreeing(
+        "training", replace(drops, mode="eval"), RIGHT["cell"]
+    )
+
+
+def test_both_ways_are_told_in_eval():
+    case = Case(2, 3, 2, 2, 3, dropout=0.5, mode="train")
+    scene = Scene(RIGHT["sequence"], all_laws()["bidirectional"], case, "nothing", is_control=True)
+    texts = [script_text(scene, body) for body in own_ways(scene)]
+    assert all("target.eval(), reference.eval()" in text for text in texts)
+    assert {tried(text) for text in texts} == {0}
+
+
+def test_forward_mode_by_the_weights_is_told_of_what_is_called_as_nn_gru_is():
+    driven = load(Convention(called_otherwise.StateOnly, returns="state"))
+    assert agreeing("forward-mode", Case(2, 2), RIGHT["cell"]) == 2
+    scene = Scene(driven, all_laws()["forward-mode"], Case(2, 2), "nothing")
+    assert len(list(own_ways(scene))) == 1
+
+
+def test_no_second_derivatives_are_zeros():
+    leaf = torch.ones(2, requires_grad=True)
+    tape = Tape({"input": leaf}, Weights([]), 2 * leaf, 3 * leaf)
+    (found,) = second_derivatives_of(tape, (1.0, 1.0)).values()
+    assert torch.equal(found, torch.zeros(2))
+
+
+def test_what_nobody_can_import_has_no_script():
+    lost = type("Lost", (Stack,), {"__module__": "no.such.module"})
+    with pytest.raises(NoScript, match="cannot be imported from another file"):
+        script_for(load(lost), all_laws()["equation"], Case(), "nothing")
+
+
+def test_a_weight_that_is_no_parameter_has_no_name():
+    target = load(Convention(fused.ThreeBiases, weights=fused.read))
+    scene = Scene(target, all_laws()["gradients"], Case(), "no gradient")
+    body = Body((f"observed = {own_text('bias_ih of layer 0')}",))
+    with pytest.raises(NoScript, match="are not parameters of its own"):
+        script_text(scene, body)
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (("observed, expected = 1, 2",), "a right implementation in its place differs as well"),
+        (("observed, expected = 1, 1",), "it does not show the violation"),
+    ],
+)
+def test_what_tells_no_fault_from_a_right_one_is_labelled(lines, said, monkeypatch):
+    monkeypatch.setattr(scripts, "bodies", lambda _: [Body(lines, allowed=None)])
+    assert script_for(load(Gain), all_laws()["equation"], Case(), "nothing").problem == said
+
+
+def test_a_law_without_any_way_to_tell_has_no_script(monkeypatch):
+    monkeypatch.setattr(scripts, "bodies", lambda _: [])
+    with pytest.raises(NoScript, match="the law equation has no script for this case"):
+        script_for(load(Gain), all_laws()["equation"], Case(), "nothing")

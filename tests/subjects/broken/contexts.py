@@ -1,0 +1,108 @@
+"""Cells that depend on where and how they are called: device, strides, compiler, grad mode."""
+
+from __future__ import annotations
+
+import torch
+
+from stackgru.gru.cell import StackingGRUCell
+from tests.subjects.right.variants import Stack
+
+
+class LooksAtItsInput(Stack):
+    """It looks for NaN in its input, and goes another, equal way then."""
+
+    def start(self, input, h0):
+        if bool(input.isnan().any()):
+            input = input.clone()
+        return super().start(input, h0)
+
+
+class RefusesNan(Stack):
+    """It raises when the input has NaN in it."""
+
+    def start(self, input, h0):
+        if bool(input.isnan().any()):
+            raise ValueError("NaN in the input")
+        return super().start(input, h0)
+
+
+class StopsAtMeta(Stack):
+    """Without a state it makes one on the CPU."""
+
+    def start(self, input, h0):
+        if h0 is None:
+            shape = self.num_layers, len(input), self.hidden_size
+            return torch.zeros(shape, dtype=input.dtype, device="cpu")
+        return super().start(input, h0)
+
+
+class ReadsTheInputAsContiguous(Stack):
+    """The input's memory is read as if it were contiguous."""
+
+    def forward(self, input, h0=None):
+        strides = input.shape[1], 1
+        last = input.storage_offset() + input.numel()
+        if last * input.element_size() <= input.untyped_storage().nbytes():
+            input = input.as_strided(input.shape, strides)
+        return super().forward(input, h0)
+
+
+class IgnoresTheOffset(Stack):
+    """The state is read from where its memory begins, whatever its offset."""
+
+    def start(self, input, h0):
+        h0 = super().start(input, h0)
+        return h0.as_strided(h0.shape, h0.stride(), 0)
+
+
+class NeedsAView(Stack):
+    """It raises when the state is not contiguous."""
+
+    def start(self, input, h0):
+        h0 = super().start(input, h0)
+        return h0.view(-1).view(h0.shape)
+
+
+class OtherwiseWhenScripted(StackingGRUCell):
+    """Scripted, the input is taken a thousandth too large."""
+
+    def forward(self, input: torch.Tensor, h0: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        if torch.jit.is_scripting():
+            input = input * 1.001
+        hn: list[torch.Tensor] = []
+        states = h0.contiguous().unbind(0)
+        for layer, gru in enumerate(self.grus):
+            if layer > 0:
+                input = self.dropout(input)
+            input = gru(input, states[layer])
+            hn.append(input)
+        return input, torch.stack(hn)
+
+
+class OtherwiseWhenCompiled(Stack):
+    """Compiled or exported, the input is taken a thousandth too large."""
+
+    def forward(self, input, h0=None):
+        if torch.compiler.is_compiling():
+            input = input * 1.001
+        return super().forward(input, h0)
+
+
+class OtherwiseInBackward(Stack):
+    """When gradients are not recorded in training, as in a checkpoint, nothing is dropped out."""
+
+    def gap(self, state, layer):
+        dropped = super().gap(state, layer)
+        return dropped if torch.is_grad_enabled() or not self.training else state
+
+
+class OtherwiseUnderNoGrad(Stack):
+    """When gradients are not recorded, the reset gate's bias of the state is left out."""
+
+    def cell(self, cell, x, h):
+        if torch.is_grad_enabled() or not cell.bias:
+            return super().cell(cell, x, h)
+        bias_hh = torch.cat(
+            [0 * cell.bias_hh[: self.hidden_size], cell.bias_hh[self.hidden_size :]]
+        )
+        return torch._VF.gru_cell(x, h, cell.weight_ih, cell.weight_hh, cell.bias_ih, bias_hh)

@@ -1,0 +1,125 @@
+"""The catalogue of faults: broken implementations, each a few lines over a right one.
+
+For every law one that it catches is in CAUGHT_BY. The seed's example (one step, float32, sizes 5,
+10, 3, rate 0.1, batch 7) accepts every one of those; tests/laws/test_laws.py shows both.
+"""
+
+from __future__ import annotations
+
+import inspect
+from types import ModuleType
+
+from torch import nn
+
+from tests.subjects.broken import (
+    calls,
+    conduct,
+    contexts,
+    derivatives,
+    draws,
+    equations,
+    gradients,
+    layouts,
+    life,
+    masks,
+    precision,
+    rare_inputs,
+    rates,
+    refusals,
+    sequence_masks,
+    sequences,
+    states,
+    strict_only,
+    variants,
+)
+from tests.subjects.right.sequences import LayerByLayer, StepByStep
+
+
+def _faults(*modules: ModuleType) -> tuple[type[nn.Module], ...]:
+    """Return the modules' own classes of nn.Module, in the order of their definition."""
+    return tuple(
+        one
+        for module in modules
+        for one in vars(module).values()
+        if inspect.isclass(one) and issubclass(one, nn.Module) and one.__module__ == module.__name__
+    )
+
+
+def _kind(is_sequence: bool) -> tuple[type[nn.Module], ...]:
+    """Return the known variants that are cells, or sequence modules."""
+    sequences = (LayerByLayer, StepByStep, variants.CarriesAndGivesDropped)
+    found = _faults(variants)
+    return tuple(one for one in found if issubclass(one, sequences) == is_sequence)
+
+
+#: Broken cells, topic by topic.
+CELLS = (
+    *_kind(is_sequence=False),
+    *_faults(
+        masks,
+        rates,
+        draws,
+        states,
+        equations,
+        precision,
+        rare_inputs,
+        gradients,
+        derivatives,
+        calls,
+        conduct,
+        contexts,
+        life,
+    ),
+)
+
+#: Broken sequence modules.
+SEQUENCES = (*_kind(is_sequence=True), *_faults(sequences, sequence_masks, layouts))
+
+#: Violations with --strict only: what they take that nn.GRU refuses, or the other way round.
+REFUSALS = (*_faults(refusals), *_faults(strict_only))
+
+#: For every law a fault that it catches, and says best what is wrong with.
+CAUGHT_BY = {
+    "equation": precision.Gain,
+    "one-step": rates.RateCapped,
+    "unrolled": states.KeepsTheFirstState,
+    "same-masks": masks.MaskKeptOverTime,
+    "hn-is-last": states.OutputApart,
+    "chunks": states.Tires,
+    "rows": states.MixesRows,
+    "causal": sequences.SeesTheFuture,
+    "default-state": states.StartsFromOnes,
+    "bounded": equations.Overshoots,
+    "magnitudes": contexts.RefusesNan,
+    "dtypes": calls.OnesOfTheDefaultDtype,
+    "autocast": calls.OtherwiseUnderAutocast,
+    "layouts": layouts.PackedStateInSinglePrecision,
+    "bidirectional": layouts.DirectionsSwapped,
+    "empty-batch": calls.SkipsAnEmptyBatch,
+    "same-draws": draws.DrawsOneMore,
+    "no-draws": draws.DrawsInEval,
+    "repeatable": conduct.Drifts,
+    "mask-count": masks.MaskSharedOverLargeBatch,
+    "seed-matters": rates.IgnoresMasksOfHighRates,
+    "order-matters": masks.MaskOfTheStepBefore,
+    "first-step-is-not-hn": states.RemembersItsFirstStep,
+    "mode-matters": rates.OneRowIsNotDropped,
+    "everything-matters": rare_inputs.NarrowWithoutBias,
+    "gradients": gradients.StatesDetached,
+    "second-derivatives": derivatives.SecondDerivativesCutOff,
+    "frozen": derivatives.FrozenBelowDetaches,
+    "forward-mode": derivatives.NoForwardMode,
+    "training": life.KeepsTransposedWeights,
+    "purity": conduct.WritesToItsState,
+    "stateless": conduct.OverwritesItsLastResult,
+    "strided": contexts.ReadsTheInputAsContiguous,
+    "meta": contexts.LooksAtItsInput,
+    "refusals": refusals.CutsTheInput,
+    "life": life.CopiesForgetTheRate,
+    "functional-call": calls.HoldsItsWeights,
+    "checkpoint": calls.DetachesEverySecondCall,
+    "script": contexts.OtherwiseWhenScripted,
+    "export": calls.TracedInPart,
+    "compile": contexts.OtherwiseWhenCompiled,
+    "vmap": calls.HoldsItsWeights,
+}

@@ -1,0 +1,1 @@
+"""Implementations that are built, called or laid out in other ways than nn.GRU."""

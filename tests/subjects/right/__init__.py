@@ -1,0 +1,1 @@
+"""Right implementations, which no law may accuse."""

@@ -1,0 +1,195 @@
+"""Other conventions than nn.GRU's: right stacks are accepted, faults caught, and fits suggested."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+import stackgru
+from stackgru import Convention, UsageError
+from stackgru.cases.case import Case
+from stackgru.engine.run import runs_for
+from stackgru.harness.pair import Pair
+from stackgru.options import Options
+from stackgru.outcomes import Violation
+from stackgru.targets.convention import Driven, Misfit
+from stackgru.targets.target import load
+from tests.subjects.conventions import catalogue as conventions
+from tests.subjects.conventions.catalogue import FAULTS, RIGHT, convention_of
+from tests.subjects.right.variants import Stack
+
+CASE = Case(2, 3, 3, 4, 2)
+
+
+def by_name(kind):
+    return kind.__name__
+
+
+@pytest.mark.parametrize("kind", RIGHT, ids=by_name)
+def test_no_law_accuses_a_right_stack(kind):
+    skip = ("export", "compile") if list(RIGHT).index(kind) % 4 else ()
+    for run in runs_for(convention_of(kind), Options(max_examples=4, skip=skip), {}):
+        with contextlib.suppress(pytest.skip.Exception):
+            run.run()
+        assert run.law is None or run.result.status in ("holds", "not applicable")
+
+
+@pytest.mark.parametrize("kind", FAULTS, ids=by_name)
+def test_a_fault_is_caught(kind):
+    law = FAULTS[kind][1]
+    options = Options(laws=(law,), max_examples=30, seed=0)
+    (run,) = [one for one in runs_for(convention_of(kind), options, {}) if one.law]
+    with pytest.raises(Violation):
+        run.run()
+    assert run.result.violation.law == law
+
+
+@pytest.mark.parametrize("kind", [conventions.KeepsItsState, conventions.KeepsItsFirstState])
+def test_states_kept_on_the_module_need_a_wrapper(kind):
+    report = stackgru.check(conventions.wrapped(kind), max_examples=4, seed=0, skip=["compile"])
+    assert report.ok == (kind is conventions.KeepsItsState)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"state": "tupel"}, "state must be one of .* got 'tupel'; did you mean 'tuple'?"),
+        ({"returns": "hn"}, "returns must be one of"),
+        ({"arguments": ("input_size", "hiden_size")}, "did you mean 'hidden_size'?"),
+        ({"arguments": ("input_size",)}, "must name input_size and hidden_size"),
+        ({"arguments": ("input_size", "hidden_size", "input_size")}, "nothing twice"),
+        ({"arguments": "input_size"}, "must be a sequence of names"),
+    ],
+)
+def test_names_that_are_none_are_usage(fields, said):
+    with pytest.raises(UsageError, match=said):
+        Convention(Stack, **fields)
+
+
+def test_a_convention_is_told_once():
+    with pytest.raises(UsageError, match="is a Convention, which says itself what state would"):
+        stackgru.check(Convention(Stack), state="tuple")
+    with pytest.raises(UsageError, match="is about a cell"):
+        stackgru.check(Stack, time_axis=True, kind="sequence")
+
+
+def test_a_violation_of_what_no_option_tells_is_rerun_from_python():
+    target = load(convention_of(conventions.UpdateFirst))
+    assert target.words is None
+    assert load(convention_of(conventions.InPlace)).words == ("--state", "list")
+    assert load("tests.subjects.conventions.catalogue:update_first").words == ()
+
+
+def test_what_a_target_is_built_without_is_what_its_module_has():
+    numbered = load(conventions.Numbered)
+    assert (numbered.layers, numbered.rate) == (3, None)
+    norate = load(conventions.NoRate)
+    assert (norate.layers, norate.rate) == (None, 0.0)
+    fixed = load(Convention(Stack, constants={"dropout": 0.5, "num_layers": 2}))
+    assert (fixed.layers, fixed.rate) == (2, 0.5)
+    assert fixed.fitted(CASE) == Case(2, 3, 2, 4, 2, dropout=0.5)
+
+
+def test_a_rate_that_is_fixed_is_the_one_that_is_tried():
+    fixed = Convention(Stack, constants={"dropout": 0.5})
+    report = stackgru.check(
+        fixed, laws=["same-masks", "mask-count", "no-draws"], max_examples=8, seed=0
+    )
+    assert report.ok
+    assert all(result.status == "holds" for result in report.results)
+
+
+class NamedOtherwise(Stack):
+    def __init__(self, kind, n_in, n_hidden, n_layers, rate):
+        assert kind == "gru"
+        super().__init__(n_in, n_hidden, n_layers, rate)
+
+
+def test_a_constant_may_stand_before_the_sizes():
+    arguments = ("input_size", "hidden_size", "num_layers", "dropout")
+    constants = {"kind": "gru"}
+    assert load(Convention(NamedOtherwise, constants=constants)).kind == "cell"
+    told = load(Convention(NamedOtherwise, arguments=arguments, constants=constants))
+    assert told.accepts == {"num_layers", "dropout"}
+
+
+class Gives(nn.Module):
+    """Gives what it is told to."""
+
+    def __init__(self, result):
+        super().__init__()
+        self.result = result
+
+    def forward(self, input, state):
+        return self.result
+
+
+X, H0 = torch.ones(4, 2), torch.ones(3, 4, 5)
+
+
+@pytest.mark.parametrize(
+    ("fields", "result", "said"),
+    [
+        ({"state": "tuple"}, (X, H0), "one tensor of shape (3, 4, 5) for its state, where the "),
+        ({"state": "tuple"}, (X, (H0, H0)), "a tuple of 2 tensors of shape (3, 4, 5) for its"),
+        ({"state": "list"}, (X, [H0, X]), "a list of 2 things for its state, where"),
+        ({"state": "list"}, (X, []), "a list of 0 things for its state, where the convention says"),
+        ({"state": "list"}, X, "one tensor of shape (4, 2), and left the list of states as it was"),
+        ({"state": "list", "returns": "state"}, None, "a NoneType for its state"),
+        ({"state": "batch-first"}, (X, X[0]), "one tensor of shape (2,) for its state"),
+        ({"state": "concatenated"}, (X, X), "convention says one tensor (B, L * H)"),
+        ({"returns": "state, output"}, (H0,), "a tuple of one tensor of shape (3, 4, 5), where"),
+        ({"time_axis": True}, (X, H0), "one tensor of shape (4, 2) for its output, where"),
+    ],
+)
+def test_a_result_that_is_not_as_the_convention_says(fields, result, said):
+    driven = Driven(Gives(result), Convention(Gives, **fields), 3)
+    with pytest.raises(Misfit) as caught:
+        driven(X, H0)
+    assert said in str(caught.value)
+
+
+def test_a_misfit_is_a_violation():
+    pair = Pair(load(convention_of(conventions.ListBack)), CASE)
+    pair.module.module = Gives((X, H0))
+    with pytest.raises(Violation, match=r"^the target gave one tensor .* a list of L tensors"):
+        pair.run()
+
+
+@pytest.mark.parametrize("state", ["stacked", "batch-first", "tuple", "list", "concatenated"])
+def test_a_state_goes_in_and_out(state):
+    class Back(nn.Module):
+        def forward(self, input, state):
+            return input, state
+
+    driven = Driven(Back(), Convention(Back, state=state, returns="output, state"), 3)
+    for h0 in (H0 * torch.arange(5), H0[:, 0], H0[:, :0], H0[:2], H0.unsqueeze(1)):
+        assert torch.equal(driven(X, h0)[1], h0)
+
+
+class WithoutAState(conventions.SideBySide):
+    def forward(self, x, state=None):
+        if state is None:
+            state = x.new_zeros(len(x), len(self.cells) * self.hidden_size)
+        return super().forward(x, state)
+
+
+def test_a_state_may_be_left_out():
+    target = load(Convention(WithoutAState, state="concatenated"))
+    assert target.takes_no_state
+    pair = Pair(target, CASE)
+    own = pair.without_state(pair.input[:1])
+    assert torch.equal(own.hn, pair.steps(pair.input[:1], torch.zeros_like(pair.h0)).hn)
+
+
+def test_it_is_copied_and_pickled_and_holds_the_module_alone():
+    module = load(convention_of(conventions.InPlace)).build(CASE)
+    assert list(dict(module.named_children())) == ["module"]
+    for other in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
+        pair = torch.ones(4, 2, dtype=torch.float64), torch.ones(3, 4, 3, dtype=torch.float64)
+        assert all(map(torch.equal, module(*pair), other(*pair)))

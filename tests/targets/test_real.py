@@ -1,0 +1,65 @@
+"""Real implementations from the package registry, which no one here wrote."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.cli.test_main import last_line, stackgru
+
+pytestmark = pytest.mark.real
+
+
+#: Laws that answer what is asked here; the README's commands run all of them.
+OF_MASKS = [f"--laws={name}" for name in ("equation", "one-step", "same-masks", "order-matters")]
+
+
+def check(target, tmp_path, *options):
+    """Check a target; return the process and its report."""
+    process = stackgru(
+        "check", target, "--seed", 1, "--json", "report.json", *options, cwd=tmp_path
+    )
+    return process, json.loads((tmp_path / "report.json").read_text())
+
+
+def test_opacus_drops_out_what_it_carries_on(tmp_path):
+    pytest.importorskip("opacus", reason="opacus is not installed")
+    process, report = check("opacus.layers:DPGRU", tmp_path, "--max-examples", 5)
+    assert process.returncode == 1
+    assert "same values yes, same training no" in last_line(process)
+    assert report["kind"] == "sequence"
+    laws = {law["name"]: law for law in report["laws"]}
+    assert laws["equation"]["status"] == "holds"
+    violation = laws["same-masks"]["violation"]
+    assert violation["case"] == (
+        "input_size=1 hidden_size=1 num_layers=1 batch=1 seq_len=1 dropout=0.5 dtype=float64 "
+        "mode=train seed=0"
+    )
+    assert violation["message"] == "the target drew 1 mask, where nn.GRU draws none"
+
+
+def test_torchrl_draws_its_masks_in_time_order(tmp_path):
+    pytest.importorskip("torchrl", reason="torchrl is not installed")
+    process, report = check("torchrl.modules:GRU", tmp_path, "--max-examples", 5)
+    assert process.returncode == 0, process.stdout
+    verdict = report["verdict"]
+    assert verdict["same_values"] == verdict["same_training"] == "yes"
+    assert verdict["same_seeds_one_step"] == "yes"
+    assert verdict["same_seeds_whole_sequences"] == "no"
+    assert report["build_facts"]["whole_sequences_from_one_seed"]["3 layers"] == "other masks"
+
+
+def test_torchrl_is_violated_when_that_counts(tmp_path):
+    pytest.importorskip("torchrl", reason="torchrl is not installed")
+    process, report = check("torchrl.modules:GRU", tmp_path, "--strict", *OF_MASKS)
+    assert process.returncode == 1
+    violated = [law["name"] for law in report["laws"] if law["status"] == "violated"]
+    assert violated == ["order-matters"]
+    assert report["verdict"]["same_training"] == "yes"
+
+
+def test_gru_is_gru(tmp_path):
+    process, report = check("torch.nn:GRU", tmp_path, "--strict", "--max-examples", 10)
+    assert process.returncode == 0, process.stdout
+    assert set(list(report["verdict"].values())[2:]) == {"yes"}

@@ -1,0 +1,104 @@
+"""Conventions from the command line, and those that are suggested because they fit."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from stackgru import Convention, TargetError
+from stackgru.cli.main import cli
+from stackgru.diagnosis.search import Diagnosis
+from stackgru.engine import run as running
+from stackgru.targets.target import load
+from tests.subjects.conventions import catalogue as conventions
+from tests.subjects.conventions.catalogue import LAYERS_FIRST
+
+
+def checked(capsys, *words):
+    """Run the command line in this process; return its exit status and what it printed."""
+    with pytest.raises(SystemExit) as ended:
+        cli(["check", *words, "--seed", "1"])
+    return ended.value.code, capsys.readouterr()
+
+
+FILE = "tests/subjects/conventions/catalogue.py"
+FEW = ("--max-examples", "15", "--laws", "equation", "--laws", "one-step", "--laws", "purity")
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "status"),
+    [
+        ("LayersFirst", f"--arguments {','.join(LAYERS_FIRST)} --state tuple", 0),
+        ("LayersFirstFromTheTop", f"--arguments {','.join(LAYERS_FIRST)} --state tuple", 1),
+        ("InPlace", "--state list", 0),
+        ("InPlaceOfTheTensors", "--state list", 1),
+        ("SideBySide", "--state concatenated", 0),
+        ("StateOnly", "--returns state", 0),
+        ("StateBefore", "--returns state,output", 0),
+        ("RowsFirst", "--state batch-first", 0),
+        ("RowsFirstMixed", "--state batch-first", 1),
+        ("OneStep", "--time-axis", 0),
+        ("NoRate", "", 0),
+        ("Numbered", "", 0),
+        ("NumberedTwice", "", 1),
+        ("SequenceInATuple", "--state tuple --returns 'state, output'", 0),
+        ("in_place", "", 0),
+        ("update_first", "", 0),
+        ("update_first_forgotten", "", 1),
+    ],
+)
+def test_from_the_command_line(name, words, status, capsys, monkeypatch):
+    monkeypatch.setattr(running, "diagnose", lambda *_, **__: Diagnosis())  # not asked here
+    found, shown = checked(capsys, f"{FILE}:{name}", *shlex.split(words), *FEW)
+    assert found == status, shown.err
+    if status:  # the line that reruns it, as it stands
+        again = " ".join(shown.out.split()).partition("again: stackgru check ")[2]
+        told = shlex.join([f"{FILE}:{name}", *shlex.split(words)])
+        assert again.startswith(f"{told} --laws ")
+
+
+def test_with_workers(capsys):
+    arguments = (f"{FILE}:StateOnly", "--returns", "state", "--laws", "equation", "-n", "1")
+    assert checked(capsys, *arguments, "--max-examples", "5")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "words"),
+    [
+        ("LayersFirst", "cell", f"--arguments {','.join(LAYERS_FIRST)} --state tuple"),
+        ("InPlace", "cell", "--state list"),
+        ("SideBySide", "cell", "--state concatenated"),
+        ("StateOnly", "cell", "--returns state"),
+        ("StateBefore", "cell", "--returns state,output"),
+        ("RowsFirst", "cell", "--state batch-first"),
+        ("OneStep", "cell", "--time-axis"),
+        ("WholeSequence", "sequence", "--state batch-first"),
+        ("SequenceInATuple", "sequence", "--state tuple --returns state,output"),
+    ],
+)
+def test_what_fits_is_found_by_trying(name, kind, words, capsys):
+    status, shown = checked(capsys, f"{FILE}:{name}")
+    assert status == 2
+    *_, said, line = shown.err.splitlines()
+    assert said == f"It fits as a {kind} with another convention. Try:"
+    assert line == f"  stackgru check {FILE}:{name} {words}"
+    assert checked(capsys, *shlex.split(line)[2:], "--laws", "equation", *FEW[:2])[0] == 0
+
+
+@pytest.mark.parametrize("name", ["Linears", "UpdateFirst"])
+def test_weights_that_are_not_found_are_for_the_user_to_tell(name, capsys):
+    status, shown = checked(capsys, f"{FILE}:{name}")
+    assert status == 2
+    said, *advice = shown.err.splitlines()
+    assert said.startswith(f"Error: the weights of {FILE}:{name} were not found")
+    assert f"stackgru.Convention({name}, weights=layers)" in advice[-1]
+    assert len(advice) == 3
+
+
+def test_a_convention_that_does_not_fit_is_corrected_in_python():
+    with pytest.raises(TargetError) as caught:
+        load(Convention(conventions.RowsFirst, constants={"dropout": 0.5}, state="tuple"))
+    line = str(caught.value).splitlines()[-1].strip()
+    said = "stackgru.Convention(RowsFirst, constants={'dropout': 0.5}, state=\"batch-first\")"
+    assert line == said

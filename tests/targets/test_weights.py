@@ -1,0 +1,122 @@
+"""Weights that lie elsewhere than in parameters of their own: found, written, read, or not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import stackgru
+from stackgru import Convention, TargetError
+from stackgru.cases.case import Case
+from stackgru.harness.pair import Pair
+from stackgru.targets.target import load
+from stackgru.targets.weights import Arranged, Computed, Weights
+from tests.subjects.conventions import catalogue as conventions
+from tests.subjects.conventions import fused
+from tests.subjects.conventions.catalogue import convention_of
+from tests.subjects.right.variants import Stack
+
+CASE = Case(2, 3, 3, 4, 2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "weights"),
+    [
+        (conventions.Linears, Weights),
+        (conventions.OneLinear, Arranged),
+        (conventions.UpdateFirst, Arranged),
+        (conventions.OneBias, Arranged),
+        (conventions.NoStateBias, Arranged),
+        (conventions.ThreeBiases, Computed),
+    ],
+)
+def test_where_the_weights_lie_is_found_out(kind, weights):
+    pair = Pair(load(convention_of(kind)), CASE)
+    assert type(pair.weights) is weights
+    for layer, other in zip(
+        pair.layers,
+        pair.module.read() if weights is not Weights else conventions.in_linears(pair.module),
+        strict=True,
+    ):
+        for name, value in layer.items():
+            assert torch.equal(value, other[name])
+    assert all(parameter.dtype == torch.float64 for parameter in pair.module.parameters())
+
+
+def test_weights_go_there_and_back():
+    weights = Pair(load(convention_of(conventions.OneBias)), CASE).weights
+    whole = {f"{name} of layer 1": value for name, value in weights.layers[1].items()}
+    leaves = weights.to_leaves(whole)
+    assert set(leaves) == {f"parameter {name}.1" for name in ("w", "u", "b", "b_n")}
+    back = weights.to_layers(leaves)
+    assert all(torch.equal(back[name], value) for name, value in whole.items())
+    assert not any(bool(value.any()) for name, value in back.items() if "layer 1" not in name)
+    assert weights.names(["parameter b_n.2", "h0"]) == ["h0", "bias_hh of layer 2"]
+    with weights.moved("bias_hh of layer 0", torch.ones(9, dtype=torch.float64)) as is_moved:
+        assert is_moved
+        assert weights.layers[0]["bias_hh"][:6].count_nonzero() == 0
+    nothing = Pair(load(convention_of(conventions.NoStateBias)), CASE).weights
+    with nothing.moved("bias_hh of layer 0", torch.ones(9, dtype=torch.float64)) as is_moved:
+        assert not is_moved
+
+
+def test_what_is_computed_can_be_neither_set_nor_differentiated():
+    laws = ["gradients", "frozen", "training", "life", "everything-matters", "empty-batch"]
+    target = convention_of(conventions.ThreeBiases)
+    report = stackgru.check(target, laws=laws, max_examples=5, seed=0)
+    found = {result.name: (result.status, result.reason) for result in report.results}
+    assert found.pop("empty-batch")[0] == "holds"
+    for status, reason in found.values():
+        assert status == "not applicable"
+        assert reason.startswith("the layers' weights are computed from the module's own")
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        (lambda module: module.nowhere, "weights of .* raised AttributeError"),
+        (lambda module: [{"weight_ih": module.cells[0].weight_ih}], "for layer 0 weight_ih, not"),
+        (lambda module: [module.cells], "for layer 0 ModuleList, not an nn.GRUCell or a mapping"),
+        (lambda module: module.cells[:1], "are 1 layers, where the module has 2"),
+        (lambda module: module.cells[::-1], r"weight_ih of layer 0 has shape \(12, 4\)"),
+    ],
+)
+def test_weights_that_are_told_wrongly(weights, said):
+    with pytest.raises(TargetError, match=said):
+        load(Convention(Stack, weights=weights))
+
+
+def test_cells_may_be_told_as_they_are():
+    pair = Pair(load(Convention(Stack, weights=lambda module: module.cells)), CASE)
+    assert pair.layers[2]["bias_hh"] is pair.module.cells[2].bias_hh
+
+
+class FusedStack(fused.OneBias):
+    """What the README's example is about."""
+
+    def make(self, sizes):
+        h = self.hidden_size
+        self.kernels = nn.ParameterList(torch.rand(size, 3 * h) - 0.5 for size in sizes)
+        self.recurrents = nn.ParameterList(torch.rand(h, 3 * h) - 0.5 for _ in sizes)
+        self.b = nn.ParameterList(torch.rand(3 * h) - 0.5 for _ in sizes)
+        self.b_n = nn.ParameterList(torch.rand(h) - 0.5 for _ in sizes)
+
+    def read(self):
+        h = self.hidden_size
+        for w, u, b, b_n in zip(self.kernels, self.recurrents, self.b, self.b_n, strict=True):
+            gates = [*range(h, 2 * h), *range(h), *range(2 * h, 3 * h)]
+            b_hh = torch.cat([b_n.new_zeros(2 * h), b_n])
+            yield {"ih": w.t()[gates], "hh": u.t()[gates], "b_ih": b[gates], "b_hh": b_hh}
+
+
+def test_the_readmes_example_is_right():
+    readme = (Path(stackgru.__file__).parents[1] / "README.md").read_text()
+    section = readme.partition("## Other conventions")[2]
+    names = {"torch": torch, "stackgru": stackgru, "FusedStack": FusedStack}
+    exec(section.partition("```python\n")[2].partition("```")[0], names)
+    laws = ["equation", "gradients", "training", "everything-matters"]
+    report = stackgru.check(names["FUSED"], laws=laws, max_examples=8, seed=0)
+    assert [result.status for result in report.results] == ["holds"] * 4
