@@ -19,7 +19,7 @@ from stackgru.options import Options
 from stackgru.outcomes import Violation
 from stackgru.pytest_plugin import check as checking
 from stackgru.repro.scripts.bodies import bodies
-from stackgru.repro.scripts.scene import Scene
+from stackgru.repro.scripts.scene import ScriptContext
 from stackgru.targets.find_weights import find_weights
 from stackgru.targets.target import load
 from tests.subjects.broken import calls, conduct, masks, rare_inputs, refusals
@@ -59,7 +59,7 @@ def test_arranged_weights_are_taken_over():
     for layer, right in zip(other.layers, one.layers, strict=True):
         assert all(torch.equal(layer[name], right[name]) for name in right)
     parts = {"input": torch.ones(1)}
-    assert one.weights.to_leaves(parts) == parts
+    assert one.weights.to_parameters(parts) == parts
     assert one.weights.to_layers(parts) == parts
 
 
@@ -82,7 +82,7 @@ def test_weights_that_only_look_as_if_rearranged_are_computed():
 
     case = Case(2, 3)
     found = find_weights(Stack(2, 3, 1, 0.0).double(), case, "it", function=rounded)
-    assert type(found).__name__ == "Computed"
+    assert type(found).__name__ == "DerivedWeights"
 
 
 def test_what_fails_for_some_sizes_is_no_variant():
@@ -126,7 +126,7 @@ def test_an_option_that_a_target_does_not_take_is_not_refused():
             super().__init__(input_size, hidden_size, num_layers)
 
     check("refusals", WithoutRate)
-    scene = Scene(load(WithoutRate), all_laws()["refusals"], Case(), "nothing", strict=True)
+    scene = ScriptContext(load(WithoutRate), all_laws()["refusals"], Case(), "nothing", strict=True)
     assert not any("dropout" in body.text for body in bodies(scene))
 
 
@@ -135,7 +135,7 @@ def test_a_diagnosis_that_fails_is_told(monkeypatch):
         raise ValueError("no")
 
     monkeypatch.setattr(running, "diagnose", fails)
-    (run, _) = running.runs_for(Stack, Options(laws=("equation",)), {})
+    (run, _) = running.collect_runs(Stack, Options(laws=("equation",)), {})
     assert run.diagnosis()["sentence"] == "could not be compared: ValueError: no"
 
 

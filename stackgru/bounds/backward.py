@@ -26,7 +26,7 @@ from torch import Tensor
 
 from stackgru.bounds import rounding
 from stackgru.bounds.arithmetic import Dual, N, Number
-from stackgru.bounds.forward import Network, Step, forward
+from stackgru.bounds.forward import StackInputs, Step, forward
 from stackgru.bounds.rounding import Bounded
 from stackgru.gru.parameters import PARAMETERS, Layer
 
@@ -50,7 +50,7 @@ class Gradients:
 
 
 @torch.no_grad()
-def gradients(network: Network, outputs: Tensor, hn: Tensor) -> Gradients:
+def gradients(network: StackInputs, outputs: Tensor, hn: Tensor) -> Gradients:
     """Return the gradients of a combination of the results.
 
     Args:
@@ -69,7 +69,7 @@ def gradients(network: Network, outputs: Tensor, hn: Tensor) -> Gradients:
 
 @torch.no_grad()
 def second_derivatives(
-    network: Network, direction: Direction, outputs: Tensor, hn: Tensor
+    network: StackInputs, direction: Direction, outputs: Tensor, hn: Tensor
 ) -> Gradients:
     """Return the derivative of the gradients along a direction; see gradients."""
     steps, _, _ = _tangents(network, direction)
@@ -82,7 +82,7 @@ def second_derivatives(
 
 
 @torch.no_grad()
-def tangents(network: Network, direction: Direction) -> tuple[Bounded, Bounded]:
+def tangents(network: StackInputs, direction: Direction) -> tuple[Bounded, Bounded]:
     """Return the derivatives of outputs, (T, B, H), and hn, (L, B, H), along a direction."""
     _, outputs, hn = _tangents(network, direction)
     return (
@@ -96,12 +96,12 @@ def _bounded(number: Number) -> Bounded:
     return Bounded(number.value, torch.where(error.isnan(), torch.inf, error))
 
 
-def _exact(network: Network, *values: Tensor) -> list[Number]:
+def _exact(network: StackInputs, *values: Tensor) -> list[Number]:
     return [Number.exact(value, network.form) for value in values]
 
 
 def _tangents(
-    network: Network, direction: Direction
+    network: StackInputs, direction: Direction
 ) -> tuple[list[list[Step[Dual]]], list[Number], list[Number]]:
     """Return every layer's steps with their tangents, and the tangents of outputs and hn."""
     below = _exact(network, *direction.input)
@@ -122,7 +122,7 @@ def _tangents(
 
 
 def _tangent(
-    network: Network, direction: Direction, layer: int, step: Step[Number], x: Number, h: Number
+    network: StackInputs, direction: Direction, layer: int, step: Step[Number], x: Number, h: Number
 ) -> tuple[Step[Dual], Number]:
     """Return a step with its tangents, and that of its new state, from those of x and h."""
     sums = []
@@ -166,7 +166,7 @@ class _Found(Generic[N]):
 
 
 def _backward(
-    network: Network,
+    network: StackInputs,
     steps: list[list[Step[N]]],
     weights: Sequence[Mapping[str, N]],
     outputs: Tensor,

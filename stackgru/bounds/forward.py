@@ -35,7 +35,7 @@ class Step(Generic[N]):
 
 
 @dataclass(frozen=True)
-class Network:
+class StackInputs:
     """What is differentiated.
 
     Attributes:
@@ -60,7 +60,7 @@ class Network:
         return FORMATS[self.dtype]
 
 
-def forward(network: Network) -> list[list[Step[Number]]]:
+def forward(network: StackInputs) -> list[list[Step[Number]]]:
     """Return every layer's steps."""
     form = network.form
     below = list(map(Bounded.exact, network.input))
@@ -78,7 +78,9 @@ def forward(network: Network) -> list[list[Step[Number]]]:
     return steps
 
 
-def _gates(network: Network, x: Bounded, h: Bounded, layer: int) -> tuple[list[Number], Bounded]:
+def _gates(
+    network: StackInputs, x: Bounded, h: Bounded, layer: int
+) -> tuple[list[Number], Bounded]:
     """Return r, z, n and W_hn h + b_hn, and the new state."""
     form = network.form
     gates = rounding.gates(x, h, network.layers[layer], network.dtype)
@@ -97,7 +99,7 @@ def _gates(network: Network, x: Bounded, h: Bounded, layer: int) -> tuple[list[N
     return unsafe, rounding.new_state(gates, h, network.dtype)
 
 
-def _dropped(network: Network, value: Bounded, layer: int, t: int) -> Bounded:
+def _dropped(network: StackInputs, value: Bounded, layer: int, t: int) -> Bounded:
     if network.gaps is None or layer == len(network.layers) - 1:
         return value
     return rounding.dropped(value, network.gaps[layer][t], network.scale, network.dtype)

@@ -149,7 +149,7 @@ class Case:
         return some and self.mode == "train" and 0 < self.dropout < 1
 
     @property
-    def gap_scale(self) -> float:
+    def dropout_scale(self) -> float:
         """What a value that goes up a layer and is not zeroed is multiplied by."""
         if self.mode == "eval":
             return 1.0

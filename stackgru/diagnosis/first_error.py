@@ -28,7 +28,7 @@ _GATES = {"n": "the new gate n", "z": "the update gate z", "r": "the reset gate 
 
 
 @dataclass(frozen=True)
-class Parting:
+class FirstError:
     """Where a target first parts.
 
     Attributes:
@@ -51,7 +51,7 @@ class Parting:
         return f"{self.place}: {_numbers(self.seen, self.right, self.allowed)}"
 
 
-def parting(target: Target, case: Case) -> Parting | None:
+def find_first_error(target: Target, case: Case) -> FirstError | None:
     """Find where a target first parts from the equation in a case.
 
     Args:
@@ -77,23 +77,25 @@ def parting(target: Target, case: Case) -> Parting | None:
                 where = _first_apart(states[layer], new, case.torch_dtype)
                 if where is not None:
                     gate = _gate(target, case, pair.input[step], before[step], layer)
-                    return _parting(
+                    return _first_error(
                         states[layer], new, case, f"step {step}, layer {layer}", where, gate
                     )
                 below = Bounded.shown(states[layer])
                 if gaps is not None and layer < case.num_layers - 1:
-                    scale = case.gap_scale
+                    scale = case.dropout_scale
                     below = rounding.dropped(below, gaps[layer, step], scale, case.torch_dtype)
             where = _first_apart(run.outputs[step], new, case.torch_dtype)
             if where is not None:
-                return _parting(run.outputs[step], new, case, f"step {step}, output", where, None)
+                return _first_error(
+                    run.outputs[step], new, case, f"step {step}, output", where, None
+                )
     return None
 
 
-def _parting(
+def _first_error(
     states: Tensor, new: Bounded, case: Case, place: str, where: tuple[int, int], gate: str | None
-) -> Parting:
-    return Parting(
+) -> FirstError:
+    return FirstError(
         f"{place}, row {where[0]}, unit {where[1]}",
         float(states[where]),
         float(new.value[where]),

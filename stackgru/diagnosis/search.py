@@ -68,7 +68,7 @@ class Diagnosis:
 
 
 @dataclass(frozen=True)
-class Tried:
+class Observation:
     """What a target did in a case, and what nn.GRU does there from the same seed.
 
     Attributes:
@@ -163,7 +163,7 @@ class _Cases:
         self._dtypes = dtypes
         self.kind = target.kind
         self._target = target
-        self._tried: dict[int, Tried | None] = {}
+        self._tried: dict[int, Observation | None] = {}
         self._random = random.Random(0)  # noqa: S311 - the same cases every time
         self._cases: list[Case] = []
         self._designs: dict[tuple[Variant, ...], Design] = {}
@@ -184,7 +184,7 @@ class _Cases:
         if made.shared_from == 0 and tried.case.input_size != tried.case.hidden_size:
             return False  # there is no such stack
         for masks in places(made, tried.case, self.kind, tried.draws):
-            dtype, scale = tried.case.torch_dtype, tried.case.gap_scale
+            dtype, scale = tried.case.torch_dtype, tried.case.dropout_scale
             expected = results(made, tried.input, tried.h0, tried.layers, masks, scale, dtype)
             if _is_within(tried.run, expected, dtype):
                 differs = not tried.ends_alike or _differs(tried.reference, expected, dtype)
@@ -212,7 +212,7 @@ class _Cases:
                 return number + 1, differing
         return None
 
-    def _try(self, number: int) -> Tried | None:
+    def _try(self, number: int) -> Observation | None:
         while len(self._cases) <= number:
             self._cases.append(self._draw(len(self._cases)))
         if number not in self._tried:
@@ -248,11 +248,11 @@ def _size(pick: random.Random, largest: int) -> int:
     return pick.randint(2, pick.choice((min(8, largest), largest)))
 
 
-def _tried(target: Target, case: Case) -> Tried:
+def _tried(target: Target, case: Case) -> Observation:
     pair = Pair(target, case)
     layers = [
         {name: value.detach().clone() for name, value in one.items()}
-        for one in pair.weights.meant(case)
+        for one in pair.weights.intended(case)
     ]
     if not case.bias or not pair.reference.bias:
         layers = [{name: one[name] for name in ("weight_ih", "weight_hh")} for one in layers]
@@ -264,7 +264,7 @@ def _tried(target: Target, case: Case) -> Tried:
     pair.seed()
     reference = pair.run_reference()
     alike = torch.equal(after, pair.generator_state())
-    return Tried(
+    return Observation(
         case, pair.kind, pair.input, pair.h0, layers, run, recorder.draws, reference, alike
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from hypothesis.database import ExampleDatabase
 
 
-class Part(ExampleDatabase):
+class NamespacedDatabase(ExampleDatabase):
     """A part of a database, with keys of its own.
 
     Hypothesis goes by a function's source, which all laws and targets share here; and what it

@@ -19,9 +19,9 @@ from hypothesis.stateful import run_state_machine_as_test
 from hypothesis.strategies import SearchStrategy
 
 from stackgru.cases.case import Case
-from stackgru.diagnosis.first_error import parting
+from stackgru.diagnosis.first_error import find_first_error
 from stackgru.diagnosis.search import diagnose
-from stackgru.engine.database import Part
+from stackgru.engine.database import NamespacedDatabase
 from stackgru.engine.select import domain, select
 from stackgru.engine.time_limit import TimedOut, time_limit
 from stackgru.harness.build_facts import measure
@@ -111,7 +111,7 @@ class LawRun:
             pytest.fail(f"timed out: {reason}", pytrace=False)
 
     @property
-    def asks_what_it_is(self) -> bool:
+    def should_diagnose(self) -> bool:
         """Whether what was found may be explained by a variant of nn.GRU."""
         result = self.result
         if result is None or result.status != "violated":
@@ -154,7 +154,7 @@ class LawRun:
                 largest_difference=failure.difference,
                 allowed_difference=failure.allowed,
                 place=failure.place,
-                **self._parting(law, failure),
+                **self._first_error(law, failure),
             )
         self.result = LawResult(
             name=law.name,
@@ -168,12 +168,12 @@ class LawRun:
             ratio=self._ratio,
         )
 
-    def _parting(self, law: Law, failure: Violation) -> dict[str, str | None]:
+    def _first_error(self, law: Law, failure: Violation) -> dict[str, str | None]:
         """Return where a violation of values first parts, as a finding keeps it."""
         if law.family != "values" or failure.place is None:
             return {}
         with settings_kept():
-            found = parting(self.target, Case.parse(failure.case))
+            found = find_first_error(self.target, Case.parse(failure.case))
         return {} if found is None else {"parts_at": found.text, "gate": found.gate}
 
     def _search(self, law: Law) -> None:
@@ -185,7 +185,9 @@ class LawRun:
         known = any(law.name == name for name, _ in self.options.known)
         how = _settings(replace(self.options, shrink=self.options.shrink and not known), law.share)
         if how.database is not None:
-            how = settings(how, database=Part(how.database, f"{law.name} of {self.target.name}"))
+            how = settings(
+                how, database=NamespacedDatabase(how.database, f"{law.name} of {self.target.name}")
+            )
         if law.stateful:
             run_state_machine_as_test(search, settings=how)
         else:
@@ -240,7 +242,7 @@ class LawRun:
         return again
 
 
-def runs_for(
+def collect_runs(
     target: str | Callable[..., Any] | Convention, options: Options, changes: Mapping[str, Any]
 ) -> list[LawRun]:
     """Return what pytest is to run: every law asked for, and the facts of the build.

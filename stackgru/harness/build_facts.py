@@ -129,7 +129,7 @@ def _whole_sequences(target: Target) -> dict[str, str]:
         if gaps is None:  # cuDNN's kernels show none, and without them nothing can be bounded
             return {}
         outputs, _ = rounding.sequence(
-            pair.input, pair.h0, pair.layers, gaps, case.gap_scale, torch.float64
+            pair.input, pair.h0, pair.layers, gaps, case.dropout_scale, torch.float64
         )
         difference = (run.outputs - reference.outputs).abs()
         same = bool((difference <= 2 * outputs.error).all())

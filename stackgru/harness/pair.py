@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from stackgru.cases.case import Case, draw_h0, draw_input
 from stackgru.gru.parameters import PARAMETERS, Layer, copy_layers, gru_layers
 from stackgru.outcomes import Violation, assert_equal, assert_within
-from stackgru.targets.convention import Misfit
+from stackgru.targets.convention import ConventionMismatch
 from stackgru.targets.importing import TargetError, named
 from stackgru.targets.target import Target
 
@@ -237,7 +237,7 @@ class Pair:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 result = module(*arguments)
-        except Misfit as error:
+        except ConventionMismatch as error:
             raise Violation(str(error)) from error
         except Exception as error:
             raise Violation(f"the target raised {named(error)}; nn.GRU gives a result") from error

@@ -19,7 +19,7 @@ from stackgru.laws.helpers.values import (
     HN,
     OUTPUT,
     expected,
-    gap_masks,
+    layer_masks,
     orders,
     other_input,
     pick,
@@ -204,7 +204,7 @@ def strided(pair: Pair) -> None:
     with pair.grad_mode(), _masks_watched(pair, what, masks):
         run = unroll(pair, input, h0)
     if not pair.case.drops:
-        orders_seen = [gap_masks(pair, recorder)]
+        orders_seen = [layer_masks(pair, recorder)]
     else:
         shape = (pair.case.num_layers - 1, *pair.input.shape[:2], pair.case.hidden_size)
         every = (arrange(recorder.draws, shape, order) for order in orders(pair))

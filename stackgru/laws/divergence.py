@@ -15,7 +15,7 @@ from stackgru.laws.helpers.values import (
     Expected,
     assert_end_to_end,
     expected,
-    gap_masks,
+    layer_masks,
     orders,
     seeded_reference,
 )
@@ -40,7 +40,7 @@ def seed_matters(pair: Pair) -> None:
         pair.seed(seed)
         with Recorder() as recorder:
             pair.run_reference()
-        masks.append(gap_masks(pair, recorder))
+        masks.append(layer_masks(pair, recorder))
         pair.seed(seed)
         runs.append(pair.run())
     if torch.equal(*_present(masks)):
@@ -172,7 +172,7 @@ def everything_matters(pair: Pair) -> None:
         _assert_follows(pair, base, before, f"h0 of layer {layer}", h0=h0)
         for name, parameter in pair.layers[layer].items():
             noise = _noise(pair, f"{name} {layer}", parameter)
-            with pair.weights.moved(place(name, layer), noise) as is_moved:
+            with pair.weights.perturbed(place(name, layer), noise) as is_moved:
                 if is_moved:
                     _assert_follows(pair, base, before, place(name, layer))
 
@@ -183,7 +183,7 @@ def _assert_own_parameters(pair: Pair) -> None:
         for name in PARAMETERS if has_bias else PARAMETERS[:2]:
             if name not in parameters:
                 raise Violation(f"layer {layer} has no {name}")
-    shared = pair.weights.one_parameter()
+    shared = pair.weights.shared_parameter()
     if shared is not None:
         raise Violation(f"{shared[0]} and {shared[1]} are one parameter")
 

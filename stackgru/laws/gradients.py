@@ -32,11 +32,11 @@ from stackgru.laws.helpers.autograd import (
     grad_of,
     network_for,
 )
-from stackgru.laws.helpers.values import HN, OUTPUT, gap_masks, pick, under_masks, unroll
+from stackgru.laws.helpers.values import HN, OUTPUT, layer_masks, pick, under_masks, unroll
 from stackgru.laws.registry import law
 from stackgru.outcomes import NotApplicable
 from stackgru.targets.importing import named
-from stackgru.targets.weights import Weights
+from stackgru.targets.weights import DirectWeights
 
 _SMALL = {"min_batch": 1, "max_layers": 4, "max_steps": 4}
 _SMALLER = {"min_batch": 1, "max_batch": 3, "max_layers": 3, "max_steps": 3, "max_size": 12}
@@ -66,7 +66,7 @@ def second_derivatives(pair: Pair) -> None:
     along = by_name(direction.input, direction.h0, direction.layers)
 
     def differentiate(tape: Tape) -> Grads:
-        toward = tape.weights.to_leaves(along)
+        toward = tape.weights.to_parameters(along)
         first = grad_of(tape, outputs, hn, create_graph=True)
         parts = {
             name: value for name, value in first.items() if value.requires_grad and name in toward
@@ -110,10 +110,12 @@ def forward_mode(pair: Pair) -> None:
     pair.seed()
     with Recorder() as recorder:
         try:
-            expected = _pushed(pair, direction, pair.reference, Weights(gru_layers(pair.reference)))
+            expected = _pushed(
+                pair, direction, pair.reference, DirectWeights(gru_layers(pair.reference))
+            )
         except RuntimeError as error:
             raise NotApplicable(f"nn.GRU itself raised {named(error)}") from error
-    gaps = gap_masks(pair, recorder)
+    gaps = layer_masks(pair, recorder)
     bounds = backward.tangents(network_for(pair, gaps), direction)
 
     def run() -> tuple[Tensor, Tensor]:
@@ -162,11 +164,11 @@ def training(pair: Pair) -> None:
 
 
 def _pushed(
-    pair: Pair, direction: Direction, module: nn.Module, weights: Weights
+    pair: Pair, direction: Direction, module: nn.Module, weights: DirectWeights
 ) -> tuple[Tensor, Tensor]:
     """Return the forward-mode derivatives of outputs and hn."""
     key_of = {id(value): key for key, value in module.named_parameters()}
-    toward = weights.to_leaves(by_name(direction.input, direction.h0, direction.layers))
+    toward = weights.to_parameters(by_name(direction.input, direction.h0, direction.layers))
     leaves = {name: leaf for name, leaf in weights.leaves.items() if name in toward}
     keys = [key_of[id(leaf)] for leaf in leaves.values()]
 

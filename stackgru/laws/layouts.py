@@ -18,7 +18,7 @@ from stackgru.harness.pair import Pair
 from stackgru.laws.helpers.values import HN, OUTPUT, Expected, expected, pick
 from stackgru.laws.registry import law
 from stackgru.outcomes import NotApplicable, Violation
-from stackgru.targets.convention import Misfit
+from stackgru.targets.convention import ConventionMismatch
 from stackgru.targets.importing import TargetError, named
 
 _FULL = ("float64", "float32")
@@ -208,7 +208,7 @@ def _called(module: nn.Module, *arguments: Any) -> tuple[Any, Any]:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             outputs, hn = module(*arguments)
-    except Misfit as error:
+    except ConventionMismatch as error:
         raise _Refused(str(error)) from error
     except Exception as error:
         raise _Refused(f"the target raised {named(error)}; nn.GRU gives a result") from error

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from stackgru.harness.pair import Pair
 from stackgru.laws.registry import law
 from stackgru.outcomes import Violation
-from stackgru.targets.convention import Misfit
+from stackgru.targets.convention import ConventionMismatch
 
 #: What every target can be built with.
 SIZES = frozenset({"input_size", "hidden_size"})
@@ -90,7 +90,7 @@ def _raises(module: nn.Module, *arguments: Tensor) -> bool:
         warnings.simplefilter("ignore")
         try:
             module(*arguments)
-        except Misfit:  # it gave a result
+        except ConventionMismatch:  # it gave a result
             return False
         except Exception:
             return True

@@ -30,7 +30,7 @@ from stackgru.laws.helpers.transforms import (
 from stackgru.laws.helpers.values import assert_end_to_end, expected, unroll
 from stackgru.laws.registry import law
 from stackgru.outcomes import NotApplicable, Violation, assert_equal
-from stackgru.targets.convention import Driven
+from stackgru.targets.convention import ConventionAdapter
 
 #: Tracing takes milliseconds a layer and step, and does not depend on sizes.
 _SMALL = {"min_batch": 1, "max_layers": 3, "max_steps": 2, "max_size": 16}
@@ -101,7 +101,7 @@ def _with_gradients(pair: Pair, module: Callee | None) -> tuple[Run, dict[str, T
 def script(pair: Pair) -> None:
     """Scripted by torch.jit.script, it gives the same results, to the bit, from one seed."""
     # TorchScript optimises after it has seen a call or two.
-    if isinstance(pair.module, Driven):
+    if isinstance(pair.module, ConventionAdapter):
         raise NotApplicable("what calls the target by its convention cannot be scripted")
     assert_possible(pair, "scripted", scripted)
     assert_same(pair, "scripted", scripted, calls=3)

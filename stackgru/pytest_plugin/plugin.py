@@ -113,7 +113,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             name = metafunc.config.getoption("stackgru_target")
             if name is None:
                 raise UsageError("stackgru.pytest_plugin.suite needs --stackgru-target.")
-            runs = run.runs_for(name, Options(), changes(metafunc.config))
+            runs = run.collect_runs(name, Options(), changes(metafunc.config))
         else:
             runs = runs_of(changes(metafunc.config))
     except (TargetError, UsageError) as error:
@@ -187,7 +187,7 @@ class Collector:
 
     def note(self, nodeid: str, run: Any) -> None:
         """Note a target of this process that may be a variant of nn.GRU; the first run of each."""
-        if run.asks_what_it_is:
+        if run.should_diagnose:
             self._to_diagnose.setdefault(_key(nodeid), run)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

@@ -9,7 +9,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from stackgru.engine.run import LawRun, runs_for
+from stackgru.engine.run import LawRun, collect_runs
 from stackgru.options import Options
 from stackgru.targets.convention import Convention
 
@@ -55,7 +55,7 @@ def suite_for(
         stackgru_law.run()
 
     test.stackgru_runs = functools.partial(  # type: ignore[attr-defined]
-        runs_for, target, options
+        collect_runs, target, options
     )
     return test
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from stackgru.cases.case import Case
 from stackgru.options import ARGUMENTS
-from stackgru.targets.convention import Convention, Driven
+from stackgru.targets.convention import Convention, ConventionAdapter
 from stackgru.targets.importing import TargetError, named
 
 _BY_NAME = (*ARGUMENTS, "bias", "batch_first", "device", "dtype")
@@ -66,14 +66,14 @@ def construct(
     return module.to(device=device, dtype=case.torch_dtype)
 
 
-def drive(module: nn.Module, convention: Convention, num_layers: int) -> nn.Module:
+def adapt(module: nn.Module, convention: Convention, num_layers: int) -> nn.Module:
     """Return what is called as nn.GRU is: the module itself, or what translates for it."""
-    return Driven(module, convention, num_layers) if convention.is_driven else module
+    return ConventionAdapter(module, convention, num_layers) if convention.needs_adapter else module
 
 
 def own_module(module: nn.Module) -> nn.Module:
-    """Return the target's own module of what drive gave, or of a copy of it."""
-    return module.module if isinstance(module, Driven) else module
+    """Return the target's own module of what adapt gave, or of a copy of it."""
+    return module.module if isinstance(module, ConventionAdapter) else module
 
 
 def names_of(factory: Callable[..., Any]) -> tuple[set[str], bool]:

@@ -74,7 +74,7 @@ class Convention:
         object.__setattr__(self, "arguments", arguments)
 
     @property
-    def is_driven(self) -> bool:
+    def needs_adapter(self) -> bool:
         """Whether a call must be translated."""
         return (self.state, self.returns, self.time_axis) != (STATES[0], RETURNS[0], False)
 
@@ -91,11 +91,11 @@ class Convention:
         return (*found, "--time-axis") if self.time_axis else tuple(found)
 
 
-class Misfit(Exception):
+class ConventionMismatch(Exception):
     """A call gave something other than the convention says; the message says what."""
 
 
-class Driven(nn.Module):
+class ConventionAdapter(nn.Module):
     """A module that is called as its convention says, and itself is called as nn.GRU is.
 
     Args:
@@ -124,7 +124,7 @@ class Driven(nn.Module):
             Output and hn, (L, B, H).
 
         Raises:
-            Misfit: if what it gives is not what the convention says.
+            ConventionMismatch: if what it gives is not what the convention says.
         """
         if self._time_axis:
             input = input.unsqueeze(0)
@@ -150,7 +150,7 @@ class Driven(nn.Module):
         if not (isinstance(given, list) and isinstance(result, Tensor) and self._gives_both):
             return self._parted(result)
         if not written and len(given) == len(kept) and all(map(operator.is_, given, kept)):
-            raise Misfit(
+            raise ConventionMismatch(
                 f"the target gave {described(result)}, and left the list of states as it was"
             )
         return result, given
@@ -166,14 +166,16 @@ class Driven(nn.Module):
         if not isinstance(result, (tuple, list)) or len(result) != 2:
             first, second = self._returns.split(", ")
             said = f"{_a(first)} and {_a(second)}"
-            raise Misfit(f"the target gave {described(result)}, where the convention says {said}")
+            raise ConventionMismatch(
+                f"the target gave {described(result)}, where the convention says {said}"
+            )
         return (result[0], result[1]) if self._gives_both else (result[1], result[0])
 
     def _without_time(self, output: Any) -> Any:
         if not self._time_axis:
             return output
         if not isinstance(output, Tensor) or output.dim() == 0 or output.shape[0] != 1:
-            raise Misfit(
+            raise ConventionMismatch(
                 f"the target gave {described(output)} for its output, where the convention says "
                 "one tensor of shape (1, B, H)"
             )
@@ -197,7 +199,7 @@ def stacked(given: Any, state: str, layers: int) -> Tensor:
     """Return a state that comes as a convention has it as (L, B, H); see arranged.
 
     Raises:
-        Misfit: if it does not come so.
+        ConventionMismatch: if it does not come so.
     """
     several = state in ("tuple", "list")
     parts = given if several else [given]
@@ -245,8 +247,8 @@ _SAID = {
 }
 
 
-def _misfit(given: object, state: str) -> Misfit:
-    return Misfit(
+def _misfit(given: object, state: str) -> ConventionMismatch:
+    return ConventionMismatch(
         f"the target gave {described(given)} for its state, where the convention says "
         f"{_SAID[state]}"
     )

@@ -14,7 +14,7 @@ from stackgru.gru.parameters import PARAMETERS, Layer
 from stackgru.targets.convention import FindsWeights
 from stackgru.targets.finding import assert_shapes, find_layers
 from stackgru.targets.importing import TargetError, named
-from stackgru.targets.weights import Arranged, Computed, Parts, Weights
+from stackgru.targets.weights import DerivedWeights, DirectWeights, Parts, RearrangedWeights
 
 
 def find_weights(
@@ -24,7 +24,7 @@ def find_weights(
     *,
     function: FindsWeights | None = None,
     directions: int = 1,
-) -> Weights:
+) -> DirectWeights:
     """Find the weights of a module's layers.
 
     Args:
@@ -41,7 +41,7 @@ def find_weights(
         TargetError: if they are not found, or are not of nn.GRU's shapes.
     """
     if function is None:
-        return Weights(find_layers(module, case, name, directions))
+        return DirectWeights(find_layers(module, case, name, directions))
     layers = read_layers(module, function, name)
     if len(layers) != case.num_layers:
         raise TargetError(
@@ -51,11 +51,11 @@ def find_weights(
     assert_shapes(layers, case, name)
     own: Parts = {f"parameter {key}": value for key, value in module.named_parameters()}
     if {id(value) for layer in layers for value in layer.values()} <= set(map(id, own.values())):
-        return Weights(layers)
+        return DirectWeights(layers)
     places = _places(module, own, function, name)
     if places is None:
-        return Computed(own, lambda: read_layers(module, function, name))
-    return Arranged(own, places)
+        return DerivedWeights(own, lambda: read_layers(module, function, name))
+    return RearrangedWeights(own, places)
 
 
 def read_layers(module: nn.Module, function: FindsWeights, name: str) -> list[Layer]:

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from stackgru.cases.case import Case
 from stackgru.options import UsageError
-from stackgru.targets.construct import a, construct, drive, names_of, taken
-from stackgru.targets.convention import Convention, Misfit
+from stackgru.targets.construct import a, adapt, construct, names_of, taken
+from stackgru.targets.convention import Convention, ConventionMismatch
 from stackgru.targets.find_weights import find_weights, read_layers
 from stackgru.targets.finding import count_layers
 from stackgru.targets.importing import TargetError, named
@@ -28,7 +28,7 @@ _SQUARE = replace(PROBE, input_size=PROBE.hidden_size)
 
 
 @dataclass(frozen=True)
-class Probed:
+class TargetInfo:
     """What a target is found to be.
 
     Attributes:
@@ -50,7 +50,7 @@ class Probed:
     rate: float | None
 
 
-def probe(convention: Convention, name: str, kind: str | None, device: str) -> Probed:
+def probe(convention: Convention, name: str, kind: str | None, device: str) -> TargetInfo:
     """Build a target, find its weights and call it.
 
     Args:
@@ -78,18 +78,20 @@ def probe(convention: Convention, name: str, kind: str | None, device: str) -> P
             raise error from None
 
 
-def _probe(convention: Convention, name: str, kind: str | None, device: str, sizes: Case) -> Probed:
+def _probe(
+    convention: Convention, name: str, kind: str | None, device: str, sizes: Case
+) -> TargetInfo:
     accepts = taken(convention, name) & {"num_layers", "dropout", "bias"}
     with torch.random.fork_rng(devices=[]), settings_kept():
         own, case = located(convention, name, device, sizes)
-        module = drive(own, convention, case.num_layers)
+        module = adapt(own, convention, case.num_layers)
         found, is_exact = _find_kind(module, case, name, kind, device, convention)
         options = _options(convention, name, case, device) if found == "sequence" else []
         offered = frozenset(options)
     if convention.weights is not None:
         offered -= {"bidirectional"}  # it tells of one way only
     constants = convention.constants or {}
-    return Probed(
+    return TargetInfo(
         kind=found,
         is_exact=is_exact,
         accepts=accepts,
@@ -176,7 +178,7 @@ def _find_kind(
             with torch.no_grad(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 result = module(input, h0)
-        except Misfit as error:
+        except ConventionMismatch as error:
             seen.append(f"as a {candidate} it {str(error).removeprefix('the target ')}")
             continue
         except Exception as error:

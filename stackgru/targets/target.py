@@ -11,13 +11,13 @@ from torch import nn
 
 from stackgru.cases.case import Case
 from stackgru.options import UsageError
-from stackgru.targets.construct import a, construct, drive, own_module
+from stackgru.targets.construct import a, adapt, construct, own_module
 from stackgru.targets.convention import Convention
 from stackgru.targets.find_weights import find_weights
 from stackgru.targets.importing import TargetError, import_target, named
-from stackgru.targets.probe import Probed, probe
+from stackgru.targets.probe import TargetInfo, probe
 from stackgru.targets.suggest import advice
-from stackgru.targets.weights import Weights
+from stackgru.targets.weights import DirectWeights
 
 KINDS = ("cell", "sequence")
 
@@ -70,9 +70,9 @@ class Target:
             TargetError: if the constructor raises, or gives something other than a module.
         """
         module = construct(self.convention, self.name, case, self.device, **options)
-        return drive(module, self.convention, case.num_layers).train(case.mode == "train")
+        return adapt(module, self.convention, case.num_layers).train(case.mode == "train")
 
-    def weights(self, module: nn.Module, case: Case, directions: int = 1) -> Weights:
+    def weights(self, module: nn.Module, case: Case, directions: int = 1) -> DirectWeights:
         """Find the weights of a module that build gave, or of a copy of it; see find_weights."""
         function = self.convention.weights
         own = own_module(module)
@@ -142,7 +142,11 @@ def load(
 
 
 def _target(
-    convention: Convention, name: str, probed: Probed, device: str, words: tuple[str, ...] | None
+    convention: Convention,
+    name: str,
+    probed: TargetInfo,
+    device: str,
+    words: tuple[str, ...] | None,
 ) -> Target:
     return Target(
         name=name,

@@ -21,7 +21,7 @@ from stackgru.outcomes import NotApplicable
 Parts = dict[str, Tensor]
 
 
-class Weights:
+class DirectWeights:
     """The weights of layers that are a module's own parameters.
 
     Args:
@@ -48,11 +48,11 @@ class Weights:
         """Write these weights into the module."""
         copy_layers(layers, self._layers)
 
-    def meant(self, case: Case) -> Sequence[Layer]:
+    def intended(self, case: Case) -> Sequence[Layer]:
         """Return the weights that the case means for the module, whether or not it has them all."""
         return draw_weights(case)
 
-    def copy_from(self, other: Weights) -> None:
+    def copy_from(self, other: DirectWeights) -> None:
         """Take over the weights of a module that is built in the same way."""
         copy_layers(other.layers, self._layers)
 
@@ -67,7 +67,7 @@ class Weights:
         """
         return parts
 
-    def to_leaves(self, parts: Parts) -> Parts:
+    def to_parameters(self, parts: Parts) -> Parts:
         """Return what belongs to the layers' weights as what belongs to the leaves.
 
         Args:
@@ -90,7 +90,7 @@ class Weights:
         """Return the gradients that the leaves hold, layer by layer."""
         return [{name: value.grad for name, value in layer.items()} for layer in self._layers]
 
-    def one_parameter(self) -> tuple[str, str] | None:
+    def shared_parameter(self) -> tuple[str, str] | None:
         """Return the names of two weights that are one parameter, or None."""
         owners: dict[int, str] = {}
         for name, value in self.leaves.items():
@@ -100,9 +100,9 @@ class Weights:
         return None
 
     @contextmanager
-    def moved(self, name: str, by: Tensor) -> Iterator[bool]:
+    def perturbed(self, name: str, by: Tensor) -> Iterator[bool]:
         """Change one weight within; gives whether there is anything to change."""
-        shifts = self.to_leaves({name: by})
+        shifts = self.to_parameters({name: by})
         before = {leaf: self.leaves[leaf].detach().clone() for leaf in shifts}
         with torch.no_grad():
             for leaf, shift in shifts.items():
@@ -113,7 +113,7 @@ class Weights:
                 self.leaves[leaf].copy_(value)
 
 
-class Arranged(Weights):
+class RearrangedWeights(DirectWeights):
     """The weights of layers that lie in a module's own parameters in another arrangement.
 
     Args:
@@ -126,7 +126,7 @@ class Arranged(Weights):
         self._own = own
         self._places = by_place(places)
         self.leaves = own
-        self.leaves = {name: own[name] for name in self.to_leaves(self._places)}
+        self.leaves = {name: own[name] for name in self.to_parameters(self._places)}
         self._names = [list(layer) for layer in places]
 
     @property
@@ -136,13 +136,13 @@ class Arranged(Weights):
 
     def write(self, layers: Sequence[Layer]) -> None:
         """Write these weights into the module, so far as they are not constant."""
-        _copy(self.to_leaves(by_place(layers)), self.leaves)
+        _copy(self.to_parameters(by_place(layers)), self.leaves)
 
-    def meant(self, case: Case) -> Sequence[Layer]:
+    def intended(self, case: Case) -> Sequence[Layer]:
         """Return the weights that the case means for the module; zeros where one is constant."""
         return self.known(draw_weights(case))
 
-    def copy_from(self, other: Weights) -> None:
+    def copy_from(self, other: DirectWeights) -> None:
         """Take over the weights of a module that is built in the same way."""
         _copy(other.leaves, self.leaves)
 
@@ -152,7 +152,7 @@ class Arranged(Weights):
         others = {name: value for name, value in parts.items() if name not in self.leaves}
         return {**others, **(self._gathered(mine) if mine else {})}
 
-    def to_leaves(self, parts: Parts) -> Parts:
+    def to_parameters(self, parts: Parts) -> Parts:
         """Return what belongs to the layers' weights as what belongs to the leaves concerned."""
         mine = {name: value for name, value in parts.items() if name in self._places}
         others = {name: value for name, value in parts.items() if name not in self._places}
@@ -180,14 +180,14 @@ class Arranged(Weights):
 
     def known(self, layers: Sequence[Layer]) -> Sequence[Layer]:
         """Return numbers that belong to the layers' weights; zeros where a weight is constant."""
-        return self._by_layer(self.to_layers(self.to_leaves(by_place(layers))))
+        return self._by_layer(self.to_layers(self.to_parameters(by_place(layers))))
 
     def grads(self) -> list[dict[str, Tensor | None]]:
         """Return the gradients that the leaves hold, layer by layer."""
         held = {name: leaf.grad for name, leaf in self.leaves.items() if leaf.grad is not None}
         return self._by_layer(self._gathered(held) if held else dict.fromkeys(self._places))
 
-    def one_parameter(self) -> tuple[str, str] | None:
+    def shared_parameter(self) -> tuple[str, str] | None:
         """Return the names of two weights that have a number in common, or None."""
         owners: dict[int, str] = {}
         for name, numbers in self._places.items():
@@ -221,7 +221,7 @@ class Arranged(Weights):
         ]
 
 
-class Computed(Weights):
+class DerivedWeights(DirectWeights):
     """The weights of layers that a module computes from its own parameters, e.g. as sums.
 
     Args:
@@ -244,11 +244,11 @@ class Computed(Weights):
             for name, leaf in self.leaves.items():
                 leaf.copy_(draw_parameter(case, name, leaf.shape))
 
-    def meant(self, case: Case) -> Sequence[Layer]:
+    def intended(self, case: Case) -> Sequence[Layer]:
         """Return the weights that the case's numbers came to."""
         return self.layers
 
-    def copy_from(self, other: Weights) -> None:
+    def copy_from(self, other: DirectWeights) -> None:
         """Take over the weights of a module that is built in the same way."""
         _copy(other.leaves, self.leaves)
 
@@ -258,8 +258,8 @@ class Computed(Weights):
             "can be set or differentiated by itself"
         )
 
-    to_layers = to_leaves = names = known = grads = _alone  # type: ignore[assignment]
-    one_parameter = moved = write = _alone  # type: ignore[assignment]
+    to_layers = to_parameters = names = known = grads = _alone  # type: ignore[assignment]
+    shared_parameter = moved = write = _alone  # type: ignore[assignment]
 
 
 def by_place(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from stackgru.bounds.backward import (
     tangents,
 )
 from stackgru.bounds.formats import FORMATS
-from stackgru.bounds.forward import Network
+from stackgru.bounds.forward import StackInputs
 from stackgru.cases.case import Case, draw_h0, draw_input, draw_weights
 from stackgru.gru.parameters import copy_layers, gru_layers
 
@@ -39,7 +39,7 @@ class Setting:
         layers = gru_layers(self.gru)
         copy_layers(draw_weights(case), layers)
         input, h0 = draw_input(case).to(dtype), draw_h0(case).to(dtype)
-        self.network = Network(input, h0, [_detached(one) for one in layers], None, 1.0, dtype)
+        self.network = StackInputs(input, h0, [_detached(one) for one in layers], None, 1.0, dtype)
         self.leaves = [input.clone().requires_grad_(), h0.clone().requires_grad_()]
         self.leaves += [value for layer in layers for value in layer.values()]
         self.results = self.gru(*self.leaves[:2])
@@ -112,14 +112,14 @@ def test_masks_scale_what_flows_through_them():
     setting = Setting(case)
     network = setting.network
     nothing = torch.zeros(1, 1, 2, 3, dtype=torch.bool)
-    masked = Network(network.input, network.h0, network.layers, nothing, 0.0, network.dtype)
+    masked = StackInputs(network.input, network.h0, network.layers, nothing, 0.0, network.dtype)
     outputs = torch.ones(1, 2, 3)
     found = gradients(masked, outputs, torch.zeros(2, 2, 3))
     assert not bool(found.input.value.any())
     assert not bool(found.layers[0]["weight_hh"].value.any())
     assert bool(found.layers[1]["weight_hh"].value.any())
-    kept = Network(network.input, network.h0, network.layers, ~nothing, 2.0, network.dtype)
-    plain = Network(network.input, network.h0, network.layers, ~nothing, 1.0, network.dtype)
+    kept = StackInputs(network.input, network.h0, network.layers, ~nothing, 2.0, network.dtype)
+    plain = StackInputs(network.input, network.h0, network.layers, ~nothing, 1.0, network.dtype)
     scaled, unscaled = (gradients(one, outputs, torch.zeros(2, 2, 3)) for one in (kept, plain))
     assert not torch.equal(scaled.input.value, unscaled.input.value)
 
@@ -153,7 +153,7 @@ def test_tangents_lie_within_their_bound(case):
 
 def test_nothing_is_claimed_where_exp_may_overflow():
     network = Setting(Case(state="large", weights="large", hidden_size=8)).network
-    far = Network(network.input, network.h0 * 1e4, network.layers, None, 1.0, torch.float32)
+    far = StackInputs(network.input, network.h0 * 1e4, network.layers, None, 1.0, torch.float32)
     found = gradients(far, torch.ones(1, 1, 8), torch.zeros(1, 1, 8))
     assert bool(found.input.error.isinf().all())
 

@@ -79,7 +79,7 @@ def test_a_case_does_not_change():
 def test_when_masks_are_drawn_and_what_they_scale(text, drops, scale):
     case = Case.parse(text)
     assert case.drops == drops
-    assert case.gap_scale == scale
+    assert case.dropout_scale == scale
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 import stackgru
 from stackgru.cases.case import Case
-from stackgru.diagnosis.first_error import parting
+from stackgru.diagnosis.first_error import find_first_error
 from stackgru.targets.target import load
 from tests.subjects.broken import equations, masks, precision, rates, states, variants
 from tests.subjects.right.cells import RIGHT_CELLS
@@ -31,7 +31,7 @@ TRAIN = Case(**SIZES, dropout=0.5, mode="train", seed=3)
     ],
 )
 def test_the_gate_is_named(fault, gate):
-    found = parting(load(fault), EVAL)
+    found = find_first_error(load(fault), EVAL)
     assert found.place == "step 0, layer 0, row 0, unit 0"
     assert abs(found.seen - found.right) > found.allowed
     assert (found.gate is None) == (gate is None)
@@ -48,21 +48,21 @@ def test_the_gate_is_named(fault, gate):
     ],
 )
 def test_the_layer_is_found(fault, case, place):
-    assert parting(load(fault), case).place == place
+    assert find_first_error(load(fault), case).place == place
 
 
 def test_a_fault_of_masks_has_no_gate():
-    assert parting(load(rates.KeptValuesAreNotScaled), TRAIN).gate is None
+    assert find_first_error(load(rates.KeptValuesAreNotScaled), TRAIN).gate is None
 
 
 def test_what_draws_other_masks_has_no_place():
-    assert parting(load(masks.DropsTwice), TRAIN) is None
+    assert find_first_error(load(masks.DropsTwice), TRAIN) is None
 
 
 @pytest.mark.parametrize("right", RIGHT_CELLS, ids=lambda one: one.__name__)
 @pytest.mark.parametrize("case", [EVAL, TRAIN], ids=["eval", "train"])
 def test_what_is_right_does_not_part(right, case):
-    assert parting(load(right), case) is None
+    assert find_first_error(load(right), case) is None
 
 
 def test_a_violation_tells_it():

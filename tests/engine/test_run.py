@@ -17,7 +17,7 @@ from hypothesis.errors import Flaky
 
 from stackgru.cases.case import Case
 from stackgru.engine import run as running
-from stackgru.engine.database import Part
+from stackgru.engine.database import NamespacedDatabase
 from stackgru.engine.run import LawRun
 from stackgru.engine.time_limit import TimedOut
 from stackgru.laws.registry import all_laws
@@ -164,7 +164,7 @@ def test_what_was_found_is_tried_first_and_for_the_same_law_and_target_only(kept
 
 def test_a_part_of_a_database_is_apart():
     whole = InMemoryExampleDatabase()
-    one, other = Part(whole, "one"), Part(whole, "other")
+    one, other = NamespacedDatabase(whole, "one"), NamespacedDatabase(whole, "other")
     one.save(b"key", b"found")
     assert [list(part.fetch(b"key")) for part in (one, other)] == [[b"found"], []]
     other.delete(b"key", b"found")

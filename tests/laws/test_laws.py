@@ -10,7 +10,7 @@ from hypothesis import settings
 
 import stackgru
 from stackgru.cases.case import Case
-from stackgru.engine.run import runs_for
+from stackgru.engine.run import collect_runs
 from stackgru.engine.select import select
 from stackgru.harness.build_facts import measure
 from stackgru.laws.registry import all_laws
@@ -28,7 +28,7 @@ test_bundled_cell = stackgru.suite_for(stackgru.StackingGRUCell)
 
 def law_run(target, name, **options):
     """Return the run of one law, ready to run."""
-    return runs_for(target, Options(laws=(name,), **options), {})[0]
+    return collect_runs(target, Options(laws=(name,), **options), {})[0]
 
 
 RIGHT = (*RIGHT_CELLS, *RIGHT_SEQUENCES)
@@ -39,7 +39,7 @@ COMPILING = ("script", "export", "compile")
 @pytest.mark.parametrize("variant", RIGHT, ids=lambda one: one.__name__)
 def test_no_law_accuses_a_right_variant(variant):
     skip = COMPILING if RIGHT.index(variant) % 4 else ()
-    for run in runs_for(variant, Options(max_examples=5, skip=skip), {}):
+    for run in collect_runs(variant, Options(max_examples=5, skip=skip), {}):
         with contextlib.suppress(pytest.skip.Exception):
             run.run()
         assert run.law is None or run.result.status in ("holds", "not applicable")

@@ -28,7 +28,7 @@ from hypothesis import settings
 from torch import nn
 
 from stackgru.cases.case import Case
-from stackgru.engine.run import runs_for
+from stackgru.engine.run import collect_runs
 from stackgru.gru.cell import StackingGRUCell
 from stackgru.laws.registry import all_laws
 from stackgru.options import Options
@@ -159,7 +159,7 @@ def row(fault: type[nn.Module]) -> Row:
 
 def first_violation(fault: type[nn.Module], strict: bool) -> Finding | None:
     """Return the violation of the first law, in the catalogue's order, that is violated."""
-    for run in runs_for(fault, Options(seed=1, strict=strict), {}):
+    for run in collect_runs(fault, Options(seed=1, strict=strict), {}):
         with contextlib.suppress(Violation, pytest.skip.Exception, pytest.fail.Exception):
             run.run()
         if run.law is not None and run.result is not None and run.result.violation is not None:

@@ -13,7 +13,7 @@ import torch
 
 import stackgru
 from stackgru.cases.case import Case
-from stackgru.engine.run import runs_for
+from stackgru.engine.run import collect_runs
 from stackgru.laws.registry import all_laws
 from stackgru.options import Options
 from stackgru.report.report import Finding
@@ -169,7 +169,7 @@ def test_such_a_regression_is_shown(monkeypatch):
 
 
 def test_whatever_fails_the_violation_stays(tmp_path, monkeypatch):
-    (run, _) = runs_for(WRONG, Options(laws=("one-step",), seed=1, max_examples=10), {})
+    (run, _) = collect_runs(WRONG, Options(laws=("one-step",), seed=1, max_examples=10), {})
     with pytest.raises(AssertionError):
         run.run()
 

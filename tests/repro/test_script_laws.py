@@ -18,12 +18,12 @@ from stackgru.outcomes import NotApplicable
 from stackgru.repro import scripts
 from stackgru.repro.scripts import NoScript, plain, script_for, tried, values
 from stackgru.repro.scripts.bodies import common_ways, own_ways
-from stackgru.repro.scripts.scene import Body, Scene
+from stackgru.repro.scripts.scene import Body, ScriptContext
 from stackgru.repro.scripts.tapes import own_text, second_derivatives_of
 from stackgru.repro.scripts.text import script_text
 from stackgru.targets.convention import Convention
 from stackgru.targets.target import load
-from stackgru.targets.weights import Weights
+from stackgru.targets.weights import DirectWeights
 from tests.subjects.broken.gradients import StatesDetached
 from tests.subjects.broken.precision import Gain
 from tests.subjects.conventions import called_otherwise, fused
@@ -56,7 +56,7 @@ def count_agreeing(name, kind, ways):
         nonlocal count
         if law.stateful:
             case = replace(case, actions=ACTIONS)
-        scene = Scene(target, law, case, "nothing", strict=True, is_control=True)
+        scene = ScriptContext(target, law, case, "nothing", strict=True, is_control=True)
         for body in ways(scene):
             text = script_text(scene, body)
             count += 1
@@ -95,7 +95,9 @@ class UpperTooLarge(Stack):
 )
 def test_in_half_precision_one_layer_is_told_with_its_mask(rate, told):
     case = Case(4, 4, 2, 2, 1, rate, "bfloat16", "train", seed=1)
-    scene = Scene(load(UpperTooLarge), all_laws()["one-step"], case, "an upper state is wrong")
+    scene = ScriptContext(
+        load(UpperTooLarge), all_laws()["one-step"], case, "an upper state is wrong"
+    )
     (body,) = plain.local(scene)
     text = script_text(scene, body)
     assert told in text
@@ -107,7 +109,9 @@ def test_numbers_that_are_not_finite_are_put_in_as_the_law_does():
     law, target = all_laws()["magnitudes"], RIGHT["cell"]
     texts = []
     for seed in range(20):
-        scene = Scene(target, law, Case(2, 3, 2, 2, 3, seed=seed), "nothing", is_control=True)
+        scene = ScriptContext(
+            target, law, Case(2, 3, 2, 2, 3, seed=seed), "nothing", is_control=True
+        )
         texts += [script_text(scene, body) for body in values.magnitudes(scene)]
     assert [tried(text) for text in texts] == [0] * len(texts)
     assert any("reference(x[:1], h0)" in text for text in texts)  # one step from an infinite state
@@ -139,7 +143,7 @@ def test_gradients_over_steps_that_drop_are_of_nn_gru_step_by_step():
 
 def agreeing(name, case, target):
     """Return how many scripts of a law there are, of which none accuses a right module."""
-    scene = Scene(target, all_laws()[name], case, "nothing", strict=True, is_control=True)
+    scene = ScriptContext(target, all_laws()[name], case, "nothing", strict=True, is_control=True)
     texts = [script_text(scene, body) for body in own_ways(scene)]
     assert 1 not in [tried(text) for text in texts]
     return len(texts)
@@ -154,7 +158,9 @@ def test_steps_of_an_optimiser_are_compared_where_nothing_is_dropped():
 
 def test_both_ways_are_told_in_eval():
     case = Case(2, 3, 2, 2, 3, dropout=0.5, mode="train")
-    scene = Scene(RIGHT["sequence"], all_laws()["bidirectional"], case, "nothing", is_control=True)
+    scene = ScriptContext(
+        RIGHT["sequence"], all_laws()["bidirectional"], case, "nothing", is_control=True
+    )
     texts = [script_text(scene, body) for body in own_ways(scene)]
     assert all("target.eval(), reference.eval()" in text for text in texts)
     assert {tried(text) for text in texts} == {0}
@@ -163,13 +169,13 @@ def test_both_ways_are_told_in_eval():
 def test_forward_mode_by_the_weights_is_told_of_what_is_called_as_nn_gru_is():
     driven = load(Convention(called_otherwise.StateOnly, returns="state"))
     assert agreeing("forward-mode", Case(2, 2), RIGHT["cell"]) == 2
-    scene = Scene(driven, all_laws()["forward-mode"], Case(2, 2), "nothing")
+    scene = ScriptContext(driven, all_laws()["forward-mode"], Case(2, 2), "nothing")
     assert len(list(own_ways(scene))) == 1
 
 
 def test_no_second_derivatives_are_zeros():
     leaf = torch.ones(2, requires_grad=True)
-    tape = Tape({"input": leaf}, Weights([]), 2 * leaf, 3 * leaf)
+    tape = Tape({"input": leaf}, DirectWeights([]), 2 * leaf, 3 * leaf)
     (found,) = second_derivatives_of(tape, (1.0, 1.0)).values()
     assert torch.equal(found, torch.zeros(2))
 
@@ -182,7 +188,7 @@ def test_what_nobody_can_import_has_no_script():
 
 def test_a_weight_that_is_no_parameter_has_no_name():
     target = load(Convention(fused.ThreeBiases, weights=fused.read))
-    scene = Scene(target, all_laws()["gradients"], Case(), "no gradient")
+    scene = ScriptContext(target, all_laws()["gradients"], Case(), "no gradient")
     body = Body((f"observed = {own_text('bias_ih of layer 0')}",))
     with pytest.raises(NoScript, match="are not parameters of its own"):
         script_text(scene, body)

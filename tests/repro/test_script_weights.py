@@ -10,7 +10,7 @@ from stackgru.cases.numbers import numbers_of, with_numbers
 from stackgru.laws.registry import all_laws
 from stackgru.repro.scripts import script_for, tried
 from stackgru.repro.scripts.bodies import bodies
-from stackgru.repro.scripts.scene import Scene
+from stackgru.repro.scripts.scene import ScriptContext
 from stackgru.repro.scripts.text import script_text
 from stackgru.targets.convention import Convention
 from stackgru.targets.target import load
@@ -103,7 +103,7 @@ class BothWaysShuffled(torch.nn.GRU):
 
 @pytest.mark.parametrize("name", ["layouts", "bidirectional"])
 def test_layouts_agree_in_whatever_order_weights_come(name):
-    scene = Scene(load(BothWaysShuffled), all_laws()[name], Case(2, 3, 2, 2, 3), "nothing")
+    scene = ScriptContext(load(BothWaysShuffled), all_laws()[name], Case(2, 3, 2, 2, 3), "nothing")
     texts = [script_text(scene, body) for body in bodies(scene)]
     assert [tried(text) for text in texts].count(0) >= 7
     assert 1 not in [tried(text) for text in texts]

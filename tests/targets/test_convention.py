@@ -13,11 +13,11 @@ from torch import nn
 import stackgru
 from stackgru import Convention, UsageError
 from stackgru.cases.case import Case
-from stackgru.engine.run import runs_for
+from stackgru.engine.run import collect_runs
 from stackgru.harness.pair import Pair
 from stackgru.options import Options
 from stackgru.outcomes import Violation
-from stackgru.targets.convention import Driven, Misfit
+from stackgru.targets.convention import ConventionAdapter, ConventionMismatch
 from stackgru.targets.target import load
 from tests.subjects.conventions import catalogue as conventions
 from tests.subjects.conventions.catalogue import FAULTS, RIGHT, convention_of
@@ -33,7 +33,7 @@ def by_name(kind):
 @pytest.mark.parametrize("kind", RIGHT, ids=by_name)
 def test_no_law_accuses_a_right_stack(kind):
     skip = ("export", "compile") if list(RIGHT).index(kind) % 4 else ()
-    for run in runs_for(convention_of(kind), Options(max_examples=4, skip=skip), {}):
+    for run in collect_runs(convention_of(kind), Options(max_examples=4, skip=skip), {}):
         with contextlib.suppress(pytest.skip.Exception):
             run.run()
         assert run.law is None or run.result.status in ("holds", "not applicable")
@@ -43,7 +43,7 @@ def test_no_law_accuses_a_right_stack(kind):
 def test_a_fault_is_caught(kind):
     law = FAULTS[kind][1]
     options = Options(laws=(law,), max_examples=30, seed=0)
-    (run,) = [one for one in runs_for(convention_of(kind), options, {}) if one.law]
+    (run,) = [one for one in collect_runs(convention_of(kind), options, {}) if one.law]
     with pytest.raises(Violation):
         run.run()
     assert run.result.violation.law == law
@@ -148,8 +148,8 @@ X, H0 = torch.ones(4, 2), torch.ones(3, 4, 5)
     ],
 )
 def test_a_result_that_is_not_as_the_convention_says(fields, result, said):
-    driven = Driven(Gives(result), Convention(Gives, **fields), 3)
-    with pytest.raises(Misfit) as caught:
+    driven = ConventionAdapter(Gives(result), Convention(Gives, **fields), 3)
+    with pytest.raises(ConventionMismatch) as caught:
         driven(X, H0)
     assert said in str(caught.value)
 
@@ -167,7 +167,7 @@ def test_a_state_goes_in_and_out(state):
         def forward(self, input, state):
             return input, state
 
-    driven = Driven(Back(), Convention(Back, state=state, returns="output, state"), 3)
+    driven = ConventionAdapter(Back(), Convention(Back, state=state, returns="output, state"), 3)
     for h0 in (H0 * torch.arange(5), H0[:, 0], H0[:, :0], H0[:2], H0.unsqueeze(1)):
         assert torch.equal(driven(X, h0)[1], h0)
 

@@ -13,7 +13,7 @@ from stackgru import Convention, TargetError
 from stackgru.cases.case import Case
 from stackgru.harness.pair import Pair
 from stackgru.targets.target import load
-from stackgru.targets.weights import Arranged, Computed, Weights
+from stackgru.targets.weights import DerivedWeights, DirectWeights, RearrangedWeights
 from tests.subjects.conventions import catalogue as conventions
 from tests.subjects.conventions import fused
 from tests.subjects.conventions.catalogue import convention_of
@@ -25,12 +25,12 @@ CASE = Case(2, 3, 3, 4, 2)
 @pytest.mark.parametrize(
     ("kind", "weights"),
     [
-        (conventions.Linears, Weights),
-        (conventions.OneLinear, Arranged),
-        (conventions.UpdateFirst, Arranged),
-        (conventions.OneBias, Arranged),
-        (conventions.NoStateBias, Arranged),
-        (conventions.ThreeBiases, Computed),
+        (conventions.Linears, DirectWeights),
+        (conventions.OneLinear, RearrangedWeights),
+        (conventions.UpdateFirst, RearrangedWeights),
+        (conventions.OneBias, RearrangedWeights),
+        (conventions.NoStateBias, RearrangedWeights),
+        (conventions.ThreeBiases, DerivedWeights),
     ],
 )
 def test_where_the_weights_lie_is_found_out(kind, weights):
@@ -38,7 +38,7 @@ def test_where_the_weights_lie_is_found_out(kind, weights):
     assert type(pair.weights) is weights
     for layer, other in zip(
         pair.layers,
-        pair.module.read() if weights is not Weights else conventions.in_linears(pair.module),
+        pair.module.read() if weights is not DirectWeights else conventions.in_linears(pair.module),
         strict=True,
     ):
         for name, value in layer.items():
@@ -49,17 +49,17 @@ def test_where_the_weights_lie_is_found_out(kind, weights):
 def test_weights_go_there_and_back():
     weights = Pair(load(convention_of(conventions.OneBias)), CASE).weights
     whole = {f"{name} of layer 1": value for name, value in weights.layers[1].items()}
-    leaves = weights.to_leaves(whole)
+    leaves = weights.to_parameters(whole)
     assert set(leaves) == {f"parameter {name}.1" for name in ("w", "u", "b", "b_n")}
     back = weights.to_layers(leaves)
     assert all(torch.equal(back[name], value) for name, value in whole.items())
     assert not any(bool(value.any()) for name, value in back.items() if "layer 1" not in name)
     assert weights.names(["parameter b_n.2", "h0"]) == ["h0", "bias_hh of layer 2"]
-    with weights.moved("bias_hh of layer 0", torch.ones(9, dtype=torch.float64)) as is_moved:
+    with weights.perturbed("bias_hh of layer 0", torch.ones(9, dtype=torch.float64)) as is_moved:
         assert is_moved
         assert weights.layers[0]["bias_hh"][:6].count_nonzero() == 0
     nothing = Pair(load(convention_of(conventions.NoStateBias)), CASE).weights
-    with nothing.moved("bias_hh of layer 0", torch.ones(9, dtype=torch.float64)) as is_moved:
+    with nothing.perturbed("bias_hh of layer 0", torch.ones(9, dtype=torch.float64)) as is_moved:
         assert not is_moved
 
 

@@ -11,16 +11,16 @@ import torch
 from torch import Tensor
 
 from stackgru.bounds.backward import Direction, Gradients
-from stackgru.bounds.forward import Network
+from stackgru.bounds.forward import StackInputs
 from stackgru.bounds.rounding import allowed
 from stackgru.cases.case import generator
 from stackgru.gru.parameters import gru_layers
 from stackgru.harness.masks import Recorder
 from stackgru.harness.pair import Pair
-from stackgru.laws.helpers.values import gap_masks, pick, under_masks, unroll
+from stackgru.laws.helpers.values import layer_masks, pick, under_masks, unroll
 from stackgru.outcomes import Violation
 from stackgru.targets.importing import named
-from stackgru.targets.weights import Weights, by_place
+from stackgru.targets.weights import DirectWeights, by_place
 
 Grads = dict[str, Tensor]
 
@@ -37,7 +37,7 @@ class Tape:
     """
 
     leaves: Grads
-    weights: Weights
+    weights: DirectWeights
     outputs: Tensor
     hn: Tensor
 
@@ -45,20 +45,20 @@ class Tape:
 def assert_same(
     pair: Pair,
     differentiate: Callable[[Tape], Grads],
-    bounds_of: Callable[[Network], Gradients],
+    bounds_of: Callable[[StackInputs], Gradients],
     what: str,
     *,
     thawed: Sequence[str] | None = None,
 ) -> None:
     """Raise a violation where the target's derivatives are not nn.GRU's, under the same masks."""
     __tracebackhide__ = True
-    reference = Weights(gru_layers(pair.reference))
+    reference = DirectWeights(gru_layers(pair.reference))
     wanted = None if thawed is None else pair.weights.names(thawed)
     pair.seed()
     with Recorder() as recorder:
         tape = taped(pair, reference, pair.reference, wanted)
         expected = differentiate(tape)
-    gaps = gap_masks(pair, recorder)
+    gaps = layer_masks(pair, recorder)
     found = bounds_of(network_for(pair, gaps))
     bounds = by_name(found.input, found.h0, found.layers)
 
@@ -71,7 +71,7 @@ def assert_same(
             return differentiate(taped(pair, pair.weights, call, thawed))
 
     def compare(own: Grads) -> None:
-        right = pair.weights.to_leaves(expected)
+        right = pair.weights.to_parameters(expected)
         right = pair.weights.to_layers({name: right[name] for name in own if name in right})
         for name, value in pair.weights.to_layers(own).items():
             error = 2 * allowed(bounds[name], pair.case.torch_dtype)
@@ -81,7 +81,7 @@ def assert_same(
 
 
 def taped(
-    pair: Pair, weights: Weights, call: Callable[..., Any], thawed: Sequence[str] | None
+    pair: Pair, weights: DirectWeights, call: Callable[..., Any], thawed: Sequence[str] | None
 ) -> Tape:
     """Call either side so that it can be differentiated by what is thawed; by all if None."""
     leaves = {"input": pair.input.clone(), "h0": pair.h0.clone(), **weights.leaves}
@@ -137,11 +137,11 @@ def as_violation(what: str) -> Iterator[None]:
         raise Violation(f"{what} raised {named(error)}; nn.GRU has them") from error
 
 
-def network_for(pair: Pair, gaps: Tensor | None) -> Network:
+def network_for(pair: Pair, gaps: Tensor | None) -> StackInputs:
     """Return what is differentiated, under these masks and the target's present parameters."""
     case = pair.case
     layers = [{name: value.detach() for name, value in layer.items()} for layer in pair.layers]
-    return Network(pair.input, pair.h0, layers, gaps, case.gap_scale, case.torch_dtype)
+    return StackInputs(pair.input, pair.h0, layers, gaps, case.dropout_scale, case.torch_dtype)
 
 
 def combination(pair: Pair, name: str = "") -> tuple[Tensor, Tensor, str]:

@@ -51,10 +51,10 @@ def seeded_reference(pair: Pair) -> tuple[Run, Tensor | None]:
     pair.seed()
     with Recorder() as recorder:
         run = pair.run_reference()
-    return run, gap_masks(pair, recorder)
+    return run, layer_masks(pair, recorder)
 
 
-def gap_masks(pair: Pair, recorder: Recorder) -> Tensor | None:
+def layer_masks(pair: Pair, recorder: Recorder) -> Tensor | None:
     """Return the masks that nn.GRU drew, (L - 1, T, B, H), or None where nothing is dropped."""
     case = pair.case
     shape = (case.num_layers - 1, case.seq_len, case.batch, case.hidden_size)
@@ -93,7 +93,7 @@ def under_masks(
     __tracebackhide__ = True
     gaps_of_order: list[list[Tensor]] = [[]]
     if pair.case.drops:
-        assert gaps is not None  # noqa: S101 - gap_masks raises otherwise
+        assert gaps is not None  # noqa: S101 - layer_masks raises otherwise
         gaps_of_order = [ORDERS[order](gaps) for order in orders(pair)]
     violations = []
     for masks in gaps_of_order:
@@ -145,7 +145,7 @@ def expected(
     """Compute the results that the equation gives under these masks, with their bounds."""
     input = pair.input if input is None else input
     h0 = pair.h0 if h0 is None else h0
-    scale, dtype = pair.case.gap_scale, pair.case.torch_dtype
+    scale, dtype = pair.case.dropout_scale, pair.case.torch_dtype
     return Expected(*rounding.sequence(input, h0, pair.layers, gaps, scale, dtype))
 
 
@@ -181,7 +181,7 @@ def assert_equation(
     """
     __tracebackhide__ = True
     assert run.states is not None  # noqa: S101 - only runs by steps come here
-    dtype, scale = pair.case.torch_dtype, pair.case.gap_scale
+    dtype, scale = pair.case.torch_dtype, pair.case.dropout_scale
     h0 = pair.h0 if h0 is None else h0
     before = torch.cat([h0.unsqueeze(0), run.states[:-1]])
     below = Bounded.exact(pair.input if input is None else input)

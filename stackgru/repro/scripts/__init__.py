@@ -25,7 +25,7 @@ from stackgru.gru.cell import StackingGRUCell
 from stackgru.laws.registry import Law
 from stackgru.repro.replay import AGREE, DIFFER
 from stackgru.repro.scripts.bodies import bodies
-from stackgru.repro.scripts.scene import Body, Scene, is_torchs_own
+from stackgru.repro.scripts.scene import Body, ScriptContext, is_torchs_own
 from stackgru.repro.scripts.setting_up import NoScript
 from stackgru.repro.scripts.text import script_text
 from stackgru.targets.convention import Convention
@@ -70,7 +70,7 @@ def script_for(
     Raises:
         NoScript: if there can be none for this target.
     """
-    scene = Scene(target, law, case, message, strict)
+    scene = ScriptContext(target, law, case, message, strict)
     other = _right(target, case)
     right = None if other is None else replace(scene, target=other, is_control=True)
     last = None
@@ -90,7 +90,7 @@ def script_for(
 
 def is_told(target: Target, law: Law, case: Case, message: str, *, strict: bool = False) -> bool:
     """Whether one of the first ways to tell a violation shows it; arguments as of script_for."""
-    scene = Scene(target, law, case, message, strict)
+    scene = ScriptContext(target, law, case, message, strict)
     with torch.random.fork_rng(devices=[]), settings_kept():
         first = list(itertools.islice(bodies(scene), _FIRST))
     return any(tried(script_text(scene, body)) == 1 for body in first)
@@ -107,7 +107,7 @@ def _shows(text: str) -> bool:
     return True
 
 
-def _possible(scene: Scene) -> Iterator[Body]:
+def _possible(scene: ScriptContext) -> Iterator[Body]:
     """Yield the ways to tell a violation, each as it is, and without gradients."""
     with torch.random.fork_rng(devices=[]), settings_kept():
         found = list(bodies(scene))
@@ -120,7 +120,7 @@ def _right(target: Target, case: Case) -> Target | None:
     """Return a right implementation that is built and called as the target is, or None."""
     if is_torchs_own(target):
         return None  # torch's own are what is in question
-    if target.convention.is_driven or target.convention.constants or target.device != "cpu":
+    if target.convention.needs_adapter or target.convention.constants or target.device != "cpu":
         return None
     if target.kind == "cell":
         return replace(load(StackingGRUCell), name="stackgru:StackingGRUCell")

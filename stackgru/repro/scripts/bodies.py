@@ -16,10 +16,10 @@ from stackgru.repro.scripts import (
     transforms,
     values,
 )
-from stackgru.repro.scripts.scene import Body, Scene
+from stackgru.repro.scripts.scene import Body, ScriptContext
 from stackgru.targets.importing import TargetError
 
-_Ways = Callable[[Scene], Iterator[Body]]
+_Ways = Callable[[ScriptContext], Iterator[Body]]
 
 _OWN: dict[str, _Ways] = {
     **values.BODIES,
@@ -44,7 +44,7 @@ _COMMON: tuple[_Ways, ...] = (
 )
 
 
-def bodies(scene: Scene) -> Iterator[Body]:
+def bodies(scene: ScriptContext) -> Iterator[Body]:
     """Yield the ways in which a violation can be told: those of its law, and those of any.
 
     Args:
@@ -54,18 +54,18 @@ def bodies(scene: Scene) -> Iterator[Body]:
     yield from common_ways(scene)
 
 
-def own_ways(scene: Scene) -> Iterator[Body]:
+def own_ways(scene: ScriptContext) -> Iterator[Body]:
     """Yield what is particular to the law, if anything is."""
     own = _OWN.get(scene.law.name)
     return _possible([own] if own else [], scene)
 
 
-def common_ways(scene: Scene) -> Iterator[Body]:
+def common_ways(scene: ScriptContext) -> Iterator[Body]:
     """Yield what does not depend on the law."""
     return _possible(_COMMON, scene)
 
 
-def _possible(every: Iterable[_Ways], scene: Scene) -> Iterator[Body]:
+def _possible(every: Iterable[_Ways], scene: ScriptContext) -> Iterator[Body]:
     """Yield what each gives, as far as the target gets."""
     for ways in every:
         try:

@@ -8,7 +8,7 @@ from stackgru.laws.conduct import memory_layouts
 from stackgru.laws.helpers.values import expected, pick
 from stackgru.repro.scripts.gradients import flags
 from stackgru.repro.scripts.plain import reference_run
-from stackgru.repro.scripts.scene import Body, Scene, attempt, own_build
+from stackgru.repro.scripts.scene import Body, ScriptContext, attempt, own_build
 
 _SETTINGS = (
     "torch.get_default_dtype()",
@@ -28,7 +28,7 @@ _FIRST = {
 }
 
 
-def purity(scene: Scene) -> Iterator[Body]:
+def purity(scene: ScriptContext) -> Iterator[Body]:
     """Yield what was before a call against what is after it."""
     yield from flags(scene)
     yield _before_and_after("[module.training for module in target.modules()]", [scene.run()])
@@ -93,7 +93,7 @@ def _before_and_after(what: str, lines: Sequence[str], first: str = "") -> Body:
     return Body((*before, f"expected = {what}", *lines, f"observed = {what}"), allowed=None)
 
 
-def stateless(scene: Scene) -> Iterator[Body]:
+def stateless(scene: ScriptContext) -> Iterator[Body]:
     """Yield a call after others, against the same call of a copy that was never called."""
     more = [
         "x = torch.cat([x, x.new_ones(len(x), 3, x.shape[2])], 1)",
@@ -131,7 +131,7 @@ def stateless(scene: Scene) -> Iterator[Body]:
     yield from overwritten(scene)
 
 
-def overwritten(scene: Scene) -> Iterator[Body]:
+def overwritten(scene: ScriptContext) -> Iterator[Body]:
     """Yield an earlier result, before and after other calls."""
     between = list(_between(scene))
     every = [line for lines in between for line in lines]
@@ -149,7 +149,7 @@ def overwritten(scene: Scene) -> Iterator[Body]:
             )
 
 
-def remembered(scene: Scene) -> Iterator[Body]:
+def remembered(scene: ScriptContext) -> Iterator[Body]:
     """Yield a call on new numbers in the place of others, against a fresh copy's, in eval."""
     input = "x[0]" if scene.is_cell else "x"
     for part in ("observed, _", "_, observed"):
@@ -167,7 +167,7 @@ def remembered(scene: Scene) -> Iterator[Body]:
         )
 
 
-def _between(scene: Scene) -> Iterator[list[str]]:
+def _between(scene: ScriptContext) -> Iterator[list[str]]:
     """Yield lines that make other calls."""
     mode = "train" if scene.case.mode == "eval" else "eval"
     yield [scene.run()]
@@ -196,7 +196,7 @@ _LAYOUT_TEXTS = (
 )
 
 
-def strided(scene: Scene) -> Iterator[Body]:
+def strided(scene: ScriptContext) -> Iterator[Body]:
     """Yield what strided tensors give, against their contiguous copies."""
     pair = scene.pair()
     inputs, states = list(memory_layouts(pair.input)), list(memory_layouts(pair.h0))
@@ -225,7 +225,7 @@ def strided(scene: Scene) -> Iterator[Body]:
     )
 
 
-def meta(scene: Scene) -> Iterator[Body]:
+def meta(scene: ScriptContext) -> Iterator[Body]:
     """Yield where results are of a call on the meta device."""
     moved = "x, h0, target = x.to('meta'), h0.to('meta'), target.to('meta')"
     alone = f"target({'x[0]' if scene.is_cell else 'x'})"
@@ -240,7 +240,7 @@ def meta(scene: Scene) -> Iterator[Body]:
 
 
 #: The ways to tell a violation of each law.
-BODIES: dict[str, Callable[[Scene], Iterator[Body]]] = {
+BODIES: dict[str, Callable[[ScriptContext], Iterator[Body]]] = {
     "purity": purity,
     "stateless": stateless,
     "strided": strided,

@@ -15,7 +15,7 @@ from stackgru.laws.helpers.autograd import taped as taped_run
 from stackgru.laws.helpers.values import expected, pick
 from stackgru.outcomes import Violation
 from stackgru.repro.scripts.plain import reference_run
-from stackgru.repro.scripts.scene import Body, Scene, attempt
+from stackgru.repro.scripts.scene import Body, ScriptContext, attempt
 from stackgru.repro.scripts.tapes import (
     LOSSES,
     by_steps_text,
@@ -29,10 +29,10 @@ from stackgru.repro.scripts.tapes import (
     target_call,
     thawing,
 )
-from stackgru.targets.weights import Weights
+from stackgru.targets.weights import DirectWeights
 
 
-def gradients(scene: Scene, frozen: Sequence[str] = ()) -> Iterator[Body]:
+def gradients(scene: ScriptContext, frozen: Sequence[str] = ()) -> Iterator[Body]:
     """Yield the gradients that part, of sums of output and hn.
 
     Args:
@@ -54,7 +54,7 @@ def gradients(scene: Scene, frozen: Sequence[str] = ()) -> Iterator[Body]:
     yield from flags(scene)
 
 
-def second_derivatives(scene: Scene) -> Iterator[Body]:
+def second_derivatives(scene: ScriptContext) -> Iterator[Body]:
     """Yield second derivatives that part, along a direction of ones."""
     for loss, factors in LOSSES.items():
         yield from _parted(
@@ -70,7 +70,7 @@ def second_derivatives(scene: Scene) -> Iterator[Body]:
     yield from _raises(scene, [], (), twice=True)
 
 
-def frozen(scene: Scene) -> Iterator[Body]:
+def frozen(scene: ScriptContext) -> Iterator[Body]:
     """Yield gradients of the rest where the case's parameters are frozen."""
     pair = scene.pair()
     names = ["input", "h0", *pair.weights.leaves]
@@ -79,7 +79,7 @@ def frozen(scene: Scene) -> Iterator[Body]:
     yield from gradients(scene, [name for name in names if name not in thawed])
 
 
-def forward_mode(scene: Scene) -> Iterator[Body]:
+def forward_mode(scene: ScriptContext) -> Iterator[Body]:
     """Yield forward-mode derivatives by the input, or what they raise."""
     yield Body(
         (
@@ -91,7 +91,7 @@ def forward_mode(scene: Scene) -> Iterator[Body]:
         ),
         allowed=None,
     )
-    if scene.target.convention.is_driven:
+    if scene.target.convention.needs_adapter:
         return
     yield Body(
         (
@@ -113,7 +113,7 @@ def forward_mode(scene: Scene) -> Iterator[Body]:
     )
 
 
-def training(scene: Scene) -> Iterator[Body]:
+def training(scene: ScriptContext) -> Iterator[Body]:
     """Yield gradients, then what comes of several steps of an optimiser."""
     yield from gradients(scene)
     pair = scene.pair()
@@ -151,7 +151,7 @@ def training(scene: Scene) -> Iterator[Body]:
     )
 
 
-def flags(scene: Scene) -> Iterator[Body]:
+def flags(scene: ScriptContext) -> Iterator[Body]:
     """Yield which parameters take a gradient after a call."""
     freeze = ["for parameter in target.parameters():", "    parameter.requires_grad_(False)"]
     for first in ((), freeze):
@@ -166,7 +166,7 @@ def flags(scene: Scene) -> Iterator[Body]:
         )
 
 
-def trainable(scene: Scene) -> Iterator[Body]:
+def trainable(scene: ScriptContext) -> Iterator[Body]:
     """Yield which parameters take a gradient, against nn.GRU's."""
     yield Body(
         (
@@ -178,7 +178,7 @@ def trainable(scene: Scene) -> Iterator[Body]:
 
 
 def _parted(
-    scene: Scene,
+    scene: ScriptContext,
     loss: str,
     differentiate: Callable[[Tape], Grads],
     bounds_of: Callable[..., backward.Gradients],
@@ -200,7 +200,10 @@ def _parted(
         pair.seed()
         right = differentiate(
             taped_run(
-                pair, Weights(gru_layers(pair.reference)), reference_call(pair, by_steps), thawed
+                pair,
+                DirectWeights(gru_layers(pair.reference)),
+                reference_call(pair, by_steps),
+                thawed,
             )
         )
     except (RuntimeError, Violation):
@@ -231,7 +234,7 @@ def _parted(
 
 
 def _raises(
-    scene: Scene, freeze: Sequence[str], frozen: Sequence[str], *, twice: bool = False
+    scene: ScriptContext, freeze: Sequence[str], frozen: Sequence[str], *, twice: bool = False
 ) -> Iterator[Body]:
     pair = scene.pair()
     thawed = [name for name in ("input", "h0", *pair.weights.leaves) if name not in frozen]
@@ -258,7 +261,7 @@ def _raises(
 
 
 #: The ways to tell a violation of each law.
-BODIES: dict[str, Callable[[Scene], Iterator[Body]]] = {
+BODIES: dict[str, Callable[[ScriptContext], Iterator[Body]]] = {
     "gradients": gradients,
     "second-derivatives": second_derivatives,
     "frozen": frozen,

@@ -10,10 +10,10 @@ from torch import nn
 from stackgru.gru.parameters import PARAMETERS, Layer
 from stackgru.laws.helpers.values import expected, pick
 from stackgru.laws.layouts import both_ways
-from stackgru.repro.scripts.scene import Body, Scene, attempt
+from stackgru.repro.scripts.scene import Body, ScriptContext, attempt
 
 
-def layouts(scene: Scene) -> Iterator[Body]:
+def layouts(scene: ScriptContext) -> Iterator[Body]:
     """Yield the target in every layout, against nn.GRU in the same."""
     pair = scene.pair()
     bound = expected(pair, None)
@@ -26,7 +26,7 @@ def layouts(scene: Scene) -> Iterator[Body]:
     yield from _packed(scene, errors, ())
 
 
-def bidirectional(scene: Scene) -> Iterator[Body]:
+def bidirectional(scene: ScriptContext) -> Iterator[Body]:
     """Yield the target both ways, against nn.GRU, with weights and state of their own."""
     case = scene.case
     options = (("bidirectional", True),)
@@ -81,7 +81,7 @@ def _called(
 
 
 def _packed(
-    scene: Scene,
+    scene: ScriptContext,
     errors: tuple[float, float],
     options: tuple[tuple[str, object], ...],
     state: Sequence[str] = (),
@@ -140,7 +140,7 @@ def _layers_both_ways(gru: nn.GRU) -> list[Layer]:
     ]
 
 
-def _bound(scene: Scene) -> float:
+def _bound(scene: ScriptContext) -> float:
     """Return the bound for the weights and the state that the script draws."""
     pair, case = scene.pair(), scene.case
     gru = nn.GRU(
@@ -161,7 +161,7 @@ def _bound(scene: Scene) -> float:
     return float(2 * max(found.outputs.error.max(), found.hn.error.max()))
 
 
-def _own_names(scene: Scene) -> list[str] | None:
+def _own_names(scene: ScriptContext) -> list[str] | None:
     """Return the names of the target's parameters in nn.GRU's order; None if that is theirs."""
     module = scene.target.build(scene.case, bidirectional=True)
     layers = scene.target.weights(module, scene.case, directions=2).layers
@@ -178,7 +178,7 @@ def _own_names(scene: Scene) -> list[str] | None:
 
 
 #: The ways to tell a violation of each law.
-BODIES: dict[str, Callable[[Scene], Iterator[Body]]] = {
+BODIES: dict[str, Callable[[ScriptContext], Iterator[Body]]] = {
     "layouts": layouts,
     "bidirectional": bidirectional,
 }

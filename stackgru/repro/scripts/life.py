@@ -9,10 +9,10 @@ from stackgru.laws.helpers.values import expected
 from stackgru.laws.life import Life
 from stackgru.outcomes import Violation
 from stackgru.repro.scripts.plain import reference_run
-from stackgru.repro.scripts.scene import Body, Scene, attempt, own_build
+from stackgru.repro.scripts.scene import Body, ScriptContext, attempt, own_build
 
 
-def life(scene: Scene) -> Iterator[Body]:
+def life(scene: ScriptContext) -> Iterator[Body]:
     """Yield the last state, the parameters, or what is raised, after a life."""
     error = _bound(scene)
     lines, imports = _lived(scene)
@@ -65,7 +65,7 @@ def life(scene: Scene) -> Iterator[Body]:
     )
 
 
-def _bound(scene: Scene) -> float:
+def _bound(scene: ScriptContext) -> float:
     """Return the bound of the last step of the life that can be taken."""
     lived = Life(scene.pair())
     bound = _of_a_step(lived)
@@ -84,7 +84,7 @@ def _of_a_step(lived: Life) -> float:
 _LEFT = ("left = target", "values = [parameter.tolist() for parameter in left.parameters()]")
 
 
-def _step(scene: Scene) -> list[str]:
+def _step(scene: ScriptContext) -> list[str]:
     if scene.is_cell:
         return [
             *scene.seeded("_, state = target(x[0], state)", always=True),
@@ -96,7 +96,7 @@ def _step(scene: Scene) -> list[str]:
     ]
 
 
-def _lived(scene: Scene, *, watching: bool = False) -> tuple[list[str], tuple[str, ...]]:
+def _lived(scene: ScriptContext, *, watching: bool = False) -> tuple[list[str], tuple[str, ...]]:
     """Return the lines of a life, and what they import."""
     left = _LEFT if watching else ()
     lines = ["state = right = h0"]
@@ -141,4 +141,4 @@ def _lived(scene: Scene, *, watching: bool = False) -> tuple[list[str], tuple[st
 
 
 #: The ways to tell a violation of each law.
-BODIES: dict[str, Callable[[Scene], Iterator[Body]]] = {"life": life}
+BODIES: dict[str, Callable[[ScriptContext], Iterator[Body]]] = {"life": life}

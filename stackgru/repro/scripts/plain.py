@@ -11,14 +11,14 @@ from stackgru.bounds import rounding
 from stackgru.bounds.rounding import Bounded
 from stackgru.harness.masks import Recorder, arrange
 from stackgru.harness.pair import Pair, Run
-from stackgru.laws.helpers.values import expected, gap_masks
-from stackgru.repro.scripts.scene import Body, Scene, attempt
+from stackgru.laws.helpers.values import expected, layer_masks
+from stackgru.repro.scripts.scene import Body, ScriptContext, attempt
 
 #: How often what differs now and then only is called.
 OFTEN = 1000
 
 
-def plain(scene: Scene) -> Iterator[Body]:
+def plain(scene: ScriptContext) -> Iterator[Body]:
     """Yield a run of both from the same seed."""
     pair = scene.pair()
     drops = pair.case.drops and pair.case.seq_len > 1
@@ -47,7 +47,7 @@ def plain(scene: Scene) -> Iterator[Body]:
                 yield Body((*scene.seeded(*texts[0]), *scene.seeded(*texts[1])), allowed)
 
 
-def local(scene: Scene) -> Iterator[Body]:
+def local(scene: ScriptContext) -> Iterator[Body]:
     """Yield the first layer whose new state is not its own equation's, in half precision.
 
     There a bound carried through layers says nothing, so each layer is given the target's values.
@@ -74,10 +74,12 @@ def local(scene: Scene) -> Iterator[Body]:
                 return
             below = Bounded.shown(states[layer])
             if gaps is not None and layer < case.num_layers - 1:
-                below = rounding.dropped(below, gaps[layer, step], case.gap_scale, case.torch_dtype)
+                below = rounding.dropped(
+                    below, gaps[layer, step], case.dropout_scale, case.torch_dtype
+                )
 
 
-def rarely(scene: Scene) -> Iterator[Body]:
+def rarely(scene: ScriptContext) -> Iterator[Body]:
     """Yield one call made again and again, for what differs now and then only."""
     for index in (0, 1):
         yield Body(
@@ -91,7 +93,7 @@ def rarely(scene: Scene) -> Iterator[Body]:
         )
 
 
-def _layer(scene: Scene, step: int, place: tuple[int, int, int], allowed: float) -> Body:
+def _layer(scene: ScriptContext, step: int, place: tuple[int, int, int], allowed: float) -> Body:
     """Return a body that compares one layer's new state with its equation in float64."""
     case = scene.case
     layer, row, unit = place
@@ -102,7 +104,7 @@ def _layer(scene: Scene, step: int, place: tuple[int, int, int], allowed: float)
     below = f"hn[{layer - 1}]" if layer else f"x[{step}]"
     key = f'f"{{name}}_l{layer}"'
     drawn, earlier = [], []
-    if case.gap_scale == 0 and layer:
+    if case.dropout_scale == 0 and layer:
         below = f"torch.zeros_like({below})"
     elif case.drops and layer:
         below = f"(masks[{layer - 1}] * {below})"
@@ -158,7 +160,7 @@ def reference_run(pair: Pair, *, by_steps: bool) -> tuple[Run, Tensor | None]:
                 outputs.append(output)
             run = Run(torch.cat(outputs), state)
     if not by_steps or not pair.case.drops:
-        return run, gap_masks(pair, recorder)
+        return run, layer_masks(pair, recorder)
     case = pair.case
     shape = (case.num_layers - 1, case.seq_len, case.batch, case.hidden_size)
     return run, arrange(recorder.draws, shape, "time order")
@@ -169,7 +171,7 @@ def unpacked(name: str, part: str) -> str:
     return f"{name}, _" if part == "outputs" else f"_, {name}"
 
 
-def by_steps(scene: Scene, name: str, module: str, part: str) -> list[str]:
+def by_steps(scene: ScriptContext, name: str, module: str, part: str) -> list[str]:
     """Return lines that call a module step by step.
 
     Args:
@@ -189,7 +191,7 @@ def by_steps(scene: Scene, name: str, module: str, part: str) -> list[str]:
     return ["state = h0", "for step in x:", f"    {result}, state = {module}({x}, state)"]
 
 
-def calls(scene: Scene) -> Iterator[Body]:
+def calls(scene: ScriptContext) -> Iterator[Body]:
     """Yield what a call gives, or raises, against shapes and dtypes of nn.GRU's results."""
     case = scene.case
     dtype = f"torch.{case.dtype}"

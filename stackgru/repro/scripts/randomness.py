@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 
 from stackgru.gru.parameters import place
 from stackgru.repro.scripts.plain import by_steps, plain
-from stackgru.repro.scripts.scene import Body, Scene, own_leaf
+from stackgru.repro.scripts.scene import Body, ScriptContext, own_leaf
 
 
-def same_draws(scene: Scene) -> Iterator[Body]:
+def same_draws(scene: ScriptContext) -> Iterator[Body]:
     """Yield the next random number after a call of both from one seed."""
     own, reference = _called(scene), ["reference(x, h0)"]
     if scene.is_cell and scene.case.seq_len > 1:
@@ -24,14 +24,14 @@ def same_draws(scene: Scene) -> Iterator[Body]:
     )
 
 
-def _called(scene: Scene) -> list[str]:
+def _called(scene: ScriptContext) -> list[str]:
     """Return lines that call the target, for what that leaves behind."""
     if scene.is_cell and scene.case.seq_len > 1:
         return by_steps(scene, "state", scene.called, "hn")
     return [scene.run()]
 
 
-def no_draws(scene: Scene) -> Iterator[Body]:
+def no_draws(scene: ScriptContext) -> Iterator[Body]:
     """Yield the next random number after a call that is to draw none."""
     for module, number in (("torch", "torch.rand(1).item()"), ("random", "random.random()")):
         seeded = f"torch.manual_seed({scene.case.seed})" if module == "torch" else "random.seed(0)"
@@ -48,7 +48,7 @@ def no_draws(scene: Scene) -> Iterator[Body]:
         )
 
 
-def repeatable(scene: Scene) -> Iterator[Body]:
+def repeatable(scene: ScriptContext) -> Iterator[Body]:
     """Yield a second run from one seed, with other calls in between."""
     mode = "train" if scene.case.mode == "eval" else "eval"
     between = [
@@ -77,7 +77,7 @@ def repeatable(scene: Scene) -> Iterator[Body]:
     )
 
 
-def seed_matters(scene: Scene) -> Iterator[Body]:
+def seed_matters(scene: ScriptContext) -> Iterator[Body]:
     """Yield whether two seeds give the same result, against nn.GRU."""
     yield from plain(scene)
     seeds = scene.case.seed, (scene.case.seed + 1) % 2**64
@@ -90,7 +90,7 @@ def seed_matters(scene: Scene) -> Iterator[Body]:
     yield from same_draws(scene)
 
 
-def mode_matters(scene: Scene) -> Iterator[Body]:
+def mode_matters(scene: ScriptContext) -> Iterator[Body]:
     """Yield whether training and eval give the same result, against nn.GRU."""
     yield from plain(scene)
     for part in ("result, _", "_, result"):
@@ -108,13 +108,13 @@ def mode_matters(scene: Scene) -> Iterator[Body]:
         yield Body(tuple(lines), allowed=None)
 
 
-def mask_count(scene: Scene) -> Iterator[Body]:
+def mask_count(scene: ScriptContext) -> Iterator[Body]:
     """Yield results, or the next random number, from one seed."""
     yield from plain(scene)
     yield from same_draws(scene)
 
 
-def everything_matters(scene: Scene) -> Iterator[Body]:
+def everything_matters(scene: ScriptContext) -> Iterator[Body]:
     """Yield how many numbers can be trained, and whether a change of one thing changes results."""
     yield Body(
         (
@@ -147,7 +147,7 @@ def everything_matters(scene: Scene) -> Iterator[Body]:
 
 
 #: The ways to tell a violation of each law.
-BODIES: dict[str, Callable[[Scene], Iterator[Body]]] = {
+BODIES: dict[str, Callable[[ScriptContext], Iterator[Body]]] = {
     "same-draws": same_draws,
     "no-draws": no_draws,
     "repeatable": repeatable,

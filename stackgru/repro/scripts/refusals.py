@@ -8,7 +8,7 @@ from torch import nn
 
 from stackgru.cases.case import Case
 from stackgru.laws.refusals import REFUSED_OPTIONS, SIZES, builds
-from stackgru.repro.scripts.scene import Body, Scene, own_build
+from stackgru.repro.scripts.scene import Body, ScriptContext, own_build
 
 _SETTINGS = (
     "torch.get_default_dtype()",
@@ -20,7 +20,7 @@ _SETTINGS = (
 )
 
 
-def refusals(scene: Scene) -> Iterator[Body]:
+def refusals(scene: ScriptContext) -> Iterator[Body]:
     """Yield whether the target and nn.GRU take what is wrong in one way."""
     pair, case = scene.pair(), scene.case
     for options in REFUSED_OPTIONS:
@@ -89,4 +89,4 @@ def _wrong(case: Case) -> Iterator[tuple[str, str]]:
 
 
 #: The ways to tell a violation of each law.
-BODIES: dict[str, Callable[[Scene], Iterator[Body]]] = {"refusals": refusals}
+BODIES: dict[str, Callable[[ScriptContext], Iterator[Body]]] = {"refusals": refusals}

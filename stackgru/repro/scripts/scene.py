@@ -20,7 +20,7 @@ def is_torchs_own(target: Target) -> bool:
 
 
 @dataclass(frozen=True)
-class Scene:
+class ScriptContext:
     """What a script is to show.
 
     Attributes:
@@ -56,7 +56,7 @@ class Scene:
     @property
     def called(self) -> str:
         """What is called as nn.GRU is: the target, or what calls it by its convention."""
-        return "call" if self.target.convention.is_driven else "target"
+        return "call" if self.target.convention.needs_adapter else "target"
 
     def run(self, module: str = "", x: str = "x", h0: str = "h0", steps: int = 0) -> str:
         """Return the text of a call over ``x``, which gives output and hn.

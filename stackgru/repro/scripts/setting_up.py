@@ -9,7 +9,7 @@ from stackgru.cases.case import Case, factor_of, seed_of, spread
 from stackgru.cases.numbers import is_literal, tensors_of
 from stackgru.gru.parameters import gru_name, parameter_shapes
 from stackgru.harness.pair import Pair
-from stackgru.repro.scripts.scene import Scene
+from stackgru.repro.scripts.scene import ScriptContext
 from stackgru.targets.construct import arguments_of
 
 
@@ -17,7 +17,7 @@ class NoScript(Exception):
     """There can be no script for this target; the message is the reason."""
 
 
-def built(scene: Scene, **changed: object) -> str:
+def built(scene: ScriptContext, **changed: object) -> str:
     """Return the text that builds the target for the case, in its dtype and mode."""
     convention, case = scene.target.convention, scene.case
     positional, by_name = arguments_of(convention, scene.target.name)
@@ -45,7 +45,7 @@ def built(scene: Scene, **changed: object) -> str:
     return f"{name}({', '.join(arguments)}){_as(scene.case)}"
 
 
-def reference_text(scene: Scene, **changed: object) -> str:
+def reference_text(scene: ScriptContext, **changed: object) -> str:
     """Return the text that builds nn.GRU for the case."""
     case = scene.case
     has_bias = case.bias and scene.pair().reference.bias
@@ -61,7 +61,7 @@ def _as(case: Case) -> str:
     return dtype[case.dtype] + (".eval()" if case.mode == "eval" else "")
 
 
-def weight_lines(scene: Scene, *, with_reference: bool) -> list[str]:
+def weight_lines(scene: ScriptContext, *, with_reference: bool) -> list[str]:
     """Return the lines that give the modules the case's weights."""
     case, pair = scene.case, scene.pair()
     sizes = case.input_size, case.hidden_size, case.num_layers, case.bias and pair.reference.bias

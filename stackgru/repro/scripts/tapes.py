@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from stackgru.bounds.backward import Direction
-from stackgru.bounds.forward import Network
+from stackgru.bounds.forward import StackInputs
 from stackgru.harness.pair import Pair
 from stackgru.laws.helpers.autograd import Grads, Tape, differentiated, grad_of
 from stackgru.laws.helpers.values import unroll
@@ -93,7 +93,7 @@ def second_derivatives_of(tape: Tape, factors: tuple[float, float]) -> Grads:
     return differentiated(tape.leaves, first, [torch.ones_like(grad) for grad in first])
 
 
-def ones_along(network: Network) -> Direction:
+def ones_along(network: StackInputs) -> Direction:
     """Return the direction in which every leaf grows alike."""
     layers = [
         {name: torch.ones_like(value) for name, value in layer.items()} for layer in network.layers

@@ -11,7 +11,7 @@ from decimal import ROUND_CEILING, Context
 from pathlib import Path
 
 from stackgru.repro.replay import AGREE, DIFFER
-from stackgru.repro.scripts.scene import Body, Scene
+from stackgru.repro.scripts.scene import Body, ScriptContext
 from stackgru.repro.scripts.setting_up import (
     NoScript,
     built,
@@ -51,7 +51,7 @@ def drawn(seed, *shape, scale=1.0, whole=False):
 '''
 
 
-def script_text(scene: Scene, body: Body) -> str:
+def script_text(scene: ScriptContext, body: Body) -> str:
     """Return a script.
 
     Args:
@@ -83,7 +83,7 @@ def script_text(scene: Scene, body: Body) -> str:
     return f"{head}\n{setting_up}\n{body.text}\n\n{_comparison(body)}\n"
 
 
-def _uses(scene: Scene, body: Body) -> set[str]:
+def _uses(scene: ScriptContext, body: Body) -> set[str]:
     """Return which of the things that can be set up the body uses."""
     uses = set(re.findall(r"\b(target|reference|x|h0|run|call)\b", body.text))
     if scene.called != "call":
@@ -91,7 +91,7 @@ def _uses(scene: Scene, body: Body) -> set[str]:
     return uses | ({"target"} if body.builds else set())
 
 
-def _docstring(scene: Scene) -> str:
+def _docstring(scene: ScriptContext) -> str:
     name = TORCH_CELL if scene.is_of_torch else scene.target.name
     first = textwrap.fill(f"{name} is not nn.GRU: {scene.message}.", _WIDTH - len('"""'))
     statement = scene.law.statement.partition(". ")[0].rstrip(".")
@@ -100,7 +100,7 @@ def _docstring(scene: Scene) -> str:
     return f'"""{escaped}\n"""'
 
 
-def _import_lines(scene: Scene) -> list[str]:
+def _import_lines(scene: ScriptContext) -> list[str]:
     """Return the lines that put the target where it is found, and import it."""
     place, _, attribute = scene.target.name.rpartition(":")
     top = attribute.partition(".")[0]
@@ -144,7 +144,7 @@ def _depth(name: str, file: str) -> int:
     return name.count(".") + (Path(file).name == "__init__.py")
 
 
-def _set_up(scene: Scene, body: Body, uses: set[str]) -> str:
+def _set_up(scene: ScriptContext, body: Body, uses: set[str]) -> str:
     """Return the lines that build both modules and their tensors, as far as they are used."""
     case, lines = scene.case, []
     if body.builds and "target" in uses:
@@ -167,7 +167,7 @@ def _set_up(scene: Scene, body: Body, uses: set[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _named(scene: Scene, body: Body) -> Body:
+def _named(scene: ScriptContext, body: Body) -> Body:
     """Return the body with the names of the target's parameters in place of what stands there."""
     if "<<" not in body.text:
         return body
@@ -206,7 +206,7 @@ _OUT = {
 }
 
 
-def _call_text(scene: Scene) -> str:
+def _call_text(scene: ScriptContext) -> str:
     """Return the function that calls the target by its convention as nn.GRU is called."""
     convention = scene.target.convention
     x = "x[None]" if convention.time_axis else "x"

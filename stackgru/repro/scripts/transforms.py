@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 
 from stackgru.laws.helpers.values import expected
-from stackgru.repro.scripts.scene import Body, Scene, attempt
+from stackgru.repro.scripts.scene import Body, ScriptContext, attempt
 
 _COPIES = "weights = {name: value.detach() + 1 for name, value in target.named_parameters()}"
 _WRAPPED = (
@@ -22,7 +22,7 @@ _WRAPPED = (
 )
 
 
-def functional_call(scene: Scene) -> Iterator[Body]:
+def functional_call(scene: ScriptContext) -> Iterator[Body]:
     """Yield a call with other weights, against a copy that holds them; then with its own."""
     called = "torch.func.functional_call(target, weights, (x, state))"
     define = [_COPIES, "def call(x, state):", f"    return {called}", ""]
@@ -50,7 +50,7 @@ def functional_call(scene: Scene) -> Iterator[Body]:
         )
 
 
-def checkpoint(scene: Scene) -> Iterator[Body]:
+def checkpoint(scene: ScriptContext) -> Iterator[Body]:
     """Yield the gradient of the input under a checkpoint, against that without."""
     call = (
         "def call(x, state):",
@@ -82,10 +82,12 @@ def checkpoint(scene: Scene) -> Iterator[Body]:
         )
 
 
-def _transformed(make: str, imports: Sequence[str] = ()) -> Callable[[Scene], Iterator[Body]]:
+def _transformed(
+    make: str, imports: Sequence[str] = ()
+) -> Callable[[ScriptContext], Iterator[Body]]:
     """Return what yields results of the transformed target, against its own."""
 
-    def bodies(scene: Scene) -> Iterator[Body]:
+    def bodies(scene: ScriptContext) -> Iterator[Body]:
         x = "x[0]" if scene.is_cell else "x"
         lines = (*_WRAPPED, f"made = {make.format(x=x)}")
         for calls in (1, 3):
@@ -113,7 +115,7 @@ def _transformed(make: str, imports: Sequence[str] = ()) -> Callable[[Scene], It
     return bodies
 
 
-def vmap(scene: Scene) -> Iterator[Body]:
+def vmap(scene: ScriptContext) -> Iterator[Body]:
     """Yield two modules under one vmap, against each of them."""
     pair, other = scene.pair(), scene.pair()
     with torch.no_grad():
@@ -145,7 +147,7 @@ def vmap(scene: Scene) -> Iterator[Body]:
 
 
 #: The ways to tell a violation of each law.
-BODIES: dict[str, Callable[[Scene], Iterator[Body]]] = {
+BODIES: dict[str, Callable[[ScriptContext], Iterator[Body]]] = {
     "functional-call": functional_call,
     "checkpoint": checkpoint,
     "script": _transformed("torch.jit.script(Wrapped())"),

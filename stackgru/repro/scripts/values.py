@@ -14,10 +14,10 @@ from stackgru.cases.case import generator
 from stackgru.laws.helpers.values import expected, pick
 from stackgru.laws.magnitudes import cast as autocast_to
 from stackgru.repro.scripts.plain import calls, plain, reference_run, unpacked
-from stackgru.repro.scripts.scene import Body, Scene, attempt
+from stackgru.repro.scripts.scene import Body, ScriptContext, attempt
 
 
-def hn_is_last(scene: Scene) -> Iterator[Body]:
+def hn_is_last(scene: ScriptContext) -> Iterator[Body]:
     """Yield the last output against the last layer's state."""
     last = "output" if scene.is_cell and scene.case.seq_len == 1 else "output[-1]"
     yield Body(
@@ -25,7 +25,7 @@ def hn_is_last(scene: Scene) -> Iterator[Body]:
     )
 
 
-def chunks(scene: Scene) -> Iterator[Body]:
+def chunks(scene: ScriptContext) -> Iterator[Body]:
     """Yield a sequence in two pieces, each by a fresh copy, against the whole."""
     pair = scene.pair()
     k = pick(pair, "split", 1, scene.case.seq_len - 1)
@@ -45,7 +45,7 @@ def chunks(scene: Scene) -> Iterator[Body]:
         yield Body(lines, float(2 * error.max()), imports=("copy",))
 
 
-def rows(scene: Scene) -> Iterator[Body]:
+def rows(scene: ScriptContext) -> Iterator[Body]:
     """Yield rows in another order, and each alone, against all of them."""
     pair = scene.pair()
     batch = scene.case.batch
@@ -66,7 +66,7 @@ def rows(scene: Scene) -> Iterator[Body]:
             )
 
 
-def causal(scene: Scene) -> Iterator[Body]:
+def causal(scene: ScriptContext) -> Iterator[Body]:
     """Yield outputs before a change of later inputs, against those without it."""
     k = pick(scene.pair(), "cut", 1, scene.case.seq_len - 1)
     yield Body(
@@ -78,7 +78,7 @@ def causal(scene: Scene) -> Iterator[Body]:
     )
 
 
-def default_state(scene: Scene) -> Iterator[Body]:
+def default_state(scene: ScriptContext) -> Iterator[Body]:
     """Yield a call without a state against nn.GRU's, after another call."""
     pair = scene.pair()
     zeros = torch.zeros_like(pair.h0)
@@ -108,7 +108,7 @@ def default_state(scene: Scene) -> Iterator[Body]:
     )
 
 
-def magnitudes(scene: Scene) -> Iterator[Body]:
+def magnitudes(scene: ScriptContext) -> Iterator[Body]:
     """Yield whether results are finite where a number that is not is put in."""
     yield from plain(scene)
     pair = scene.pair()
@@ -135,7 +135,7 @@ def magnitudes(scene: Scene) -> Iterator[Body]:
         )
 
 
-def dtypes(scene: Scene) -> Iterator[Body]:
+def dtypes(scene: ScriptContext) -> Iterator[Body]:
     """Yield a run under another default dtype."""
     other = "float32" if scene.case.dtype == "float64" else "float64"
     change = f"torch.set_default_dtype(torch.{other})"
@@ -154,7 +154,7 @@ def dtypes(scene: Scene) -> Iterator[Body]:
         yield Body(lines, float(2 * error.max()))
 
 
-def autocast(scene: Scene) -> Iterator[Body]:
+def autocast(scene: ScriptContext) -> Iterator[Body]:
     """Yield a step under autocast against nn.GRU's."""
     pair, case = scene.pair(), scene.case
     weights, x, before = pair.layers[0], pair.input[0], pair.h0[0]
@@ -182,7 +182,7 @@ def autocast(scene: Scene) -> Iterator[Body]:
         yield Body(lines, float(errors[row, unit]))
 
 
-def empty_batch(scene: Scene) -> Iterator[Body]:
+def empty_batch(scene: ScriptContext) -> Iterator[Body]:
     """Yield shapes of an empty batch, and a backward pass through it."""
     yield from calls(scene)
     yield Body(
@@ -201,7 +201,7 @@ def empty_batch(scene: Scene) -> Iterator[Body]:
 
 
 #: The ways to tell a violation of each law.
-BODIES: dict[str, Callable[[Scene], Iterator[Body]]] = {
+BODIES: dict[str, Callable[[ScriptContext], Iterator[Body]]] = {
     "hn-is-last": hn_is_last,
     "chunks": chunks,
     "rows": rows,
