@@ -20,7 +20,7 @@ from stackgru.cases.case import Case
 from stackgru.gru.parameters import Layer
 from stackgru.harness.masks import Injector
 from stackgru.harness.pair import Pair, Run
-from stackgru.laws.helpers.values import seeded_reference
+from stackgru.harness.reference import seeded_reference
 from stackgru.outcomes import NotApplicable, Violation
 from stackgru.targets.target import Target
 

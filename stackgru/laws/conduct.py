@@ -13,18 +13,10 @@ from torch import Tensor
 
 from stackgru.harness.masks import Injector, Recorder, arrange
 from stackgru.harness.pair import Pair, Run
+from stackgru.harness.reference import expected, layer_masks
 from stackgru.laws.helpers.settings import settings_watched
 from stackgru.laws.helpers.transforms import arguments_of
-from stackgru.laws.helpers.values import (
-    HN,
-    OUTPUT,
-    expected,
-    layer_masks,
-    orders,
-    other_input,
-    pick,
-    unroll,
-)
+from stackgru.laws.helpers.values import HN, OUTPUT, orders, other_input, pick, unroll
 from stackgru.laws.registry import law
 from stackgru.outcomes import NotApplicable, Violation, assert_equal
 from stackgru.targets.importing import named

@@ -9,16 +9,8 @@ from stackgru.cases.case import MAX_SEED, generator
 from stackgru.gru.parameters import PARAMETERS, place
 from stackgru.harness.masks import Recorder, arrange
 from stackgru.harness.pair import Pair, Run
-from stackgru.laws.helpers.values import (
-    HN,
-    OUTPUT,
-    Expected,
-    assert_end_to_end,
-    expected,
-    layer_masks,
-    orders,
-    seeded_reference,
-)
+from stackgru.harness.reference import Expected, expected, layer_masks, seeded_reference
+from stackgru.laws.helpers.values import HN, OUTPUT, assert_end_to_end, orders
 from stackgru.laws.registry import law
 from stackgru.outcomes import NotApplicable, Violation
 

@@ -18,6 +18,7 @@ from stackgru.bounds.rounding import allowed
 from stackgru.gru.parameters import gru_layers
 from stackgru.harness.masks import Recorder
 from stackgru.harness.pair import Pair
+from stackgru.harness.reference import layer_masks
 from stackgru.laws.helpers.autograd import (
     Grads,
     Tape,
@@ -32,7 +33,7 @@ from stackgru.laws.helpers.autograd import (
     grad_of,
     network_for,
 )
-from stackgru.laws.helpers.values import HN, OUTPUT, layer_masks, pick, under_masks, unroll
+from stackgru.laws.helpers.values import HN, OUTPUT, pick, under_masks, unroll
 from stackgru.laws.registry import law
 from stackgru.outcomes import NotApplicable
 from stackgru.targets.importing import named

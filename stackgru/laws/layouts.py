@@ -15,7 +15,8 @@ from stackgru.bounds.rounding import Bounded, allowed
 from stackgru.cases.case import Case, generator
 from stackgru.gru.parameters import Layer
 from stackgru.harness.pair import Pair
-from stackgru.laws.helpers.values import HN, OUTPUT, Expected, expected, pick
+from stackgru.harness.reference import Expected, expected
+from stackgru.laws.helpers.values import HN, OUTPUT, pick
 from stackgru.laws.registry import law
 from stackgru.outcomes import NotApplicable, Violation
 from stackgru.targets.convention import ConventionMismatch

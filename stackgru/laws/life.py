@@ -17,15 +17,9 @@ from torch import Tensor, nn
 from stackgru.cases.case import ACTIONS, MAX_SEED, Case
 from stackgru.gru.parameters import gru_layers
 from stackgru.harness.pair import Pair, Run
+from stackgru.harness.reference import expected, seeded_reference
 from stackgru.laws.helpers.autograd import as_violation, axes_of, noise
-from stackgru.laws.helpers.values import (
-    assert_end_to_end,
-    assert_equation,
-    expected,
-    seeded_reference,
-    under_masks,
-    unroll,
-)
+from stackgru.laws.helpers.values import assert_end_to_end, assert_equation, under_masks, unroll
 from stackgru.laws.registry import law
 from stackgru.outcomes import Violation, assert_equal
 from stackgru.targets.importing import named

@@ -13,15 +13,14 @@ from torch import Tensor
 from stackgru.bounds import rounding
 from stackgru.bounds.rounding import Bounded
 from stackgru.harness.pair import Pair
+from stackgru.harness.reference import expected, seeded_reference
 from stackgru.laws.helpers.values import (
     HN,
     OUTPUT,
     STATES,
     assert_end_to_end,
     assert_equation,
-    expected,
     pick,
-    seeded_reference,
 )
 from stackgru.laws.registry import law
 from stackgru.outcomes import NotApplicable, Violation

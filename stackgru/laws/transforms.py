@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint as checkpointed
 
 from stackgru.harness.pair import Pair, Run
+from stackgru.harness.reference import expected
 from stackgru.laws.helpers.transforms import (
     Callee,
     arguments_of,
@@ -27,7 +28,7 @@ from stackgru.laws.helpers.transforms import (
     weights_of,
     with_weights,
 )
-from stackgru.laws.helpers.values import assert_end_to_end, expected, unroll
+from stackgru.laws.helpers.values import assert_end_to_end, unroll
 from stackgru.laws.registry import law
 from stackgru.outcomes import NotApplicable, Violation, assert_equal
 from stackgru.targets.convention import ConventionAdapter

@@ -7,16 +7,15 @@ import torch
 from stackgru.bounds.formats import FORMATS
 from stackgru.cases.case import generator
 from stackgru.harness.pair import Pair, Run
+from stackgru.harness.reference import expected, seeded_reference
 from stackgru.laws.helpers.values import (
     HN,
     OUTPUT,
     STATES,
     assert_end_to_end,
     assert_equation,
-    expected,
     other_input,
     pick,
-    seeded_reference,
     under_masks,
 )
 from stackgru.laws.registry import law

@@ -16,7 +16,7 @@ from stackgru.engine.run import LawRun
 from stackgru.engine.time_limit import TimedOut, time_limit
 from stackgru.gru.cell import StackingGRUCell
 from stackgru.harness.pair import Pair
-from stackgru.laws.helpers.values import expected
+from stackgru.harness.reference import expected
 from stackgru.laws.registry import Law
 from stackgru.options import DEFAULT_SHRINK_SECONDS
 from stackgru.outcomes import NotApplicable, Violation

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from stackgru.cases.case import Case
+from stackgru.harness import reference
 from stackgru.harness.pair import Pair
-from stackgru.laws.helpers import values as comparing
 from stackgru.laws.helpers.transforms import assert_possible
 from stackgru.laws.registry import all_laws
 from stackgru.outcomes import NotApplicable, Violation
@@ -132,7 +132,7 @@ def test_masks_that_cannot_be_seen_are_no_violation(law, reason):
 
 
 def test_what_nn_gru_draws_unseen_is_no_violation(monkeypatch):
-    monkeypatch.setattr(comparing, "arrange", lambda draws, shape, order: None)
+    monkeypatch.setattr(reference, "arrange", lambda draws, shape, order: None)
     with pytest.raises(NotApplicable, match=r"^the masks that nn.GRU draws cannot be seen .* 2 "):
         check("same-masks", Stack, DROPS)
 

@@ -17,7 +17,8 @@ from stackgru.cases.case import generator
 from stackgru.gru.parameters import gru_layers
 from stackgru.harness.masks import Recorder
 from stackgru.harness.pair import Pair
-from stackgru.laws.helpers.values import layer_masks, pick, under_masks, unroll
+from stackgru.harness.reference import layer_masks
+from stackgru.laws.helpers.values import pick, under_masks, unroll
 from stackgru.outcomes import Violation
 from stackgru.targets.importing import named
 from stackgru.targets.weights import DirectWeights, by_place

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
@@ -12,8 +11,9 @@ from torch import Tensor
 from stackgru.bounds import rounding
 from stackgru.bounds.rounding import Bounded
 from stackgru.cases.case import generator
-from stackgru.harness.masks import CELL_ORDERS, ORDERS, Injector, Recorder, arrange
+from stackgru.harness.masks import CELL_ORDERS, ORDERS, Injector, Recorder
 from stackgru.harness.pair import Pair, Run
+from stackgru.harness.reference import Expected
 from stackgru.outcomes import NotApplicable, Violation
 
 OUTPUT = ("step", "row", "unit")
@@ -21,53 +21,6 @@ HN = ("layer", "row", "unit")
 STATES = ("step", "layer", "row", "unit")
 
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class Expected:
-    """What a run should give, in float64, with the bound of one implementation.
-
-    Attributes:
-        outputs: (T, B, H).
-        hn: (L, B, H).
-    """
-
-    outputs: Bounded
-    hn: Bounded
-
-
-def seeded_reference(pair: Pair) -> tuple[Run, Tensor | None]:
-    """Run nn.GRU from the case's seed and record its masks.
-
-    Args:
-        pair: the pair.
-
-    Returns:
-        The run, and its masks, bool, (L - 1, T, B, H); None where nothing is dropped out.
-
-    Raises:
-        NotApplicable: if nn.GRU's masks cannot be seen, as in cuDNN's fused kernels.
-    """
-    pair.seed()
-    with Recorder() as recorder:
-        run = pair.run_reference()
-    return run, layer_masks(pair, recorder)
-
-
-def layer_masks(pair: Pair, recorder: Recorder) -> Tensor | None:
-    """Return the masks that nn.GRU drew, (L - 1, T, B, H), or None where nothing is dropped."""
-    case = pair.case
-    shape = (case.num_layers - 1, case.seq_len, case.batch, case.hidden_size)
-    if not case.drops:
-        all_dropped = case.mode == "train" and case.dropout == 1 and case.num_layers > 1
-        return torch.zeros(shape, dtype=torch.bool) if all_dropped else None
-    masks = arrange(recorder.draws, shape, "layer order")
-    if masks is None:
-        raise NotApplicable(
-            "the masks that nn.GRU draws cannot be seen on this build and device: "
-            f"{len(recorder.draws)} were seen where {case.num_layers - 1} are drawn"
-        )
-    return masks
 
 
 def orders(pair: Pair) -> tuple[str, ...]:
@@ -133,20 +86,6 @@ def _assert_complete(pair: Pair, injector: Injector, number: int) -> None:
         if number
         else f"the target drew {drawn}, where nn.GRU draws none"
     )
-
-
-def expected(
-    pair: Pair,
-    gaps: Tensor | None,
-    *,
-    input: Tensor | None = None,
-    h0: Tensor | None = None,
-) -> Expected:
-    """Compute the results that the equation gives under these masks, with their bounds."""
-    input = pair.input if input is None else input
-    h0 = pair.h0 if h0 is None else h0
-    scale, dtype = pair.case.dropout_scale, pair.case.torch_dtype
-    return Expected(*rounding.sequence(input, h0, pair.layers, gaps, scale, dtype))
 
 
 def assert_end_to_end(pair: Pair, run: Run, other: Run, bound: Expected, what: str) -> None:

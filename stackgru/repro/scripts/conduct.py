@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from stackgru.harness.reference import expected
 from stackgru.laws.conduct import memory_layouts
-from stackgru.laws.helpers.values import expected, pick
+from stackgru.laws.helpers.values import pick
 from stackgru.repro.scripts.gradients import flags
 from stackgru.repro.scripts.plain import reference_run
 from stackgru.repro.scripts.scene import Body, ScriptContext, attempt, own_build

@@ -10,9 +10,10 @@ import torch
 from stackgru.bounds import backward
 from stackgru.bounds.rounding import allowed
 from stackgru.gru.parameters import gru_layers
+from stackgru.harness.reference import expected
 from stackgru.laws.helpers.autograd import Grads, Tape, by_name, network_for
 from stackgru.laws.helpers.autograd import taped as taped_run
-from stackgru.laws.helpers.values import expected, pick
+from stackgru.laws.helpers.values import pick
 from stackgru.outcomes import Violation
 from stackgru.repro.scripts.plain import reference_run
 from stackgru.repro.scripts.scene import Body, ScriptContext, attempt

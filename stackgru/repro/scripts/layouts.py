@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from stackgru.gru.parameters import PARAMETERS, Layer
-from stackgru.laws.helpers.values import expected, pick
+from stackgru.harness.reference import expected
+from stackgru.laws.helpers.values import pick
 from stackgru.laws.layouts import both_ways
 from stackgru.repro.scripts.scene import Body, ScriptContext, attempt
 

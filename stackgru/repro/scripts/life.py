@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 
-from stackgru.laws.helpers.values import expected
+from stackgru.harness.reference import expected
 from stackgru.laws.life import Life
 from stackgru.outcomes import Violation
 from stackgru.repro.scripts.plain import reference_run

@@ -11,7 +11,7 @@ from stackgru.bounds import rounding
 from stackgru.bounds.rounding import Bounded
 from stackgru.harness.masks import Recorder, arrange
 from stackgru.harness.pair import Pair, Run
-from stackgru.laws.helpers.values import expected, layer_masks
+from stackgru.harness.reference import expected, layer_masks
 from stackgru.repro.scripts.scene import Body, ScriptContext, attempt
 
 #: How often what differs now and then only is called.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
-from stackgru.laws.helpers.values import expected
+from stackgru.harness.reference import expected
 from stackgru.repro.scripts.scene import Body, ScriptContext, attempt
 
 _COPIES = "weights = {name: value.detach() + 1 for name, value in target.named_parameters()}"

@@ -11,7 +11,8 @@ import torch
 from stackgru.bounds import rounding
 from stackgru.bounds.rounding import Bounded
 from stackgru.cases.case import generator
-from stackgru.laws.helpers.values import expected, pick
+from stackgru.harness.reference import expected
+from stackgru.laws.helpers.values import pick
 from stackgru.laws.magnitudes import cast as autocast_to
 from stackgru.repro.scripts.plain import calls, plain, reference_run, unpacked
 from stackgru.repro.scripts.scene import Body, ScriptContext, attempt
