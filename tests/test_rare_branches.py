@@ -18,8 +18,8 @@ from stackgru.laws.registry import all_laws
 from stackgru.options import Options
 from stackgru.outcomes import Violation
 from stackgru.pytest_plugin import check as checking
-from stackgru.repro.scripts.bodies import bodies
-from stackgru.repro.scripts.scene import ScriptContext
+from stackgru.repro.scripts.candidates import candidates
+from stackgru.repro.scripts.context import ScriptContext
 from stackgru.targets.find_weights import find_weights
 from stackgru.targets.target import load
 from tests.subjects.broken import calls, conduct, masks, rare_inputs, refusals
@@ -126,8 +126,10 @@ def test_an_option_that_a_target_does_not_take_is_not_refused():
             super().__init__(input_size, hidden_size, num_layers)
 
     check("refusals", WithoutRate)
-    scene = ScriptContext(load(WithoutRate), all_laws()["refusals"], Case(), "nothing", strict=True)
-    assert not any("dropout" in body.text for body in bodies(scene))
+    context = ScriptContext(
+        load(WithoutRate), all_laws()["refusals"], Case(), "nothing", strict=True
+    )
+    assert not any("dropout" in candidate.text for candidate in candidates(context))
 
 
 def test_a_diagnosis_that_fails_is_told(monkeypatch):

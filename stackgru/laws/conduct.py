@@ -204,7 +204,7 @@ def strided(pair: Pair) -> None:
     if not orders_seen:
         return  # other masks than nn.GRU's, which is for other laws; values are compared in eval
     # Two orders can have the same shapes; the larger bound is that of the masks drawn, or above.
-    bounds = [expected(pair, gaps, input=input, h0=h0) for gaps in orders_seen]
+    bounds = [expected(pair, masks, input=input, h0=h0) for masks in orders_seen]
     outputs = torch.stack([bound.outputs.error for bound in bounds]).amax(0)
     hn = torch.stack([bound.hn.error for bound in bounds]).amax(0)
     pair.within(run.outputs, plain.outputs, 2 * outputs, f"{what}: output", OUTPUT)

@@ -60,7 +60,7 @@ def order_matters(pair: Pair) -> None:
     A cell draws them in time order, nn.GRU in layer order; the difference is what the masks make
     it.
     """
-    reference, gaps = seeded_reference(pair)
+    reference, reference_masks = seeded_reference(pair)
     pair.seed()
     with Recorder() as recorder:
         run = pair.run()
@@ -76,7 +76,7 @@ def order_matters(pair: Pair) -> None:
     violations = []
     for masks in arranged:
         try:
-            _assert_explained(pair, run, reference, masks, gaps)
+            _assert_explained(pair, run, reference, masks, reference_masks)
         except Violation as violation:
             violations.append(violation)
         else:
@@ -85,10 +85,10 @@ def order_matters(pair: Pair) -> None:
 
 
 def _assert_explained(
-    pair: Pair, run: Run, reference: Run, masks: Tensor, gaps: Tensor | None
+    pair: Pair, run: Run, reference: Run, masks: Tensor, reference_masks: Tensor | None
 ) -> None:
     own = expected(pair, masks)
-    if gaps is not None and torch.equal(masks, gaps):
+    if reference_masks is not None and torch.equal(masks, reference_masks):
         assert_end_to_end(pair, run, reference, own, "from one seed, under equal masks")
         return
     if pair.strict and pair.kind == "sequence":
@@ -99,7 +99,7 @@ def _assert_explained(
     what = "under the masks that it drew"
     pair.within(run.outputs, own.outputs.value, 2 * own.outputs.error, f"{what}: output", OUTPUT)
     pair.within(run.hn, own.hn.value, 2 * own.hn.error, f"{what}: hn", HN)
-    _assert_parted(pair, [run, reference], [own, expected(pair, gaps)], "other masks")
+    _assert_parted(pair, [run, reference], [own, expected(pair, reference_masks)], "other masks")
 
 
 @law(
@@ -122,20 +122,20 @@ def first_step_is_not_hn(pair: Pair) -> None:
 @law("divergence", {"mode": "train", "seq_len": 1, "min_batch": 1})
 def mode_matters(pair: Pair) -> None:
     """Training and eval differ if and only if some mask does, where a unit is alive."""
-    _, gaps = seeded_reference(pair)
+    _, masks = seeded_reference(pair)
     pair.seed()
     with Recorder() as recorder:
         training = pair.run()
     with pair.mode("eval"):
         pair.seed()
         eval_run = pair.run()
-    if gaps is None:
+    if masks is None:
         pair.equal(training, eval_run, "training, where no mask drops anything, and eval")
         return
     # The target's own masks, where they can be told: it need not follow the seed for this law.
-    own = arrange(recorder.draws, tuple(gaps.shape), "time order")
+    own = arrange(recorder.draws, tuple(masks.shape), "time order")
     # In eval nothing is dropped or scaled, as if there were no masks at all.
-    bounds = [expected(pair, gaps if own is None else own), expected(pair, None)]
+    bounds = [expected(pair, masks if own is None else own), expected(pair, None)]
     _assert_parted(pair, [training, eval_run], bounds, "the two modes")
 
 

@@ -116,8 +116,8 @@ def forward_mode(pair: Pair) -> None:
             )
         except RuntimeError as error:
             raise NotApplicable(f"nn.GRU itself raised {named(error)}") from error
-    gaps = layer_masks(pair, recorder)
-    bounds = backward.tangents(network_for(pair, gaps), direction)
+    masks = layer_masks(pair, recorder)
+    bounds = backward.tangents(network_for(pair, masks), direction)
 
     def run() -> tuple[Tensor, Tensor]:
         with as_violation("forward-mode derivatives"):
@@ -129,7 +129,7 @@ def forward_mode(pair: Pair) -> None:
             error = 2 * allowed(bound, pair.case.torch_dtype)
             pair.within(own, other, error, f"the forward-mode derivative of {name}", axes)
 
-    under_masks(pair, gaps, run, compare)
+    under_masks(pair, masks, run, compare)
 
 
 @law("gradients", {**_SMALL, "max_steps": 2, "dtypes": _FULL}, question="gradients")

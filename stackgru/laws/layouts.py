@@ -1,4 +1,4 @@
-"""Laws of the layouts that a sequence module offers: batch first, unbatched, packed, both ways."""
+"""Laws of the forms of input: batch first, unbatched, packed, bidirectional, an empty batch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stackgru.cases.case import Case, generator
 from stackgru.gru.parameters import Layer
 from stackgru.harness.pair import Pair
 from stackgru.harness.reference import Expected, expected
-from stackgru.laws.helpers.values import HN, OUTPUT, pick
+from stackgru.laws.helpers.values import HN, OUTPUT, pick, unroll
 from stackgru.laws.registry import law
 from stackgru.outcomes import NotApplicable, Violation
 from stackgru.targets.convention import ConventionMismatch
@@ -166,6 +166,28 @@ def bidirectional(pair: Pair) -> None:
     except _Refused as error:
         raise Violation(f"bidirectional {error}") from error
     _assert_results(pair, "bidirectional", outputs, hn, bound_of(pair.input, h0))
+
+
+@law("values", {"max_batch": 0, "max_steps": 3})
+def empty_batch(pair: Pair) -> None:
+    """An empty batch gives empty results of nn.GRU's shapes and dtypes, and draws nothing.
+
+    A backward pass through it gives no gradient but zeros.
+    """
+    input, h0 = pair.input.clone().requires_grad_(), pair.h0.clone().requires_grad_()
+    pair.seed()
+    before = pair.generator_state()
+    with torch.enable_grad():
+        run = unroll(pair, input, h0)
+        if not torch.equal(before, pair.generator_state()):
+            raise Violation("for an empty batch torch's generator has moved")
+        try:
+            (run.outputs.sum() + run.hn.sum()).backward()  # type: ignore[no-untyped-call]
+        except RuntimeError as error:
+            raise Violation(f"a backward pass through an empty batch: {named(error)}") from error
+    for name, tensor in {**pair.weights.leaves, "input": input, "h0": h0}.items():
+        if tensor.grad is not None and bool(tensor.grad.any()):
+            raise Violation(f"the gradient of {name} for an empty batch is not zeros")
 
 
 def both_ways(layers: Sequence[Layer], input: Tensor, h0: Tensor, dtype: torch.dtype) -> Expected:

@@ -75,16 +75,16 @@ class Life:
 
     def _step(self) -> None:
         pair = self._next_input()
-        reference, gaps = seeded_reference(pair)
-        bound = expected(pair, gaps)
+        reference, masks = seeded_reference(pair)
+        bound = expected(pair, masks)
         after = []
 
         def compare(run: Run) -> None:
             assert_end_to_end(pair, run, reference, bound, "the step")
-            assert_equation(pair, Run(run.outputs, run.hn, run.hn[None]), gaps, what="the step")
+            assert_equation(pair, Run(run.outputs, run.hn, run.hn[None]), masks, what="the step")
             after.append(run.hn)
 
-        under_masks(pair, gaps, pair.run, compare)
+        under_masks(pair, masks, pair.run, compare)
         pair.h0 = after[-1]
 
     def _train(self) -> None:

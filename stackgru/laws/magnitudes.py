@@ -71,14 +71,14 @@ def dtypes(pair: Pair) -> None:
 
     And where nothing is random they are the same, within rounding.
     """
-    _, gaps = seeded_reference(pair)
+    _, masks = seeded_reference(pair)
     pair.seed()
     plain = pair.run()
     pair.seed()
     with _default_dtype(torch.float32 if pair.case.dtype == "float64" else torch.float64):
         other = pair.run()
     if not pair.case.drops:
-        bound = expected(pair, gaps)
+        bound = expected(pair, masks)
         assert_end_to_end(pair, other, plain, bound, "under another default dtype")
 
 

@@ -19,7 +19,6 @@ _MODULES = (
     "values",
     "magnitudes",
     "layouts",
-    "edges",
     "randomness",
     "divergence",
     "gradients",

@@ -41,12 +41,12 @@ def equation(pair: Pair) -> None:
 @law("values", {"seq_len": 1, "min_batch": 1}, question="seeds")
 def one_step(pair: Pair) -> None:
     """After one step from the same seed, output and hn are nn.GRU's, whatever mode and dropout."""
-    reference, gaps = seeded_reference(pair)
+    reference, masks = seeded_reference(pair)
     pair.seed()
     run = pair.run()
     if pair.full_precision:
-        assert_end_to_end(pair, run, reference, expected(pair, gaps), "the target")
-    assert_equation(pair, Run(run.outputs, run.hn, run.hn[None]), gaps)
+        assert_end_to_end(pair, run, reference, expected(pair, masks), "the target")
+    assert_equation(pair, Run(run.outputs, run.hn, run.hn[None]), masks)
 
 
 @law(
@@ -62,29 +62,29 @@ def unrolled(pair: Pair) -> None:
 
     That is in eval, at rates 0 and 1, and with one layer.
     """
-    reference, gaps = seeded_reference(pair)
+    reference, masks = seeded_reference(pair)
     pair.seed()
     run = pair.run()
     if pair.full_precision:
-        assert_end_to_end(pair, run, reference, expected(pair, gaps), "the target")
+        assert_end_to_end(pair, run, reference, expected(pair, masks), "the target")
     if run.states is not None:
-        assert_equation(pair, run, gaps)
+        assert_equation(pair, run, masks)
 
 
 @law("values", {"mode": "train", "min_batch": 1}, half=("cell",))
 def same_masks(pair: Pair) -> None:
     """In training, under nn.GRU's own masks, each output, and hn, are nn.GRU's."""
-    reference, gaps = seeded_reference(pair)
-    bound = expected(pair, gaps) if pair.full_precision else None
+    reference, masks = seeded_reference(pair)
+    bound = expected(pair, masks) if pair.full_precision else None
 
     def compare(run: Run) -> None:
         what = "under nn.GRU's masks"
         if bound is not None:
             assert_end_to_end(pair, run, reference, bound, what)
         if run.states is not None:
-            assert_equation(pair, run, gaps, what=what)
+            assert_equation(pair, run, masks, what=what)
 
-    under_masks(pair, gaps, pair.run, compare)
+    under_masks(pair, masks, pair.run, compare)
 
 
 @law("values", {"min_batch": 1})

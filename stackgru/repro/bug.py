@@ -23,9 +23,9 @@ from stackgru.outcomes import NotApplicable, Violation
 from stackgru.report.report import Finding
 from stackgru.repro.issue import issue_text
 from stackgru.repro.replay import run_script
-from stackgru.repro.scripts import NoScript, Script, is_told, script_for
+from stackgru.repro.scripts import NoScript, Script, script_for, shows_violation
+from stackgru.repro.scripts.context import is_torchs_own
 from stackgru.repro.scripts.plain import reference_run
-from stackgru.repro.scripts.scene import is_torchs_own
 from stackgru.repro.scripts.text import TORCH_CELL
 from stackgru.repro.simplify import Simplified, simplify
 from stackgru.repro.store import SCRIPT, SavedReport, write
@@ -183,7 +183,7 @@ def plainest(
     if whole.problem is None and left:
 
         def tells(one: Case, violation: Violation) -> bool:
-            return is_told(target, law, one, violation.message, strict=strict)
+            return shows_violation(target, law, one, violation.message, strict=strict)
 
         again = simplify(target, law, case, strict=strict, seconds=left, tells=tells) or small
         small = replace(again, seconds=small.seconds + again.seconds)

@@ -15,7 +15,7 @@ from stackgru.laws.registry import all_laws
 from stackgru.report.report import Finding
 from stackgru.repro import bug as bugs
 from stackgru.repro.bug import bug_for
-from stackgru.repro.scripts import Script, script_for, tried
+from stackgru.repro.scripts import Script, run_in_process, script_for
 from stackgru.repro.simplify import simplify
 from stackgru.targets.target import load
 from tests.report.test_report import HELD, law_result, report
@@ -65,7 +65,7 @@ def test_what_shows_by_chance_is_told_another_way():
     case = Case(num_layers=2, dropout=0.5, mode="train")
     script = script_for(target, law, case, "nothing")
     assert script.problem is None
-    assert [tried(script.text) for _ in range(20)] == [1] * 20
+    assert [run_in_process(script.text) for _ in range(20)] == [1] * 20
 
 
 class OnlyHere(Stack):

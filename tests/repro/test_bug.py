@@ -20,7 +20,7 @@ from stackgru.report.report import Finding
 from stackgru.repro import issue
 from stackgru.repro.bug import bug_for, save_violation, which_is_wrong
 from stackgru.repro.replay import replay
-from stackgru.repro.scripts import script_for, tried
+from stackgru.repro.scripts import run_in_process, script_for
 from stackgru.repro.store import SavedReport, read
 from stackgru.targets.target import load
 from tests.cli.test_main import HANDWRITTEN, ROOT
@@ -163,7 +163,7 @@ def test_such_a_regression_is_shown(monkeypatch):
     target = load(stackgru.StackingGRUCell)
     script = script_for(target, all_laws()["one-step"], Case(2, 3, 2), "it is too large")
     assert script.problem is None
-    assert tried(script.text) == 1
+    assert run_in_process(script.text) == 1
     assert "stackgru" not in script.text
     assert which_is_wrong(target, Case(2, 3, 2), strict=False) is not None
 

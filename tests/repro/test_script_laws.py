@@ -16,9 +16,9 @@ from stackgru.laws.registry import all_laws
 from stackgru.options import Options
 from stackgru.outcomes import NotApplicable
 from stackgru.repro import scripts
-from stackgru.repro.scripts import NoScript, plain, script_for, tried, values
-from stackgru.repro.scripts.bodies import common_ways, own_ways
-from stackgru.repro.scripts.scene import Body, ScriptContext
+from stackgru.repro.scripts import NoScript, plain, run_in_process, script_for, values
+from stackgru.repro.scripts.candidates import common_candidates, law_candidates
+from stackgru.repro.scripts.context import Candidate, ScriptContext
 from stackgru.repro.scripts.tapes import own_text, second_derivatives_of
 from stackgru.repro.scripts.text import script_text
 from stackgru.targets.convention import Convention
@@ -56,11 +56,11 @@ def count_agreeing(name, kind, ways):
         nonlocal count
         if law.stateful:
             case = replace(case, actions=ACTIONS)
-        scene = ScriptContext(target, law, case, "nothing", strict=True, is_control=True)
-        for body in ways(scene):
-            text = script_text(scene, body)
+        context = ScriptContext(target, law, case, "nothing", strict=True, is_control=True)
+        for candidate in ways(context):
+            text = script_text(context, candidate)
             count += 1
-            assert tried(text) != 1, text
+            assert run_in_process(text) != 1, text
 
     all_agree()
     return count
@@ -69,7 +69,7 @@ def count_agreeing(name, kind, ways):
 @pytest.mark.parametrize("kind", RIGHT)
 @pytest.mark.parametrize("name", all_laws())
 def test_no_script_of_a_law_accuses_a_right_module(name, kind):
-    count = count_agreeing(name, kind, own_ways)
+    count = count_agreeing(name, kind, law_candidates)
     # What is told as soon as it parts yields nothing here; what is always told does.
     assert count or name not in ("purity", "life", "layouts", "bidirectional", "functional-call")
 
@@ -78,7 +78,7 @@ def test_no_script_of_a_law_accuses_a_right_module(name, kind):
 @pytest.mark.parametrize("name", WIDE)
 def test_no_script_of_any_law_accuses_a_right_module(name, kind, monkeypatch):
     monkeypatch.setattr(plain, "OFTEN", 3)
-    assert count_agreeing(name, kind, common_ways)
+    assert count_agreeing(name, kind, common_candidates)
 
 
 class UpperTooLarge(Stack):
@@ -95,27 +95,27 @@ class UpperTooLarge(Stack):
 )
 def test_in_half_precision_one_layer_is_told_with_its_mask(rate, told):
     case = Case(4, 4, 2, 2, 1, rate, "bfloat16", "train", seed=1)
-    scene = ScriptContext(
+    context = ScriptContext(
         load(UpperTooLarge), all_laws()["one-step"], case, "an upper state is wrong"
     )
-    (body,) = plain.local(scene)
-    text = script_text(scene, body)
+    (candidate,) = plain.local(context)
+    text = script_text(context, candidate)
     assert told in text
-    assert tried(text) == 1
-    assert tried(text.replace("UpperTooLarge", "Stack")) == 0
+    assert run_in_process(text) == 1
+    assert run_in_process(text.replace("UpperTooLarge", "Stack")) == 0
 
 
 def test_numbers_that_are_not_finite_are_put_in_as_the_law_does():
     law, target = all_laws()["magnitudes"], RIGHT["cell"]
     texts = []
     for seed in range(20):
-        scene = ScriptContext(
+        context = ScriptContext(
             target, law, Case(2, 3, 2, 2, 3, seed=seed), "nothing", is_control=True
         )
-        texts += [script_text(scene, body) for body in values.magnitudes(scene)]
-    assert [tried(text) for text in texts] == [0] * len(texts)
+        texts += [script_text(context, candidate) for candidate in values.magnitudes(context)]
+    assert [run_in_process(text) for text in texts] == [0] * len(texts)
     assert any("reference(x[:1], h0)" in text for text in texts)  # one step from an infinite state
-    half = replace(scene, case=Case(2, 3, dtype="bfloat16"))
+    half = replace(context, case=Case(2, 3, dtype="bfloat16"))
     assert list(values.magnitudes(half)) == list(plain.plain(half))
 
 
@@ -143,9 +143,9 @@ def test_gradients_over_steps_that_drop_are_of_nn_gru_step_by_step():
 
 def agreeing(name, case, target):
     """Return how many scripts of a law there are, of which none accuses a right module."""
-    scene = ScriptContext(target, all_laws()[name], case, "nothing", strict=True, is_control=True)
-    texts = [script_text(scene, body) for body in own_ways(scene)]
-    assert 1 not in [tried(text) for text in texts]
+    context = ScriptContext(target, all_laws()[name], case, "nothing", strict=True, is_control=True)
+    texts = [script_text(context, candidate) for candidate in law_candidates(context)]
+    assert 1 not in [run_in_process(text) for text in texts]
     return len(texts)
 
 
@@ -158,19 +158,19 @@ def test_steps_of_an_optimiser_are_compared_where_nothing_is_dropped():
 
 def test_both_ways_are_told_in_eval():
     case = Case(2, 3, 2, 2, 3, dropout=0.5, mode="train")
-    scene = ScriptContext(
+    context = ScriptContext(
         RIGHT["sequence"], all_laws()["bidirectional"], case, "nothing", is_control=True
     )
-    texts = [script_text(scene, body) for body in own_ways(scene)]
+    texts = [script_text(context, candidate) for candidate in law_candidates(context)]
     assert all("target.eval(), reference.eval()" in text for text in texts)
-    assert {tried(text) for text in texts} == {0}
+    assert {run_in_process(text) for text in texts} == {0}
 
 
 def test_forward_mode_by_the_weights_is_told_of_what_is_called_as_nn_gru_is():
     driven = load(Convention(called_otherwise.StateOnly, returns="state"))
     assert agreeing("forward-mode", Case(2, 2), RIGHT["cell"]) == 2
-    scene = ScriptContext(driven, all_laws()["forward-mode"], Case(2, 2), "nothing")
-    assert len(list(own_ways(scene))) == 1
+    context = ScriptContext(driven, all_laws()["forward-mode"], Case(2, 2), "nothing")
+    assert len(list(law_candidates(context))) == 1
 
 
 def test_no_second_derivatives_are_zeros():
@@ -188,10 +188,10 @@ def test_what_nobody_can_import_has_no_script():
 
 def test_a_weight_that_is_no_parameter_has_no_name():
     target = load(Convention(fused.ThreeBiases, weights=fused.read))
-    scene = ScriptContext(target, all_laws()["gradients"], Case(), "no gradient")
-    body = Body((f"observed = {own_text('bias_ih of layer 0')}",))
+    context = ScriptContext(target, all_laws()["gradients"], Case(), "no gradient")
+    candidate = Candidate((f"observed = {own_text('bias_ih of layer 0')}",))
     with pytest.raises(NoScript, match="are not parameters of its own"):
-        script_text(scene, body)
+        script_text(context, candidate)
 
 
 @pytest.mark.parametrize(
@@ -202,11 +202,11 @@ def test_a_weight_that_is_no_parameter_has_no_name():
     ],
 )
 def test_what_tells_no_fault_from_a_right_one_is_labelled(lines, said, monkeypatch):
-    monkeypatch.setattr(scripts, "bodies", lambda _: [Body(lines, allowed=None)])
+    monkeypatch.setattr(scripts, "candidates", lambda _: [Candidate(lines, allowed=None)])
     assert script_for(load(Gain), all_laws()["equation"], Case(), "nothing").problem == said
 
 
 def test_a_law_without_any_way_to_tell_has_no_script(monkeypatch):
-    monkeypatch.setattr(scripts, "bodies", lambda _: [])
+    monkeypatch.setattr(scripts, "candidates", lambda _: [])
     with pytest.raises(NoScript, match="the law equation has no script for this case"):
         script_for(load(Gain), all_laws()["equation"], Case(), "nothing")

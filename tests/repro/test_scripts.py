@@ -17,7 +17,7 @@ from stackgru.cases.numbers import NumberedCase, is_literal, numbers_of, with_nu
 from stackgru.laws.registry import all_laws
 from stackgru.outcomes import NotApplicable
 from stackgru.repro.bug import plainest
-from stackgru.repro.scripts import NoScript, script_for, tried
+from stackgru.repro.scripts import NoScript, run_in_process, script_for
 from stackgru.repro.scripts.text import rounded_up
 from stackgru.repro.simplify import simplify, violation_in
 from stackgru.targets.target import load
@@ -43,7 +43,7 @@ def written(spec, law_name, text):
 def test_a_script_shows_its_fault(spec, law, text):
     script, case = written(spec, law, text)
     assert script.problem is None
-    assert tried(script.text) == 1
+    assert run_in_process(script.text) == 1
     # It needs torch and the target only.
     roots = {alias.split(".")[0] for alias in imported(script.text)}
     assert roots - {"torch", "tests"} <= {"sys", "copy", "pickle", "random", "contextlib"}
@@ -78,7 +78,7 @@ def test_a_right_cell_has_nothing_to_show():
     assert simplify(target, law, Case()) is None
     script = script_for(target, law, Case(), "nothing")
     assert script.problem == "it does not show the violation"
-    assert tried(script.text) == 0
+    assert run_in_process(script.text) == 0
 
 
 def test_numbers_stand_in_for_those_drawn():
@@ -220,7 +220,7 @@ def test_a_convention_is_written_out(name, options, text):
     script = script_for(target, law, case, "anything")
     assert "def call(x, state):" in script.text
     assert script.problem is None
-    assert tried(script.text) == 1
+    assert run_in_process(script.text) == 1
 
 
 class SideBySideWrong(called_otherwise.SideBySide):
@@ -259,7 +259,7 @@ class StateBeforeWrong(called_otherwise.StateBefore):
     ],
 )
 def test_a_script_that_says_nothing_shows_nothing(text, status):
-    assert tried(text) == status
+    assert run_in_process(text) == status
     assert torch.get_default_dtype() == torch.float32
 
 

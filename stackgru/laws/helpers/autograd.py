@@ -59,8 +59,8 @@ def assert_same(
     with Recorder() as recorder:
         tape = taped(pair, reference, pair.reference, wanted)
         expected = differentiate(tape)
-    gaps = layer_masks(pair, recorder)
-    found = bounds_of(network_for(pair, gaps))
+    masks = layer_masks(pair, recorder)
+    found = bounds_of(network_for(pair, masks))
     bounds = by_name(found.input, found.h0, found.layers)
 
     def call(input: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
@@ -78,7 +78,7 @@ def assert_same(
             error = 2 * allowed(bounds[name], pair.case.torch_dtype)
             pair.within(value, right[name], error, f"{what} {name}", axes_of(value))
 
-    under_masks(pair, gaps, run, compare)
+    under_masks(pair, masks, run, compare)
 
 
 def taped(
@@ -138,11 +138,11 @@ def as_violation(what: str) -> Iterator[None]:
         raise Violation(f"{what} raised {named(error)}; nn.GRU has them") from error
 
 
-def network_for(pair: Pair, gaps: Tensor | None) -> StackInputs:
+def network_for(pair: Pair, masks: Tensor | None) -> StackInputs:
     """Return what is differentiated, under these masks and the target's present parameters."""
     case = pair.case
     layers = [{name: value.detach() for name, value in layer.items()} for layer in pair.layers]
-    return StackInputs(pair.input, pair.h0, layers, gaps, case.dropout_scale, case.torch_dtype)
+    return StackInputs(pair.input, pair.h0, layers, masks, case.dropout_scale, case.torch_dtype)
 
 
 def combination(pair: Pair, name: str = "") -> tuple[Tensor, Tensor, str]:

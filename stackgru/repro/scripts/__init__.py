@@ -24,16 +24,16 @@ from stackgru.cases.case import Case
 from stackgru.gru.cell import StackingGRUCell
 from stackgru.laws.registry import Law
 from stackgru.repro.replay import AGREE, DIFFER
-from stackgru.repro.scripts.bodies import bodies
-from stackgru.repro.scripts.scene import Body, ScriptContext, is_torchs_own
-from stackgru.repro.scripts.setting_up import NoScript
+from stackgru.repro.scripts.candidates import candidates
+from stackgru.repro.scripts.context import Candidate, ScriptContext, is_torchs_own
+from stackgru.repro.scripts.setup import NoScript
 from stackgru.repro.scripts.text import script_text
 from stackgru.targets.convention import Convention
 from stackgru.targets.importing import named
 from stackgru.targets.target import Target, load
 from stackgru.torch_settings import settings_kept
 
-__all__ = ["NoScript", "Script", "is_told", "script_for"]
+__all__ = ["NoScript", "Script", "script_for", "shows_violation"]
 
 _TIMES, _SECONDS = 6, 1.0
 _FIRST = 3  # the best ways come first, and this is asked of every choice of numbers
@@ -70,14 +70,14 @@ def script_for(
     Raises:
         NoScript: if there can be none for this target.
     """
-    scene = ScriptContext(target, law, case, message, strict)
+    context = ScriptContext(target, law, case, message, strict)
     other = _right(target, case)
-    right = None if other is None else replace(scene, target=other, is_control=True)
+    right = None if other is None else replace(context, target=other, is_control=True)
     last = None
-    for body in _possible(scene):
-        text = script_text(scene, body)
+    for candidate in _possible(context):
+        text = script_text(context, candidate)
         if _shows(text):
-            if right is None or tried(script_text(right, body)) == 0:
+            if right is None or run_in_process(script_text(right, candidate)) == 0:
                 return Script(text)
             problem = "a right implementation in its place differs as well"
         else:
@@ -88,32 +88,34 @@ def script_for(
     return last
 
 
-def is_told(target: Target, law: Law, case: Case, message: str, *, strict: bool = False) -> bool:
+def shows_violation(
+    target: Target, law: Law, case: Case, message: str, *, strict: bool = False
+) -> bool:
     """Whether one of the first ways to tell a violation shows it; arguments as of script_for."""
-    scene = ScriptContext(target, law, case, message, strict)
+    context = ScriptContext(target, law, case, message, strict)
     with torch.random.fork_rng(devices=[]), settings_kept():
-        first = list(itertools.islice(bodies(scene), _FIRST))
-    return any(tried(script_text(scene, body)) == 1 for body in first)
+        first = list(itertools.islice(candidates(context), _FIRST))
+    return any(run_in_process(script_text(context, candidate)) == 1 for candidate in first)
 
 
 def _shows(text: str) -> bool:
     """Whether a script shows its violation, not by chance: a few times in a row, as time allows."""
     until = time.monotonic() + _SECONDS
     for _ in range(_TIMES):
-        if tried(text) != 1:
+        if run_in_process(text) != 1:
             return False
         if time.monotonic() > until:
             break
     return True
 
 
-def _possible(scene: ScriptContext) -> Iterator[Body]:
+def _possible(context: ScriptContext) -> Iterator[Candidate]:
     """Yield the ways to tell a violation, each as it is, and without gradients."""
     with torch.random.fork_rng(devices=[]), settings_kept():
-        found = list(bodies(scene))
+        found = list(candidates(context))
     yield from found
-    for body in found:
-        yield replace(body, lines=("torch.set_grad_enabled(False)", *body.lines))
+    for candidate in found:
+        yield replace(candidate, lines=("torch.set_grad_enabled(False)", *candidate.lines))
 
 
 def _right(target: Target, case: Case) -> Target | None:
@@ -128,7 +130,7 @@ def _right(target: Target, case: Case) -> Target | None:
     return replace(load(Convention(torch.nn.GRU, constants=constants)), name="torch.nn:GRU")
 
 
-def tried(text: str) -> int | None:
+def run_in_process(text: str) -> int | None:
     """Run a script in this process.
 
     Returns:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from stackgru.harness.reference import expected
 from stackgru.laws.conduct import memory_layouts
 from stackgru.laws.helpers.values import pick
+from stackgru.repro.scripts.context import Candidate, ScriptContext, attempt, own_build
 from stackgru.repro.scripts.gradients import flags
 from stackgru.repro.scripts.plain import reference_run
-from stackgru.repro.scripts.scene import Body, ScriptContext, attempt, own_build
 
 _SETTINGS = (
     "torch.get_default_dtype()",
@@ -29,20 +29,20 @@ _FIRST = {
 }
 
 
-def purity(scene: ScriptContext) -> Iterator[Body]:
+def purity(context: ScriptContext) -> Iterator[Candidate]:
     """Yield what was before a call against what is after it."""
-    yield from flags(scene)
-    yield _before_and_after("[module.training for module in target.modules()]", [scene.run()])
-    yield _before_and_after("[p.grad is None for p in target.parameters()]", [scene.run()])
-    yield _before_and_after("[id(p) for p in target.parameters()]", [scene.run()])
-    yield _before_and_after("[x.requires_grad, h0.requires_grad]", [scene.run()])
-    yield _before_and_after("[p.tolist() for p in (x, h0, *target.parameters())]", [scene.run()])
-    backward = [f"output, hn = {scene.run()}", "(output.sum() + hn.sum()).backward()"]
+    yield from flags(context)
+    yield _before_and_after("[module.training for module in target.modules()]", [context.run()])
+    yield _before_and_after("[p.grad is None for p in target.parameters()]", [context.run()])
+    yield _before_and_after("[id(p) for p in target.parameters()]", [context.run()])
+    yield _before_and_after("[x.requires_grad, h0.requires_grad]", [context.run()])
+    yield _before_and_after("[p.tolist() for p in (x, h0, *target.parameters())]", [context.run()])
+    backward = [f"output, hn = {context.run()}", "(output.sum() + hn.sum()).backward()"]
     for of in ("[p.tolist() for p in (x, h0, *target.parameters())]", *_FLAGS):
         yield _before_and_after(of, backward)
     for setting, wanted in [(one, line) for one in _SETTINGS for line in _FIRST.get(one, ("",))]:
-        yield _before_and_after(setting, [scene.run()], first=wanted)
-        yield Body(
+        yield _before_and_after(setting, [context.run()], first=wanted)
+        yield Candidate(
             (
                 *([wanted] if wanted else []),
                 f"expected = {setting}",
@@ -52,15 +52,15 @@ def purity(scene: ScriptContext) -> Iterator[Body]:
             allowed=None,
             builds=False,
         )
-    seeds = (scene.case.seed, scene.case.seed ^ 1)
+    seeds = (context.case.seed, context.case.seed ^ 1)
     for part in ("output", "hn"):
         yield _before_and_after(
             "[p.tolist() for p in (x, h0, *target.parameters())]",
-            [f"output, hn = {scene.run()}", f"{part}.detach().fill_(2.0)"],
+            [f"output, hn = {context.run()}", f"{part}.detach().fill_(2.0)"],
         )
-        yield Body(
+        yield Candidate(
             (
-                f"output, hn = {scene.run()}",
+                f"output, hn = {context.run()}",
                 *attempt(
                     '"it can be written to"', f"{part}.detach().copy_(torch.full_like({part}, 2.0))"
                 ),
@@ -68,7 +68,7 @@ def purity(scene: ScriptContext) -> Iterator[Body]:
             ),
             allowed=None,
         )
-    yield Body(
+    yield Candidate(
         (
             f"torch.manual_seed({seeds[0]})",
             own_build(),
@@ -89,58 +89,58 @@ _FLAGS = (
 )
 
 
-def _before_and_after(what: str, lines: Sequence[str], first: str = "") -> Body:
+def _before_and_after(what: str, lines: Sequence[str], first: str = "") -> Candidate:
     before = [first] if first else []
-    return Body((*before, f"expected = {what}", *lines, f"observed = {what}"), allowed=None)
+    return Candidate((*before, f"expected = {what}", *lines, f"observed = {what}"), allowed=None)
 
 
-def stateless(scene: ScriptContext) -> Iterator[Body]:
+def stateless(context: ScriptContext) -> Iterator[Candidate]:
     """Yield a call after others, against the same call of a copy that was never called."""
     more = [
         "x = torch.cat([x, x.new_ones(len(x), 3, x.shape[2])], 1)",
         "h0 = torch.cat([h0, h0.new_ones(len(h0), 3, h0.shape[2])], 1)",
     ]
-    between = list(_between(scene))
+    between = list(_between(context))
     every = [line for lines in between for line in lines]
     for rows in ([], more):
         for lines in (*between, every):
             for part in ("observed, _", "_, observed"):
                 uses = any("contextlib" in line for line in lines)
-                right = scene.run("fresh")
-                yield Body(
+                right = context.run("fresh")
+                yield Candidate(
                     (
                         "fresh = copy.deepcopy(target)",
                         *lines,
                         *rows,
-                        *scene.seeded(f"{part} = {scene.run()}", always=True),
-                        *scene.seeded(
+                        *context.seeded(f"{part} = {context.run()}", always=True),
+                        *context.seeded(
                             f"{part.replace('observed', 'expected')} = {right}", always=True
                         ),
                     ),
                     imports=("contextlib", "copy") if uses else ("copy",),
                 )
-    yield from remembered(scene)
-    yield Body(
+    yield from remembered(context)
+    yield Candidate(
         (
-            scene.run(),
+            context.run(),
             *more,
-            *attempt('"a result"', scene.run()),
+            *attempt('"a result"', context.run()),
             'expected = "a result"  # as of a module never called',
         ),
         allowed=None,
     )
-    yield from overwritten(scene)
+    yield from overwritten(context)
 
 
-def overwritten(scene: ScriptContext) -> Iterator[Body]:
+def overwritten(context: ScriptContext) -> Iterator[Candidate]:
     """Yield an earlier result, before and after other calls."""
-    between = list(_between(scene))
+    between = list(_between(context))
     every = [line for lines in between for line in lines]
     for part in ("output", "hn"):
         for lines in (*between, every):
-            yield Body(
+            yield Candidate(
                 (
-                    f"output, hn = {scene.run()}",
+                    f"output, hn = {context.run()}",
                     f"expected = {part}.tolist()",
                     *lines,
                     f"observed = {part}.tolist()  # the earlier result, after other calls",
@@ -150,13 +150,13 @@ def overwritten(scene: ScriptContext) -> Iterator[Body]:
             )
 
 
-def remembered(scene: ScriptContext) -> Iterator[Body]:
+def remembered(context: ScriptContext) -> Iterator[Candidate]:
     """Yield a call on new numbers in the place of others, against a fresh copy's, in eval."""
-    input = "x[0]" if scene.is_cell else "x"
+    input = "x[0]" if context.is_cell else "x"
     for part in ("observed, _", "_, observed"):
-        yield Body(
+        yield Candidate(
             (
-                *(["target.eval()"] if scene.case.mode == "train" else []),
+                *(["target.eval()"] if context.case.mode == "train" else []),
                 "fresh = copy.deepcopy(target)",
                 f"other = {input} + 1",
                 "target(other, h0)",
@@ -168,23 +168,23 @@ def remembered(scene: ScriptContext) -> Iterator[Body]:
         )
 
 
-def _between(scene: ScriptContext) -> Iterator[list[str]]:
+def _between(context: ScriptContext) -> Iterator[list[str]]:
     """Yield lines that make other calls."""
-    mode = "train" if scene.case.mode == "eval" else "eval"
-    yield [scene.run()]
-    yield [scene.run(x="x + 1", h0="h0.flip(1)")]
+    mode = "train" if context.case.mode == "eval" else "eval"
+    yield [context.run()]
+    yield [context.run(x="x + 1", h0="h0.flip(1)")]
     suppressed = "with contextlib.suppress(Exception):"
-    for rows in (1, 0, scene.case.batch + 3):
-        ones = f"x.new_ones({scene.case.seq_len}, {rows}, {scene.case.input_size})"
-        state = f"h0.new_ones({scene.case.num_layers}, {rows}, {scene.case.hidden_size})"
-        yield [suppressed, f"    {scene.run(x=ones, h0=state)}"]
-    yield [suppressed, f"    {scene.run(h0='h0[:-1]')}"]
+    for rows in (1, 0, context.case.batch + 3):
+        ones = f"x.new_ones({context.case.seq_len}, {rows}, {context.case.input_size})"
+        state = f"h0.new_ones({context.case.num_layers}, {rows}, {context.case.hidden_size})"
+        yield [suppressed, f"    {context.run(x=ones, h0=state)}"]
+    yield [suppressed, f"    {context.run(h0='h0[:-1]')}"]
     wide = "torch.cat([x, x[..., :1]], -1)"
-    yield [suppressed, f"    {scene.run(x=wide)}"]
-    yield [f"sum(result.sum() for result in {scene.run()}).backward()"]
-    yield ["with torch.no_grad():", f"    {scene.run()}"]
-    yield [f"target.{mode}()", scene.run(x="-x", h0="-h0"), f"target.{scene.case.mode}()"]
-    yield ["x.neg_(), h0.neg_()", scene.run(), "x.neg_(), h0.neg_()"]
+    yield [suppressed, f"    {context.run(x=wide)}"]
+    yield [f"sum(result.sum() for result in {context.run()}).backward()"]
+    yield ["with torch.no_grad():", f"    {context.run()}"]
+    yield [f"target.{mode}()", context.run(x="-x", h0="-h0"), f"target.{context.case.mode}()"]
+    yield ["x.neg_(), h0.neg_()", context.run(), "x.neg_(), h0.neg_()"]
 
 
 _LAYOUT_TEXTS = (
@@ -197,41 +197,41 @@ _LAYOUT_TEXTS = (
 )
 
 
-def strided(scene: ScriptContext) -> Iterator[Body]:
+def strided(context: ScriptContext) -> Iterator[Candidate]:
     """Yield what strided tensors give, against their contiguous copies."""
-    pair = scene.pair()
+    pair = context.pair()
     inputs, states = list(memory_layouts(pair.input)), list(memory_layouts(pair.h0))
     which = pick(pair, "input layout", 0, 5), pick(pair, "h0 layout", 0, 5)
-    _, gaps = reference_run(pair, by_steps=scene.is_cell and pair.case.drops)
-    bound = expected(pair, gaps, input=inputs[which[0]][1], h0=states[which[1]][1])
+    _, masks = reference_run(pair, by_steps=context.is_cell and pair.case.drops)
+    bound = expected(pair, masks, input=inputs[which[0]][1], h0=states[which[1]][1])
     both = (_LAYOUT_TEXTS[which[0]], _LAYOUT_TEXTS[which[1]])
     for x, h0 in ((both[0], "{0}"), ("{0}", both[1]), both):
         for part, error in (("observed, _", bound.outputs.error), ("_, observed", bound.hn.error)):
-            copies = scene.run(x="x.contiguous()", h0="h0.contiguous()")
-            yield Body(
+            copies = context.run(x="x.contiguous()", h0="h0.contiguous()")
+            yield Candidate(
                 (
                     f"x, h0 = {x.format('x')}, {h0.format('h0')}",
-                    *scene.seeded(f"{part} = {scene.run()}"),
-                    *scene.seeded(f"{part.replace('observed', 'expected')} = {copies}"),
+                    *context.seeded(f"{part} = {context.run()}"),
+                    *context.seeded(f"{part.replace('observed', 'expected')} = {copies}"),
                 ),
                 float(2 * error.max()),
             )
-    yield Body(
+    yield Candidate(
         (
             f"x, h0 = {both[0].format('x')}, {both[1].format('h0')}",
-            *attempt('"a result"', scene.run()),
+            *attempt('"a result"', context.run()),
             'expected = "a result"  # as of nn.GRU',
         ),
         allowed=None,
     )
 
 
-def meta(scene: ScriptContext) -> Iterator[Body]:
+def meta(context: ScriptContext) -> Iterator[Candidate]:
     """Yield where results are of a call on the meta device."""
     moved = "x, h0, target = x.to('meta'), h0.to('meta'), target.to('meta')"
-    alone = f"target({'x[0]' if scene.is_cell else 'x'})"
-    for run in (scene.run(), *([alone] if scene.target.takes_no_state else [])):
-        yield Body(
+    alone = f"target({'x[0]' if context.is_cell else 'x'})"
+    for run in (context.run(), *([alone] if context.target.takes_no_state else [])):
+        yield Candidate(
             (
                 *attempt(f"[result.device.type for result in {run}]", moved),
                 'expected = ["meta", "meta"]  # as of nn.GRU',
@@ -241,7 +241,7 @@ def meta(scene: ScriptContext) -> Iterator[Body]:
 
 
 #: The ways to tell a violation of each law.
-BODIES: dict[str, Callable[[ScriptContext], Iterator[Body]]] = {
+CANDIDATES: dict[str, Callable[[ScriptContext], Iterator[Candidate]]] = {
     "purity": purity,
     "stateless": stateless,
     "strided": strided,

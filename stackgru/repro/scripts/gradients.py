@@ -15,8 +15,8 @@ from stackgru.laws.helpers.autograd import Grads, Tape, by_name, network_for
 from stackgru.laws.helpers.autograd import taped as taped_run
 from stackgru.laws.helpers.values import pick
 from stackgru.outcomes import Violation
+from stackgru.repro.scripts.context import Candidate, ScriptContext, attempt
 from stackgru.repro.scripts.plain import reference_run
-from stackgru.repro.scripts.scene import Body, ScriptContext, attempt
 from stackgru.repro.scripts.tapes import (
     LOSSES,
     by_steps_text,
@@ -33,17 +33,17 @@ from stackgru.repro.scripts.tapes import (
 from stackgru.targets.weights import DirectWeights
 
 
-def gradients(scene: ScriptContext, frozen: Sequence[str] = ()) -> Iterator[Body]:
+def gradients(context: ScriptContext, frozen: Sequence[str] = ()) -> Iterator[Candidate]:
     """Yield the gradients that part, of sums of output and hn.
 
     Args:
-        scene: what it is about.
+        context: what it is about.
         frozen: leaves that take no gradient.
     """
     freeze = [f"{own_text(name)}.requires_grad_(False)" for name in frozen]
     for loss, (of_output, of_hn) in LOSSES.items():
         yield from _parted(
-            scene,
+            context,
             loss,
             partial(first_derivatives, factors=(of_output, of_hn)),
             lambda network, ones: backward.gradients(network, *ones),
@@ -51,15 +51,15 @@ def gradients(scene: ScriptContext, frozen: Sequence[str] = ()) -> Iterator[Body
             freeze,
             frozen,
         )
-    yield from _raises(scene, freeze, frozen)
-    yield from flags(scene)
+    yield from _raises(context, freeze, frozen)
+    yield from flags(context)
 
 
-def second_derivatives(scene: ScriptContext) -> Iterator[Body]:
+def second_derivatives(context: ScriptContext) -> Iterator[Candidate]:
     """Yield second derivatives that part, along a direction of ones."""
     for loss, factors in LOSSES.items():
         yield from _parted(
-            scene,
+            context,
             loss,
             partial(second_derivatives_of, factors=factors),
             lambda network, ones: backward.second_derivatives(network, ones_along(network), *ones),
@@ -68,43 +68,43 @@ def second_derivatives(scene: ScriptContext) -> Iterator[Body]:
             (),
             twice=True,
         )
-    yield from _raises(scene, [], (), twice=True)
+    yield from _raises(context, [], (), twice=True)
 
 
-def frozen(scene: ScriptContext) -> Iterator[Body]:
+def frozen(context: ScriptContext) -> Iterator[Candidate]:
     """Yield gradients of the rest where the case's parameters are frozen."""
-    pair = scene.pair()
+    pair = context.pair()
     names = ["input", "h0", *pair.weights.leaves]
     thawed = [name for name in names if pick(pair, f"frozen {name}", 0, 1)]
     thawed = thawed or [names[pick(pair, "thawed", 0, len(names) - 1)]]
-    yield from gradients(scene, [name for name in names if name not in thawed])
+    yield from gradients(context, [name for name in names if name not in thawed])
 
 
-def forward_mode(scene: ScriptContext) -> Iterator[Body]:
+def forward_mode(context: ScriptContext) -> Iterator[Candidate]:
     """Yield forward-mode derivatives by the input, or what they raise."""
-    yield Body(
+    yield Candidate(
         (
             "def call(x):",
-            f"    return {scene.run()}[1]",
+            f"    return {context.run()}[1]",
             "",
             *attempt('"a derivative"', "torch.func.jvp(call, (x,), (torch.ones_like(x),))"),
             'expected = "a derivative"  # as of nn.GRU',
         ),
         allowed=None,
     )
-    if scene.target.convention.needs_adapter:
+    if context.target.convention.needs_adapter:
         return
-    yield Body(
+    yield Candidate(
         (
             "weights = dict(target.named_parameters())",
-            f"gradients = torch.autograd.grad({scene.run()}[1].sum(), list(weights.values()))",
+            f"gradients = torch.autograd.grad({context.run()}[1].sum(), list(weights.values()))",
             "signs = {name: one.sign() for name, one in zip(weights, gradients)}",
             "",
             "def total(weights):",
             "    def held(x, state):",
             "        return torch.func.functional_call(target, weights, (x, state))",
             "",
-            f"    return {scene.run('held')}[1].sum()",
+            f"    return {context.run('held')}[1].sum()",
             "",
             "_, derivative = torch.func.jvp(total, (weights,), (signs,))",
             "observed = derivative.item() != 0  # the sum of the gradients' absolute values",
@@ -114,35 +114,35 @@ def forward_mode(scene: ScriptContext) -> Iterator[Body]:
     )
 
 
-def training(scene: ScriptContext) -> Iterator[Body]:
+def training(context: ScriptContext) -> Iterator[Candidate]:
     """Yield gradients, then what comes of several steps of an optimiser."""
-    yield from gradients(scene)
-    pair = scene.pair()
+    yield from gradients(context)
+    pair = context.pair()
     outputs, hn = target_call(pair, pair.input, pair.h0)
     (outputs.sum() + hn.sum()).backward()  # type: ignore[no-untyped-call]
     torch.optim.SGD(pair.module.parameters(), lr=0.125).step()
     allowed = float(2 * expected(pair, None).hn.error.max())
     if not pair.case.drops:
-        yield Body(
+        yield Candidate(
             (
-                f"output, hn = {scene.run()}",
+                f"output, hn = {context.run()}",
                 "(output.sum() + hn.sum()).backward()",
                 "torch.optim.SGD(target.parameters(), lr=0.125).step()",
                 "with torch.no_grad():",
                 "    for own, right in zip(target.parameters(), reference.parameters()):",
                 "        right.copy_(own)",
-                f"_, observed = {scene.run()}  # after a step of SGD",
+                f"_, observed = {context.run()}  # after a step of SGD",
                 "_, expected = reference(x, h0)  # with the target's new parameters",
             ),
             allowed,
         )
-    yield Body(
+    yield Candidate(
         (
             "optimizer = torch.optim.SGD(target.parameters(), lr=0.125)",
             *attempt(
                 '"trained"',
                 "for _ in range(3):",
-                f"    output, hn = {scene.run()}",
+                f"    output, hn = {context.run()}",
                 "    (output.sum() + hn.sum()).backward()",
                 "    optimizer.step()",
             ),
@@ -152,24 +152,24 @@ def training(scene: ScriptContext) -> Iterator[Body]:
     )
 
 
-def flags(scene: ScriptContext) -> Iterator[Body]:
+def flags(context: ScriptContext) -> Iterator[Candidate]:
     """Yield which parameters take a gradient after a call."""
     freeze = ["for parameter in target.parameters():", "    parameter.requires_grad_(False)"]
     for first in ((), freeze):
-        yield Body(
+        yield Candidate(
             (
                 *first,
                 "expected = [parameter.requires_grad for parameter in target.parameters()]",
-                scene.run(),
+                context.run(),
                 "observed = [parameter.requires_grad for parameter in target.parameters()]",
             ),
             allowed=None,
         )
 
 
-def trainable(scene: ScriptContext) -> Iterator[Body]:
+def trainable(context: ScriptContext) -> Iterator[Candidate]:
     """Yield which parameters take a gradient, against nn.GRU's."""
-    yield Body(
+    yield Candidate(
         (
             "observed = [parameter.requires_grad for parameter in target.parameters()]",
             "expected = [parameter.requires_grad for parameter in reference.parameters()]",
@@ -179,7 +179,7 @@ def trainable(scene: ScriptContext) -> Iterator[Body]:
 
 
 def _parted(
-    scene: ScriptContext,
+    context: ScriptContext,
     loss: str,
     differentiate: Callable[[Tape], Grads],
     bounds_of: Callable[..., backward.Gradients],
@@ -188,13 +188,13 @@ def _parted(
     frozen: Sequence[str],
     *,
     twice: bool = False,
-) -> Iterator[Body]:
-    """Yield a body for every leaf whose derivatives part by more than rounding."""
-    pair = scene.pair()
+) -> Iterator[Candidate]:
+    """Yield a candidate for every leaf whose derivatives part by more than rounding."""
+    pair = context.pair()
     names = ["input", "h0", *pair.weights.leaves]
     thawed = [name for name in names if name not in frozen]
-    by_steps = scene.is_cell and pair.case.drops and pair.case.seq_len > 1
-    _, gaps = reference_run(pair, by_steps=by_steps)
+    by_steps = context.is_cell and pair.case.drops and pair.case.seq_len > 1
+    _, masks = reference_run(pair, by_steps=by_steps)
     try:
         pair.seed()
         own = differentiate(taped_run(pair, pair.weights, partial(target_call, pair), thawed))
@@ -214,7 +214,7 @@ def _parted(
         torch.full((pair.case.seq_len, *rows), factors[0], dtype=torch.float64),
         torch.full((pair.case.num_layers, *rows), factors[1], dtype=torch.float64),
     )
-    found = bounds_of(network_for(pair, gaps), ones)
+    found = bounds_of(network_for(pair, masks), ones)
     bounds = by_name(found.input, found.h0, found.layers)
     for name, value in pair.weights.to_layers(own).items():
         error = float(2 * allowed(bounds[name], pair.case.torch_dtype).max())
@@ -223,21 +223,21 @@ def _parted(
             continue
         lines = [*freeze, *thawing(thawed, twice)]
         for result, module, run in (
-            ("observed", "target", scene.run()),
+            ("observed", "target", context.run()),
             ("expected", "reference", "reference(x, h0)"),
         ):
             leaf = own_text(name) if module == "target" else right_text(name)
             stepwise = by_steps and module == "reference"
             lines_of_call = by_steps_text() if stepwise else [f"output, hn = {run}"]
-            lines += scene.seeded(*lines_of_call)
+            lines += context.seeded(*lines_of_call)
             lines += differentiated_text(result, loss, leaf, module, twice=twice)
-        yield Body(tuple(lines), error)
+        yield Candidate(tuple(lines), error)
 
 
 def _raises(
-    scene: ScriptContext, freeze: Sequence[str], frozen: Sequence[str], *, twice: bool = False
-) -> Iterator[Body]:
-    pair = scene.pair()
+    context: ScriptContext, freeze: Sequence[str], frozen: Sequence[str], *, twice: bool = False
+) -> Iterator[Candidate]:
+    pair = context.pair()
     thawed = [name for name in ("input", "h0", *pair.weights.leaves) if name not in frozen]
     leaves = ", ".join(own_text(name) for name in thawed)
     for loss in reversed(LOSSES):
@@ -246,13 +246,13 @@ def _raises(
             f"torch.autograd.grad(sum(grad.sum() for grad in first), [{leaves}])",
         ]
         once = [f"torch.autograd.grad({loss}, [{leaves}], allow_unused=True)"]
-        yield Body(
+        yield Candidate(
             (
                 *freeze,
                 *thawing(thawed, twice),
                 *attempt(
                     '"gradients"',
-                    *scene.seeded(f"output, hn = {scene.run()}"),
+                    *context.seeded(f"output, hn = {context.run()}"),
                     *(second if twice else once),
                 ),
                 'expected = "gradients"  # as of nn.GRU',
@@ -262,7 +262,7 @@ def _raises(
 
 
 #: The ways to tell a violation of each law.
-BODIES: dict[str, Callable[[ScriptContext], Iterator[Body]]] = {
+CANDIDATES: dict[str, Callable[[ScriptContext], Iterator[Candidate]]] = {
     "gradients": gradients,
     "second-derivatives": second_derivatives,
     "frozen": frozen,

@@ -11,32 +11,32 @@ from stackgru.gru.parameters import PARAMETERS, Layer
 from stackgru.harness.reference import expected
 from stackgru.laws.helpers.values import pick
 from stackgru.laws.layouts import both_ways
-from stackgru.repro.scripts.scene import Body, ScriptContext, attempt
+from stackgru.repro.scripts.context import Candidate, ScriptContext, attempt
 
 
-def layouts(scene: ScriptContext) -> Iterator[Body]:
+def layouts(context: ScriptContext) -> Iterator[Candidate]:
     """Yield the target in every layout, against nn.GRU in the same."""
-    pair = scene.pair()
+    pair = context.pair()
     bound = expected(pair, None)
     errors = float(2 * bound.outputs.error.max()), float(2 * bound.hn.error.max())
     batch_first = (("batch_first", True),)
-    if "batch_first" in scene.target.options:
+    if "batch_first" in context.target.options:
         yield from _called(["x = x.transpose(0, 1)"], "x", "h0", errors, batch_first)
         yield from _called([], "x[:, 0]", "h0[:, 0]", errors, batch_first)
     yield from _called([], "x[:, 0]", "h0[:, 0]", errors, ())
-    yield from _packed(scene, errors, ())
+    yield from _packed(context, errors, ())
 
 
-def bidirectional(scene: ScriptContext) -> Iterator[Body]:
+def bidirectional(context: ScriptContext) -> Iterator[Candidate]:
     """Yield the target both ways, against nn.GRU, with weights and state of their own."""
-    case = scene.case
+    case = context.case
     options = (("bidirectional", True),)
     shape = f"{2 * case.num_layers}, {case.batch}, {case.hidden_size}"
     state = [f"h0 = torch.randn({shape}, dtype=torch.{case.dtype})"]
     if case.mode == "train":
         state.append("target.eval(), reference.eval()")
-    error = _bound(scene)
-    names = _own_names(scene)
+    error = _bound(context)
+    names = _own_names(context)
     own = "target.parameters()" if names is None else "map(target.get_parameter, names)"
     weights = (
         "torch.manual_seed(0)",
@@ -45,11 +45,13 @@ def bidirectional(scene: ScriptContext) -> Iterator[Body]:
         f"    for right, own in zip(reference.parameters(), {own}):",
         "        own.copy_(right.uniform_(-1, 1))",
     )
-    for body in (
+    for candidate in (
         *_called(state, "x", "h0", (error, error), options),
-        *_packed(scene, (error, error), options, state),
+        *_packed(context, (error, error), options, state),
     ):
-        yield Body(body.lines, body.allowed, body.imports, options=options, weights=weights)
+        yield Candidate(
+            candidate.lines, candidate.allowed, candidate.imports, options=options, weights=weights
+        )
 
 
 def _called(
@@ -58,9 +60,9 @@ def _called(
     h0: str,
     errors: tuple[float, float],
     options: tuple[tuple[str, object], ...],
-) -> Iterator[Body]:
+) -> Iterator[Candidate]:
     """Yield shapes and values of output and hn."""
-    yield Body(
+    yield Candidate(
         (
             *first,
             *attempt(f"[tuple(result.shape) for result in target({x}, {h0})]"),
@@ -70,7 +72,7 @@ def _called(
         options=options,
     )
     for part, error in zip(("{}, _", "_, {}"), errors, strict=True):
-        yield Body(
+        yield Candidate(
             (
                 *first,
                 f"{part.format('observed')} = target({x}, {h0})",
@@ -82,12 +84,12 @@ def _called(
 
 
 def _packed(
-    scene: ScriptContext,
+    context: ScriptContext,
     errors: tuple[float, float],
     options: tuple[tuple[str, object], ...],
     state: Sequence[str] = (),
-) -> Iterator[Body]:
-    pair = scene.pair()
+) -> Iterator[Candidate]:
+    pair = context.pair()
     steps, batch = pair.input.shape[:2]
     lengths = [pick(pair, f"length {row}", 1, steps) for row in range(batch)]
     is_sorted = bool(pick(pair, "sorted", 0, 1))
@@ -98,7 +100,7 @@ def _packed(
         f"lengths = torch.tensor({lengths})",
         f"packed = torch.nn.utils.rnn.pack_padded_sequence(x, lengths, enforce_sorted={is_sorted})",
     )
-    yield Body(
+    yield Candidate(
         (
             *first,
             *attempt(
@@ -111,7 +113,7 @@ def _packed(
         allowed=None,
         options=options,
     )
-    yield Body(
+    yield Candidate(
         (
             *first,
             "observed = [str(part) for part in target(packed, h0)[0][1:]]",
@@ -121,7 +123,7 @@ def _packed(
         options=options,
     )
     for index, data, error in ((0, ".data", errors[0]), (1, "", errors[1])):
-        yield Body(
+        yield Candidate(
             (
                 *first,
                 f"observed = target(packed, h0)[{index}]{data}",
@@ -141,9 +143,9 @@ def _layers_both_ways(gru: nn.GRU) -> list[Layer]:
     ]
 
 
-def _bound(scene: ScriptContext) -> float:
+def _bound(context: ScriptContext) -> float:
     """Return the bound for the weights and the state that the script draws."""
-    pair, case = scene.pair(), scene.case
+    pair, case = context.pair(), context.case
     gru = nn.GRU(
         case.input_size,
         case.hidden_size,
@@ -162,10 +164,10 @@ def _bound(scene: ScriptContext) -> float:
     return float(2 * max(found.outputs.error.max(), found.hn.error.max()))
 
 
-def _own_names(scene: ScriptContext) -> list[str] | None:
+def _own_names(context: ScriptContext) -> list[str] | None:
     """Return the names of the target's parameters in nn.GRU's order; None if that is theirs."""
-    module = scene.target.build(scene.case, bidirectional=True)
-    layers = scene.target.weights(module, scene.case, directions=2).layers
+    module = context.target.build(context.case, bidirectional=True)
+    layers = context.target.weights(module, context.case, directions=2).layers
     wanted = [layer[name] for layer in layers for name in PARAMETERS if name in layer]
     own = list(module.parameters())
     if len(own) == len(wanted) and all(a is b for a, b in zip(own, wanted, strict=True)):
@@ -179,7 +181,7 @@ def _own_names(scene: ScriptContext) -> list[str] | None:
 
 
 #: The ways to tell a violation of each law.
-BODIES: dict[str, Callable[[ScriptContext], Iterator[Body]]] = {
+CANDIDATES: dict[str, Callable[[ScriptContext], Iterator[Candidate]]] = {
     "layouts": layouts,
     "bidirectional": bidirectional,
 }

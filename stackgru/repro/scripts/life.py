@@ -8,24 +8,26 @@ from collections.abc import Callable, Iterator
 from stackgru.harness.reference import expected
 from stackgru.laws.life import Life
 from stackgru.outcomes import Violation
+from stackgru.repro.scripts.context import Candidate, ScriptContext, attempt, own_build
 from stackgru.repro.scripts.plain import reference_run
-from stackgru.repro.scripts.scene import Body, ScriptContext, attempt, own_build
 
 
-def life(scene: ScriptContext) -> Iterator[Body]:
+def life(context: ScriptContext) -> Iterator[Candidate]:
     """Yield the last state, the parameters, or what is raised, after a life."""
-    error = _bound(scene)
-    lines, imports = _lived(scene)
-    yield Body((*lines, "observed, expected = state, right"), error, imports=imports)
-    yield Body((*lines, *_step(scene), "observed, expected = state, right"), error, imports=imports)
+    error = _bound(context)
+    lines, imports = _lived(context)
+    yield Candidate((*lines, "observed, expected = state, right"), error, imports=imports)
+    yield Candidate(
+        (*lines, *_step(context), "observed, expected = state, right"), error, imports=imports
+    )
     of = "[parameter.tolist() for parameter in {}.parameters()]"
-    yield Body(
+    yield Candidate(
         (*lines, f"observed = {of.format('target')}", f"expected = {of.format('reference')}"),
         allowed=None,
         imports=imports,
     )
     for dtypes in ("[parameter.dtype for parameter in {}.parameters()]",):
-        yield Body(
+        yield Candidate(
             (
                 *lines,
                 f"observed = {dtypes.format('target')}",
@@ -35,9 +37,9 @@ def life(scene: ScriptContext) -> Iterator[Body]:
             imports=imports,
         )
     if imports:  # a copy was made
-        yield Body(
+        yield Candidate(
             (
-                *_lived(scene, watching=True)[0],
+                *_lived(context, watching=True)[0],
                 "observed = [parameter.tolist() for parameter in left.parameters()]",
                 "expected = values  # of the module that was copied, before what came after",
             ),
@@ -45,7 +47,7 @@ def life(scene: ScriptContext) -> Iterator[Body]:
             imports=imports,
         )
     grads = "[parameter.grad.dtype for parameter in {}.parameters()]"
-    yield Body(
+    yield Candidate(
         (
             *lines,
             "(target(x[0], state)[1].sum() + reference(x, right)[1].sum()).backward()",
@@ -55,9 +57,9 @@ def life(scene: ScriptContext) -> Iterator[Body]:
         allowed=None,
         imports=imports,
     )
-    yield Body(
+    yield Candidate(
         (
-            *attempt('"alive"', *lines, *_step(scene)),
+            *attempt('"alive"', *lines, *_step(context)),
             'expected = "alive"  # as nn.GRU',
         ),
         allowed=None,
@@ -65,45 +67,45 @@ def life(scene: ScriptContext) -> Iterator[Body]:
     )
 
 
-def _bound(scene: ScriptContext) -> float:
+def _bound(context: ScriptContext) -> float:
     """Return the bound of the last step of the life that can be taken."""
-    lived = Life(scene.pair())
+    lived = Life(context.pair())
     bound = _of_a_step(lived)
     with contextlib.suppress(Violation):
-        for action in filter(None, scene.case.actions.split(",")):
+        for action in filter(None, context.case.actions.split(",")):
             lived.do(action)
             bound = _of_a_step(lived)
     return bound
 
 
 def _of_a_step(lived: Life) -> float:
-    _, gaps = reference_run(lived.pair, by_steps=False)
-    return float(2 * expected(lived.pair, gaps).hn.error.max())
+    _, masks = reference_run(lived.pair, by_steps=False)
+    return float(2 * expected(lived.pair, masks).hn.error.max())
 
 
 _LEFT = ("left = target", "values = [parameter.tolist() for parameter in left.parameters()]")
 
 
-def _step(scene: ScriptContext) -> list[str]:
-    if scene.is_cell:
+def _step(context: ScriptContext) -> list[str]:
+    if context.is_cell:
         return [
-            *scene.seeded("_, state = target(x[0], state)", always=True),
-            *scene.seeded("_, right = reference(x, right)", always=True),
+            *context.seeded("_, state = target(x[0], state)", always=True),
+            *context.seeded("_, right = reference(x, right)", always=True),
         ]
     return [
-        *scene.seeded("_, state = target(x, state)", always=True),
-        *scene.seeded("_, right = reference(x, right)", always=True),
+        *context.seeded("_, state = target(x, state)", always=True),
+        *context.seeded("_, right = reference(x, right)", always=True),
     ]
 
 
-def _lived(scene: ScriptContext, *, watching: bool = False) -> tuple[list[str], tuple[str, ...]]:
+def _lived(context: ScriptContext, *, watching: bool = False) -> tuple[list[str], tuple[str, ...]]:
     """Return the lines of a life, and what they import."""
     left = _LEFT if watching else ()
     lines = ["state = right = h0"]
-    dtype, mode, imports = scene.case.dtype, scene.case.mode, set()
-    for action in filter(None, scene.case.actions.split(",")):
+    dtype, mode, imports = context.case.dtype, context.case.mode, set()
+    for action in filter(None, context.case.actions.split(",")):
         if action == "step":
-            lines += _step(scene)
+            lines += _step(context)
         elif action in ("train", "eval"):
             mode = action
             lines.append(f"target.{action}(), reference.{action}()")
@@ -127,7 +129,7 @@ def _lived(scene: ScriptContext, *, watching: bool = False) -> tuple[list[str], 
                 f"right.to(torch.{dtype})",
             ]
         else:  # optimise
-            run = scene.run(h0="state.detach()")
+            run = context.run(h0="state.detach()")
             lines += [
                 f"output, hn = {run}",
                 "target.zero_grad()",
@@ -141,4 +143,4 @@ def _lived(scene: ScriptContext, *, watching: bool = False) -> tuple[list[str], 
 
 
 #: The ways to tell a violation of each law.
-BODIES: dict[str, Callable[[ScriptContext], Iterator[Body]]] = {"life": life}
+CANDIDATES: dict[str, Callable[[ScriptContext], Iterator[Candidate]]] = {"life": life}

@@ -12,30 +12,30 @@ from stackgru.bounds.rounding import Bounded
 from stackgru.harness.masks import Recorder, arrange
 from stackgru.harness.pair import Pair, Run
 from stackgru.harness.reference import expected, layer_masks
-from stackgru.repro.scripts.scene import Body, ScriptContext, attempt
+from stackgru.repro.scripts.context import Candidate, ScriptContext, attempt
 
 #: How often what differs now and then only is called.
 OFTEN = 1000
 
 
-def plain(scene: ScriptContext) -> Iterator[Body]:
+def plain(context: ScriptContext) -> Iterator[Candidate]:
     """Yield a run of both from the same seed."""
-    pair = scene.pair()
+    pair = context.pair()
     drops = pair.case.drops and pair.case.seq_len > 1
-    ways = [(True, drops)] if scene.is_cell else [(False, False), (True, True)]
+    ways = [(True, drops)] if context.is_cell else [(False, False), (True, True)]
     for target_by_steps, reference_by_steps in ways:
-        reference, gaps = reference_run(pair, by_steps=reference_by_steps)
+        reference, masks = reference_run(pair, by_steps=reference_by_steps)
         pair.seed()
         run = pair.steps() if target_by_steps else pair.run()
-        bound = expected(pair, gaps)
+        bound = expected(pair, masks)
         for part, name in ((run.outputs, "outputs"), (run.hn, "hn")):
             allowed = apart(part, getattr(reference, name), getattr(bound, name))
             if allowed is not None:
                 texts = [
-                    by_steps(scene, "observed", scene.called, name)
+                    by_steps(context, "observed", context.called, name)
                     if target_by_steps
-                    else [f"{unpacked('observed', name)} = {scene.run()}"],
-                    by_steps(scene, "expected", "reference", name)
+                    else [f"{unpacked('observed', name)} = {context.run()}"],
+                    by_steps(context, "expected", "reference", name)
                     if reference_by_steps
                     else [f"{unpacked('expected', name)} = reference(x, h0)"],
                 ]
@@ -44,18 +44,18 @@ def plain(scene: ScriptContext) -> Iterator[Body]:
                     texts[1] = ["(expected,), _ = reference(x, h0)"]
                 elif last:
                     texts[1] = ["outputs, _ = reference(x, h0)", "expected = outputs[-1]"]
-                yield Body((*scene.seeded(*texts[0]), *scene.seeded(*texts[1])), allowed)
+                yield Candidate((*context.seeded(*texts[0]), *context.seeded(*texts[1])), allowed)
 
 
-def local(scene: ScriptContext) -> Iterator[Body]:
+def local(context: ScriptContext) -> Iterator[Candidate]:
     """Yield the first layer whose new state is not its own equation's, in half precision.
 
     There a bound carried through layers says nothing, so each layer is given the target's values.
     """
-    pair, case = scene.pair(), scene.case
+    pair, case = context.pair(), context.case
     if pair.full_precision or (case.drops and case.seq_len > 1):
         return
-    _, gaps = reference_run(pair, by_steps=False)
+    _, masks = reference_run(pair, by_steps=False)
     pair.seed()
     run = pair.steps()
     assert run.states is not None  # noqa: S101 - run by steps
@@ -70,35 +70,37 @@ def local(scene: ScriptContext) -> Iterator[Body]:
             wrong = (~(difference <= errors) & errors.isfinite()).nonzero().tolist()
             if wrong:
                 row, unit = wrong[0]
-                yield _layer(scene, step, (layer, row, unit), float(errors[row, unit]))
+                yield _layer(context, step, (layer, row, unit), float(errors[row, unit]))
                 return
             below = Bounded.shown(states[layer])
-            if gaps is not None and layer < case.num_layers - 1:
+            if masks is not None and layer < case.num_layers - 1:
                 below = rounding.dropped(
-                    below, gaps[layer, step], case.dropout_scale, case.torch_dtype
+                    below, masks[layer, step], case.dropout_scale, case.torch_dtype
                 )
 
 
-def rarely(scene: ScriptContext) -> Iterator[Body]:
+def rarely(context: ScriptContext) -> Iterator[Candidate]:
     """Yield one call made again and again, for what differs now and then only."""
     for index in (0, 1):
-        yield Body(
+        yield Candidate(
             (
-                *scene.seeded(f"expected = {scene.run()}[{index}]"),
+                *context.seeded(f"expected = {context.run()}[{index}]"),
                 f"for _ in range({OFTEN}):  # it does not happen every time",
-                *(f"    {line}" for line in scene.seeded(f"observed = {scene.run()}[{index}]")),
+                *(f"    {line}" for line in context.seeded(f"observed = {context.run()}[{index}]")),
                 "    if not torch.equal(observed, expected):",
                 "        break",
             )
         )
 
 
-def _layer(scene: ScriptContext, step: int, place: tuple[int, int, int], allowed: float) -> Body:
-    """Return a body that compares one layer's new state with its equation in float64."""
-    case = scene.case
+def _layer(
+    context: ScriptContext, step: int, place: tuple[int, int, int], allowed: float
+) -> Candidate:
+    """Return a candidate that compares one layer's new state with its equation in float64."""
+    case = context.case
     layer, row, unit = place
     size = case.hidden_size
-    x = f"x[{step}]" if scene.is_cell else f"x[{step}:{step + 1}]"
+    x = f"x[{step}]" if context.is_cell else f"x[{step}:{step + 1}]"
     width = size if layer else case.input_size
     bias = "" if case.bias else ", bias=False"
     below = f"hn[{layer - 1}]" if layer else f"x[{step}]"
@@ -109,22 +111,22 @@ def _layer(scene: ScriptContext, step: int, place: tuple[int, int, int], allowed
     elif case.drops and layer:
         below = f"(masks[{layer - 1}] * {below})"
         ones = f"torch.ones({case.batch}, {size}, dtype=torch.{case.dtype})"
-        drawn = scene.seeded(
+        drawn = context.seeded(
             f"ones = {ones}",
             f"masks = [nn.functional.dropout(ones, {case.dropout!r}) for _ in "
             f"range({case.num_layers - 1})]  # as nn.GRU draws them",
         )
     if step:
-        one = "step" if scene.is_cell else "step[None]"
-        earlier = [f"for step in x[:{step}]:", f"    _, h0 = {scene.called}({one}, h0)"]
-    return Body(
+        one = "step" if context.is_cell else "step[None]"
+        earlier = [f"for step in x[:{step}]:", f"    _, h0 = {context.called}({one}, h0)"]
+    return Candidate(
         (
             f"layer = nn.GRUCell({width}, {size}{bias}).double()  # layer {layer}, in float64",
             f"right = {{name: getattr(reference, {key}) for name in layer.state_dict()}}",
             "layer.load_state_dict(right)",
             *earlier,
             *drawn,
-            *scene.seeded(f"_, hn = {scene.called}({x}, h0)"),
+            *context.seeded(f"_, hn = {context.called}({x}, h0)"),
             f"observed = hn[{layer}, {row}, {unit}].double()",
             f"expected = layer({below}.double(), h0[{layer}].double())[{row}, {unit}]",
         ),
@@ -171,17 +173,17 @@ def unpacked(name: str, part: str) -> str:
     return f"{name}, _" if part == "outputs" else f"_, {name}"
 
 
-def by_steps(scene: ScriptContext, name: str, module: str, part: str) -> list[str]:
+def by_steps(context: ScriptContext, name: str, module: str, part: str) -> list[str]:
     """Return lines that call a module step by step.
 
     Args:
-        scene: what the script is about.
+        context: what the script is about.
         name: what the last output, or the last state, is called.
         module: what is called.
         part: "outputs" or "hn".
     """
-    is_cell = scene.is_cell and module != "reference"
-    if scene.case.seq_len == 1:
+    is_cell = context.is_cell and module != "reference"
+    if context.case.seq_len == 1:
         x, result = ("x[0]", name) if is_cell else ("x", f"({name},)")
         unpacked = f"{result}, _" if part == "outputs" else f"_, {name}"
         return [f"{unpacked} = {module}({x}, h0)"]
@@ -191,19 +193,19 @@ def by_steps(scene: ScriptContext, name: str, module: str, part: str) -> list[st
     return ["state = h0", "for step in x:", f"    {result}, state = {module}({x}, state)"]
 
 
-def calls(scene: ScriptContext) -> Iterator[Body]:
+def calls(context: ScriptContext) -> Iterator[Candidate]:
     """Yield what a call gives, or raises, against shapes and dtypes of nn.GRU's results."""
-    case = scene.case
+    case = context.case
     dtype = f"torch.{case.dtype}"
     rows = (case.batch, case.hidden_size)
-    one = scene.is_cell and case.seq_len == 1
+    one = context.is_cell and case.seq_len == 1
     shapes = [rows if one else (case.seq_len, *rows), (case.num_layers, *rows)]
     expected_text = ", ".join(f"({shape}, {dtype})" for shape in shapes)
-    yield Body(
+    yield Candidate(
         (
             *attempt(
                 "[(tuple(result.shape), result.dtype) for result in results]",
-                *scene.seeded(f"results = {scene.run()}"),
+                *context.seeded(f"results = {context.run()}"),
             ),
             f"expected = [{expected_text}]  # output and hn",
         ),

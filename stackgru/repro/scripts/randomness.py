@@ -5,40 +5,42 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from stackgru.gru.parameters import place
+from stackgru.repro.scripts.context import Candidate, ScriptContext, own_leaf
 from stackgru.repro.scripts.plain import by_steps, plain
-from stackgru.repro.scripts.scene import Body, ScriptContext, own_leaf
 
 
-def same_draws(scene: ScriptContext) -> Iterator[Body]:
+def same_draws(context: ScriptContext) -> Iterator[Candidate]:
     """Yield the next random number after a call of both from one seed."""
-    own, reference = _called(scene), ["reference(x, h0)"]
-    if scene.is_cell and scene.case.seq_len > 1:
-        reference = by_steps(scene, "state", "reference", "hn")
+    own, reference = _called(context), ["reference(x, h0)"]
+    if context.is_cell and context.case.seq_len > 1:
+        reference = by_steps(context, "state", "reference", "hn")
     number = "torch.rand(1).item()  # the next random number"
-    yield Body(
+    yield Candidate(
         (
-            *scene.seeded(*own, f"observed = {number}", always=True),
-            *scene.seeded(*reference, f"expected = {number}", always=True),
+            *context.seeded(*own, f"observed = {number}", always=True),
+            *context.seeded(*reference, f"expected = {number}", always=True),
         ),
         allowed=None,
     )
 
 
-def _called(scene: ScriptContext) -> list[str]:
+def _called(context: ScriptContext) -> list[str]:
     """Return lines that call the target, for what that leaves behind."""
-    if scene.is_cell and scene.case.seq_len > 1:
-        return by_steps(scene, "state", scene.called, "hn")
-    return [scene.run()]
+    if context.is_cell and context.case.seq_len > 1:
+        return by_steps(context, "state", context.called, "hn")
+    return [context.run()]
 
 
-def no_draws(scene: ScriptContext) -> Iterator[Body]:
+def no_draws(context: ScriptContext) -> Iterator[Candidate]:
     """Yield the next random number after a call that is to draw none."""
     for module, number in (("torch", "torch.rand(1).item()"), ("random", "random.random()")):
-        seeded = f"torch.manual_seed({scene.case.seed})" if module == "torch" else "random.seed(0)"
-        yield Body(
+        seeded = (
+            f"torch.manual_seed({context.case.seed})" if module == "torch" else "random.seed(0)"
+        )
+        yield Candidate(
             (
                 seeded,
-                *_called(scene),
+                *_called(context),
                 f"observed = {number}  # the next random number",
                 seeded,
                 f"expected = {number}  # of the same seed, without a call",
@@ -48,83 +50,83 @@ def no_draws(scene: ScriptContext) -> Iterator[Body]:
         )
 
 
-def repeatable(scene: ScriptContext) -> Iterator[Body]:
+def repeatable(context: ScriptContext) -> Iterator[Candidate]:
     """Yield a second run from one seed, with other calls in between."""
-    mode = "train" if scene.case.mode == "eval" else "eval"
+    mode = "train" if context.case.mode == "eval" else "eval"
     between = [
         [],
-        [scene.run(x="x + 1")],
-        [scene.run(x="x[:, :1]", h0="h0[:, :1]")],
-        [f"target.{mode}()", scene.run(), f"target.{scene.case.mode}()"],
+        [context.run(x="x + 1")],
+        [context.run(x="x[:, :1]", h0="h0[:, :1]")],
+        [f"target.{mode}()", context.run(), f"target.{context.case.mode}()"],
     ]
     for calls in (*between, [line for lines in between for line in lines]):
         for name in ("observed, _", "_, observed"):
-            yield Body(
+            yield Candidate(
                 (
-                    *scene.seeded(f"{name.replace('observed', 'expected')} = {scene.run()}"),
+                    *context.seeded(f"{name.replace('observed', 'expected')} = {context.run()}"),
                     *calls,
-                    *scene.seeded(f"{name} = {scene.run()}"),
+                    *context.seeded(f"{name} = {context.run()}"),
                 )
             )
-    yield Body(
+    yield Candidate(
         (
-            *scene.seeded(f"_, expected = {scene.run()}"),
+            *context.seeded(f"_, expected = {context.run()}"),
             "for _ in range(1000):",
-            *(f"    {line}" for line in scene.seeded(f"_, observed = {scene.run()}")),
+            *(f"    {line}" for line in context.seeded(f"_, observed = {context.run()}")),
             "    if not torch.equal(observed, expected):",
             "        break",
         )
     )
 
 
-def seed_matters(scene: ScriptContext) -> Iterator[Body]:
+def seed_matters(context: ScriptContext) -> Iterator[Candidate]:
     """Yield whether two seeds give the same result, against nn.GRU."""
-    yield from plain(scene)
-    seeds = scene.case.seed, (scene.case.seed + 1) % 2**64
+    yield from plain(context)
+    seeds = context.case.seed, (context.case.seed + 1) % 2**64
     lines = []
-    for name, run in (("observed", scene.run()), ("expected", "reference(x, h0)")):
+    for name, run in (("observed", context.run()), ("expected", "reference(x, h0)")):
         for result, seed in zip(("first", "second"), seeds, strict=True):
             lines += [f"torch.manual_seed({seed})", f"_, {result} = {run}"]
         lines.append(f"{name} = torch.equal(first, second)  # whether two seeds give the same")
-    yield Body(tuple(lines), allowed=None)
-    yield from same_draws(scene)
+    yield Candidate(tuple(lines), allowed=None)
+    yield from same_draws(context)
 
 
-def mode_matters(scene: ScriptContext) -> Iterator[Body]:
+def mode_matters(context: ScriptContext) -> Iterator[Candidate]:
     """Yield whether training and eval give the same result, against nn.GRU."""
-    yield from plain(scene)
+    yield from plain(context)
     for part in ("result, _", "_, result"):
         lines = []
         for name, module, run in (
-            ("observed", "target", scene.run()),
+            ("observed", "target", context.run()),
             ("expected", "reference", "reference(x, h0)"),
         ):
             for result, mode in (("first", "train"), ("second", "eval")):
                 lines += [
                     f"{module}.{mode}()",
-                    *scene.seeded(f"{part.replace('result', result)} = {run}", always=True),
+                    *context.seeded(f"{part.replace('result', result)} = {run}", always=True),
                 ]
             lines.append(f"{name} = torch.equal(first, second)  # whether the modes do the same")
-        yield Body(tuple(lines), allowed=None)
+        yield Candidate(tuple(lines), allowed=None)
 
 
-def mask_count(scene: ScriptContext) -> Iterator[Body]:
+def mask_count(context: ScriptContext) -> Iterator[Candidate]:
     """Yield results, or the next random number, from one seed."""
-    yield from plain(scene)
-    yield from same_draws(scene)
+    yield from plain(context)
+    yield from same_draws(context)
 
 
-def everything_matters(scene: ScriptContext) -> Iterator[Body]:
+def everything_matters(context: ScriptContext) -> Iterator[Candidate]:
     """Yield how many numbers can be trained, and whether a change of one thing changes results."""
-    yield Body(
+    yield Candidate(
         (
             "observed = sum(parameter.numel() for parameter in target.parameters())",
             "expected = sum(parameter.numel() for parameter in reference.parameters())",
         ),
         allowed=None,
     )
-    yield from plain(scene)
-    pair = scene.pair()
+    yield from plain(context)
+    pair = context.pair()
     changes = [("x", "x"), ("h0", "h0")]
     for layer, weights in enumerate(pair.layers):
         for name in weights:
@@ -133,7 +135,7 @@ def everything_matters(scene: ScriptContext) -> Iterator[Body]:
     for own, right in changes:
         lines = []
         for name, run, change in (
-            ("observed", scene.run(), own),
+            ("observed", context.run(), own),
             ("expected", "reference(x, h0)", right),
         ):
             lines += [
@@ -143,11 +145,11 @@ def everything_matters(scene: ScriptContext) -> Iterator[Body]:
                 f"_, after = {run}",
                 f"{name} = torch.equal(before, after)  # whether a change makes no difference",
             ]
-        yield Body(tuple(lines), allowed=None)
+        yield Candidate(tuple(lines), allowed=None)
 
 
 #: The ways to tell a violation of each law.
-BODIES: dict[str, Callable[[ScriptContext], Iterator[Body]]] = {
+CANDIDATES: dict[str, Callable[[ScriptContext], Iterator[Candidate]]] = {
     "same-draws": same_draws,
     "no-draws": no_draws,
     "repeatable": repeatable,

@@ -8,21 +8,12 @@ from torch import nn
 
 from stackgru.cases.case import Case
 from stackgru.laws.refusals import REFUSED_OPTIONS, SIZES, builds
-from stackgru.repro.scripts.scene import Body, ScriptContext, own_build
-
-_SETTINGS = (
-    "torch.get_default_dtype()",
-    "torch.get_num_threads()",
-    "torch.are_deterministic_algorithms_enabled()",
-    "torch.is_anomaly_enabled()",
-    "torch.is_grad_enabled()",
-    "torch.is_inference_mode_enabled()",
-)
+from stackgru.repro.scripts.context import Candidate, ScriptContext, own_build
 
 
-def refusals(scene: ScriptContext) -> Iterator[Body]:
+def refusals(context: ScriptContext) -> Iterator[Candidate]:
     """Yield whether the target and nn.GRU take what is wrong in one way."""
-    pair, case = scene.pair(), scene.case
+    pair, case = context.pair(), context.case
     for options in REFUSED_OPTIONS:
         known = set(options) & (pair.target.accepts | SIZES)
         if known and not builds(pair, nn.GRU, options):
@@ -35,7 +26,7 @@ def refusals(scene: ScriptContext) -> Iterator[Body]:
                 right = f"nn.GRU({', '.join(parts)})"
             else:
                 right = f"nn.GRU({sizes}, {name}={value!r})"
-            yield Body(
+            yield Candidate(
                 (
                     "outcomes = []",
                     f"for build in (lambda: {own_build(**options)}, lambda: {right}):",
@@ -50,8 +41,8 @@ def refusals(scene: ScriptContext) -> Iterator[Body]:
                 builds=False,
             )
     for x, h0 in _wrong(case):
-        own = f"({x})[0]" if scene.is_cell else x
-        yield Body(
+        own = f"({x})[0]" if context.is_cell else x
+        yield Candidate(
             (
                 "outcomes = []",
                 f"for module, wrong in ((target, {own}), (reference, {x})):",
@@ -89,4 +80,4 @@ def _wrong(case: Case) -> Iterator[tuple[str, str]]:
 
 
 #: The ways to tell a violation of each law.
-BODIES: dict[str, Callable[[ScriptContext], Iterator[Body]]] = {"refusals": refusals}
+CANDIDATES: dict[str, Callable[[ScriptContext], Iterator[Candidate]]] = {"refusals": refusals}

@@ -12,7 +12,7 @@ from stackgru.bounds.forward import StackInputs
 from stackgru.harness.pair import Pair
 from stackgru.laws.helpers.autograd import Grads, Tape, differentiated, grad_of
 from stackgru.laws.helpers.values import unroll
-from stackgru.repro.scripts.scene import own_leaf
+from stackgru.repro.scripts.context import own_leaf
 
 #: What is differentiated, and which of output and hn it is made of.
 LOSSES = {

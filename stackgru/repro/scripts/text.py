@@ -11,8 +11,8 @@ from decimal import ROUND_CEILING, Context
 from pathlib import Path
 
 from stackgru.repro.replay import AGREE, DIFFER
-from stackgru.repro.scripts.scene import Body, ScriptContext
-from stackgru.repro.scripts.setting_up import (
+from stackgru.repro.scripts.context import Candidate, ScriptContext
+from stackgru.repro.scripts.setup import (
     NoScript,
     built,
     reference_text,
@@ -51,66 +51,66 @@ def drawn(seed, *shape, scale=1.0, whole=False):
 '''
 
 
-def script_text(scene: ScriptContext, body: Body) -> str:
+def script_text(context: ScriptContext, candidate: Candidate) -> str:
     """Return a script.
 
     Args:
-        scene: what it is about.
-        body: what it does.
+        context: what it is about.
+        candidate: what it does.
 
     Raises:
         NoScript: if the target cannot be named or built in a file of its own.
     """
-    body = _named(scene, body)
-    uses = _uses(scene, body)
-    setting_up = _set_up(scene, body, uses)
-    needs_nn = "nn." in body.text + setting_up or scene.is_of_torch
+    candidate = _named(context, candidate)
+    uses = _uses(context, candidate)
+    setting_up = _set_up(context, candidate, uses)
+    needs_nn = "nn." in candidate.text + setting_up or context.is_of_torch
     parts = [
-        _docstring(scene),
-        "\n".join(f"import {name}" for name in sorted({"sys", *body.imports})),
+        _docstring(context),
+        "\n".join(f"import {name}" for name in sorted({"sys", *candidate.imports})),
         "\n".join(["import torch", *(["from torch import nn"] if needs_nn else [])]),
-        *([] if scene.is_of_torch else ["\n".join(_import_lines(scene))]),
+        *([] if context.is_of_torch else ["\n".join(_import_lines(context))]),
     ]
     drawn = _DRAWN_WHOLE if "whole=True" in setting_up else _DRAWN
     functions = [
-        (_STACK, scene.is_of_torch),
+        (_STACK, context.is_of_torch),
         (drawn, "drawn(" in setting_up),
         (_RUN, "run" in uses),
-        (_call_text(scene), "call" in uses),
+        (_call_text(context), "call" in uses),
     ]
     head = "\n\n".join(parts) + "\n"
     head += "".join(f"\n{function.rstrip()}\n\n" for function, used in functions if used)
-    return f"{head}\n{setting_up}\n{body.text}\n\n{_comparison(body)}\n"
+    return f"{head}\n{setting_up}\n{candidate.text}\n\n{_comparison(candidate)}\n"
 
 
-def _uses(scene: ScriptContext, body: Body) -> set[str]:
-    """Return which of the things that can be set up the body uses."""
-    uses = set(re.findall(r"\b(target|reference|x|h0|run|call)\b", body.text))
-    if scene.called != "call":
-        uses -= {"call"}  # a name of the body's own
-    return uses | ({"target"} if body.builds else set())
+def _uses(context: ScriptContext, candidate: Candidate) -> set[str]:
+    """Return which of the things that can be set up the candidate uses."""
+    uses = set(re.findall(r"\b(target|reference|x|h0|run|call)\b", candidate.text))
+    if context.called != "call":
+        uses -= {"call"}  # a name of the candidate's own
+    return uses | ({"target"} if candidate.builds else set())
 
 
-def _docstring(scene: ScriptContext) -> str:
-    name = TORCH_CELL if scene.is_of_torch else scene.target.name
-    first = textwrap.fill(f"{name} is not nn.GRU: {scene.message}.", _WIDTH - len('"""'))
-    statement = scene.law.statement.partition(". ")[0].rstrip(".")
-    second = textwrap.fill(f"The law {scene.law.name}: {statement}.", _WIDTH)
+def _docstring(context: ScriptContext) -> str:
+    name = TORCH_CELL if context.is_of_torch else context.target.name
+    first = textwrap.fill(f"{name} is not nn.GRU: {context.message}.", _WIDTH - len('"""'))
+    statement = context.law.statement.partition(". ")[0].rstrip(".")
+    second = textwrap.fill(f"The law {context.law.name}: {statement}.", _WIDTH)
     escaped = f"{first}\n\n{second}".replace("\\", "\\\\").replace('"""', "'''")
     return f'"""{escaped}\n"""'
 
 
-def _import_lines(scene: ScriptContext) -> list[str]:
+def _import_lines(context: ScriptContext) -> list[str]:
     """Return the lines that put the target where it is found, and import it."""
-    place, _, attribute = scene.target.name.rpartition(":")
+    place, _, attribute = context.target.name.rpartition(":")
     top = attribute.partition(".")[0]
     if "<locals>" in attribute or place == "__main__":
-        raise NoScript(f"{scene.target.name} cannot be imported from another file")
+        raise NoScript(f"{context.target.name} cannot be imported from another file")
     try:
         module = import_target(f"{place}:__name__")
         found = import_target(f"{place}:__file__")
     except Exception as error:
-        raise NoScript(f"{scene.target.name} cannot be imported from another file") from error
+        raise NoScript(f"{context.target.name} cannot be imported from another file") from error
     is_file = place.endswith(".py") or "/" in place
     name = Path(place).stem if is_file else module
     folder = Path(found).resolve().parents[0 if is_file else _depth(name, found)]
@@ -144,40 +144,40 @@ def _depth(name: str, file: str) -> int:
     return name.count(".") + (Path(file).name == "__init__.py")
 
 
-def _set_up(scene: ScriptContext, body: Body, uses: set[str]) -> str:
+def _set_up(context: ScriptContext, candidate: Candidate, uses: set[str]) -> str:
     """Return the lines that build both modules and their tensors, as far as they are used."""
-    case, lines = scene.case, []
-    if body.builds and "target" in uses:
-        lines.append(f"target = {built(scene, **dict(body.options))}")
+    case, lines = context.case, []
+    if candidate.builds and "target" in uses:
+        lines.append(f"target = {built(context, **dict(candidate.options))}")
     if "reference" in uses:
-        lines.append(f"reference = {reference_text(scene, **dict(body.options))}")
-    if body.weights is not None:
-        lines += body.weights
-    elif body.builds and "target" in uses:
-        lines += weight_lines(scene, with_reference="reference" in uses)
+        lines.append(f"reference = {reference_text(context, **dict(candidate.options))}")
+    if candidate.weights is not None:
+        lines += candidate.weights
+    elif candidate.builds and "target" in uses:
+        lines += weight_lines(context, with_reference="reference" in uses)
     shapes = {
         "x": (case.seq_len, case.batch, case.input_size),
         "h0": (case.num_layers, case.batch, case.hidden_size),
     }
     meaning = {"x": "(steps, rows, input_size)", "h0": "(layers, rows, hidden_size)"}
     for name, drawn_as in (("x", "input"), ("h0", "h0")):
-        if name in uses and f"{name} = " not in body.text.partition("\n")[0]:
+        if name in uses and f"{name} = " not in candidate.text.partition("\n")[0]:
             value = tensor_text(case, drawn_as, shapes[name], dtype=True)
             lines.append(f"{name} = {value}  # {meaning[name]}")
     return "\n".join(lines) + "\n"
 
 
-def _named(scene: ScriptContext, body: Body) -> Body:
-    """Return the body with the names of the target's parameters in place of what stands there."""
-    if "<<" not in body.text:
-        return body
-    if "<<built" in body.text:
+def _named(context: ScriptContext, candidate: Candidate) -> Candidate:
+    """Return the candidate with its placeholders replaced by the target's own names and builds."""
+    if "<<" not in candidate.text:
+        return candidate
+    if "<<built" in candidate.text:
         lines = (
-            re.sub("<<built (.*?)>>", lambda m: built(scene, **json.loads(m[1])), line)
-            for line in body.lines
+            re.sub("<<built (.*?)>>", lambda m: built(context, **json.loads(m[1])), line)
+            for line in candidate.lines
         )
-        body = replace(body, lines=tuple(lines))
-    pair = scene.pair()
+        candidate = replace(candidate, lines=tuple(lines))
+    pair = context.pair()
     module = getattr(pair.module, "module", pair.module)
     keys = {id(value): key for key, value in module.named_parameters()}
     names = {place: keys.get(id(leaf)) for place, leaf in pair.weights.leaves.items()}
@@ -187,7 +187,9 @@ def _named(scene: ScriptContext, body: Body) -> Body:
             raise NoScript("the weights of its layers are not parameters of its own")
         return f"target.get_parameter({names[match[1]]!r})"
 
-    return replace(body, lines=tuple(re.sub("<<(.*?)>>", own, line) for line in body.lines))
+    return replace(
+        candidate, lines=tuple(re.sub("<<(.*?)>>", own, line) for line in candidate.lines)
+    )
 
 
 _IN = {
@@ -206,9 +208,9 @@ _OUT = {
 }
 
 
-def _call_text(scene: ScriptContext) -> str:
+def _call_text(context: ScriptContext) -> str:
     """Return the function that calls the target by its convention as nn.GRU is called."""
-    convention = scene.target.convention
+    convention = context.target.convention
     x = "x[None]" if convention.time_axis else "x"
     output = "output[0]" if convention.time_axis else "output"
     given, new = _IN[convention.state], _OUT[convention.state]
@@ -237,13 +239,13 @@ def rounded_up(bound: float) -> str:
     return f"{Context(prec=3, rounding=ROUND_CEILING).create_decimal_from_float(bound):g}"
 
 
-def _comparison(body: Body) -> str:
-    if body.allowed is None:
+def _comparison(candidate: Candidate) -> str:
+    if candidate.allowed is None:
         return f"""print("observed:", observed)
 print("expected:", expected)
 print("{AGREE}" if observed == expected else "{DIFFER}")
 sys.exit(observed != expected)"""
-    allowed = rounded_up(body.allowed)
+    allowed = rounded_up(candidate.allowed)
     within = f"rtol=0, atol={allowed}, equal_nan=True"
     return f"""print("observed:", observed.tolist())
 print("expected:", expected.tolist())

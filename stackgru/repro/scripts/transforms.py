@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 
 from stackgru.harness.reference import expected
-from stackgru.repro.scripts.scene import Body, ScriptContext, attempt
+from stackgru.repro.scripts.context import Candidate, ScriptContext, attempt
 
 _COPIES = "weights = {name: value.detach() + 1 for name, value in target.named_parameters()}"
 _WRAPPED = (
@@ -22,7 +22,7 @@ _WRAPPED = (
 )
 
 
-def functional_call(scene: ScriptContext) -> Iterator[Body]:
+def functional_call(context: ScriptContext) -> Iterator[Candidate]:
     """Yield a call with other weights, against a copy that holds them; then with its own."""
     called = "torch.func.functional_call(target, weights, (x, state))"
     define = [_COPIES, "def call(x, state):", f"    return {called}", ""]
@@ -31,26 +31,26 @@ def functional_call(scene: ScriptContext) -> Iterator[Body]:
         "holder.load_state_dict(weights, strict=False)",
     )
     for part in ("{}, _", "_, {}"):
-        yield Body(
+        yield Candidate(
             (
                 *define,
                 *holding,
-                *scene.seeded(f"{part.format('observed')} = {scene.run('call')}"),
-                *scene.seeded(f"{part.format('expected')} = {scene.run('holder')}"),
+                *context.seeded(f"{part.format('observed')} = {context.run('call')}"),
+                *context.seeded(f"{part.format('expected')} = {context.run('holder')}"),
             ),
             imports=("copy",),
         )
-        yield Body(
+        yield Candidate(
             (
                 *define,
-                *scene.seeded(f"{part.format('expected')} = {scene.run()}"),
-                scene.run("call"),
-                *scene.seeded(f"{part.format('observed')} = {scene.run()}"),
+                *context.seeded(f"{part.format('expected')} = {context.run()}"),
+                context.run("call"),
+                *context.seeded(f"{part.format('observed')} = {context.run()}"),
             )
         )
 
 
-def checkpoint(scene: ScriptContext) -> Iterator[Body]:
+def checkpoint(context: ScriptContext) -> Iterator[Candidate]:
     """Yield the gradient of the input under a checkpoint, against that without."""
     call = (
         "def call(x, state):",
@@ -59,21 +59,21 @@ def checkpoint(scene: ScriptContext) -> Iterator[Body]:
         "x.requires_grad_(), h0.requires_grad_()",
     )
     for loss in ("output.sum() + hn.sum()", "hn.sum()"):
-        yield Body(
+        yield Candidate(
             (
                 *call,
-                *scene.seeded(f"output, hn = {scene.run('call')}"),
+                *context.seeded(f"output, hn = {context.run('call')}"),
                 f"(observed,) = torch.autograd.grad({loss}, x)",
-                *scene.seeded(f"output, hn = {scene.run()}"),
+                *context.seeded(f"output, hn = {context.run()}"),
                 f"(expected,) = torch.autograd.grad({loss}, x)",
             ),
             imports=("torch.utils.checkpoint",),
         )
-        yield Body(
+        yield Candidate(
             (
                 *call,
                 *attempt(
-                    '"a gradient"', f"output, hn = {scene.run('call')}", f"({loss}).backward()"
+                    '"a gradient"', f"output, hn = {context.run('call')}", f"({loss}).backward()"
                 ),
                 'expected = "a gradient"  # as of nn.GRU',
             ),
@@ -84,48 +84,48 @@ def checkpoint(scene: ScriptContext) -> Iterator[Body]:
 
 def _transformed(
     make: str, imports: Sequence[str] = ()
-) -> Callable[[ScriptContext], Iterator[Body]]:
+) -> Callable[[ScriptContext], Iterator[Candidate]]:
     """Return what yields results of the transformed target, against its own."""
 
-    def bodies(scene: ScriptContext) -> Iterator[Body]:
-        x = "x[0]" if scene.is_cell else "x"
+    def candidates(context: ScriptContext) -> Iterator[Candidate]:
+        x = "x[0]" if context.is_cell else "x"
         lines = (*_WRAPPED, f"made = {make.format(x=x)}")
         for calls in (1, 3):
             for part in ("{}, _", "_, {}"):
-                run = f"{part.format('observed')} = {scene.run('made')}"
-                yield Body(
+                run = f"{part.format('observed')} = {context.run('made')}"
+                yield Candidate(
                     (
-                        *scene.seeded(f"{part.format('expected')} = {scene.run()}"),
+                        *context.seeded(f"{part.format('expected')} = {context.run()}"),
                         *lines,
-                        *(scene.run("made"),) * (calls - 1),
-                        *scene.seeded(run),
+                        *(context.run("made"),) * (calls - 1),
+                        *context.seeded(run),
                     ),
                     imports=tuple(imports),
                 )
-        yield Body(
+        yield Candidate(
             (
                 *_WRAPPED,
-                *attempt('"a result"', f"made = {make.format(x=x)}", scene.run("made")),
+                *attempt('"a result"', f"made = {make.format(x=x)}", context.run("made")),
                 'expected = "a result"  # as of nn.GRU',
             ),
             allowed=None,
             imports=tuple(imports),
         )
 
-    return bodies
+    return candidates
 
 
-def vmap(scene: ScriptContext) -> Iterator[Body]:
+def vmap(context: ScriptContext) -> Iterator[Candidate]:
     """Yield two modules under one vmap, against each of them."""
-    pair, other = scene.pair(), scene.pair()
+    pair, other = context.pair(), context.pair()
     with torch.no_grad():
         for value in other.module.parameters():
             value.mul_(0.5).add_(0.25)
     bounds = [expected(one, None) for one in (pair, other)]
-    x = "x[0]" if scene.is_cell else "x"
+    x = "x[0]" if context.is_cell else "x"
     for part, name in enumerate(("outputs", "hn")):
         allowed = max(float(2 * getattr(bound, name).error.max()) for bound in bounds)
-        yield Body(
+        yield Candidate(
             (
                 "other = copy.deepcopy(target)",
                 "with torch.no_grad():",
@@ -147,7 +147,7 @@ def vmap(scene: ScriptContext) -> Iterator[Body]:
 
 
 #: The ways to tell a violation of each law.
-BODIES: dict[str, Callable[[ScriptContext], Iterator[Body]]] = {
+CANDIDATES: dict[str, Callable[[ScriptContext], Iterator[Candidate]]] = {
     "functional-call": functional_call,
     "checkpoint": checkpoint,
     "script": _transformed("torch.jit.script(Wrapped())"),

@@ -14,27 +14,31 @@ from stackgru.cases.case import generator
 from stackgru.harness.reference import expected
 from stackgru.laws.helpers.values import pick
 from stackgru.laws.magnitudes import cast as autocast_to
+from stackgru.repro.scripts.context import Candidate, ScriptContext, attempt
 from stackgru.repro.scripts.plain import calls, plain, reference_run, unpacked
-from stackgru.repro.scripts.scene import Body, ScriptContext, attempt
 
 
-def hn_is_last(scene: ScriptContext) -> Iterator[Body]:
+def hn_is_last(context: ScriptContext) -> Iterator[Candidate]:
     """Yield the last output against the last layer's state."""
-    last = "output" if scene.is_cell and scene.case.seq_len == 1 else "output[-1]"
-    yield Body(
-        (*scene.seeded(f"output, hn = {scene.run()}"), f"observed = {last}", "expected = hn[-1]")
+    last = "output" if context.is_cell and context.case.seq_len == 1 else "output[-1]"
+    yield Candidate(
+        (
+            *context.seeded(f"output, hn = {context.run()}"),
+            f"observed = {last}",
+            "expected = hn[-1]",
+        )
     )
 
 
-def chunks(scene: ScriptContext) -> Iterator[Body]:
+def chunks(context: ScriptContext) -> Iterator[Candidate]:
     """Yield a sequence in two pieces, each by a fresh copy, against the whole."""
-    pair = scene.pair()
-    k = pick(pair, "split", 1, scene.case.seq_len - 1)
+    pair = context.pair()
+    k = pick(pair, "split", 1, context.case.seq_len - 1)
     bound = expected(pair, None)
     copied = "copy.deepcopy(target)"
-    first = scene.run(copied, f"x[:{k}]", steps=2)
-    second = scene.run(copied, f"x[{k}:]", "state", steps=2)
-    whole = scene.run("target", steps=2)
+    first = context.run(copied, f"x[:{k}]", steps=2)
+    second = context.run(copied, f"x[{k}:]", "state", steps=2)
+    whole = context.run("target", steps=2)
     for name, error in (("outputs", bound.outputs.error), ("hn", bound.hn.error)):
         part = f"[{k}:]" if name == "outputs" else ""
         lines = (
@@ -43,61 +47,66 @@ def chunks(scene: ScriptContext) -> Iterator[Body]:
             f"{unpacked('expected', name)} = {whole}",
             *([f"expected = expected{part}"] if part else []),
         )
-        yield Body(lines, float(2 * error.max()), imports=("copy",))
+        yield Candidate(lines, float(2 * error.max()), imports=("copy",))
 
 
-def rows(scene: ScriptContext) -> Iterator[Body]:
+def rows(context: ScriptContext) -> Iterator[Candidate]:
     """Yield rows in another order, and each alone, against all of them."""
-    pair = scene.pair()
-    batch = scene.case.batch
+    pair = context.pair()
+    batch = context.case.batch
     bound = expected(pair, None)
-    order = torch.randperm(batch, generator=generator(scene.case, "permutation")).tolist()
+    order = torch.randperm(batch, generator=generator(context.case, "permutation")).tolist()
     alone = sorted({0, batch - 1, pick(pair, "row", 0, batch - 1)})
     for some in (order, *([row] for row in alone)):
         for name, error in (("outputs", bound.outputs.error), ("hn", bound.hn.error)):
-            at = "[some]" if name == "outputs" and scene.is_cell and scene.case.seq_len == 1 else ""
-            yield Body(
+            at = (
+                "[some]"
+                if name == "outputs" and context.is_cell and context.case.seq_len == 1
+                else ""
+            )
+            yield Candidate(
                 (
                     f"some = {some}  # rows",
-                    f"{unpacked('expected', name)} = {scene.run()}",
+                    f"{unpacked('expected', name)} = {context.run()}",
                     f"expected = expected{at or '[:, some]'}",
-                    f"{unpacked('observed', name)} = {scene.run('', 'x[:, some]', 'h0[:, some]')}",
+                    f"{unpacked('observed', name)} = "
+                    f"{context.run(x='x[:, some]', h0='h0[:, some]')}",
                 ),
                 float(2 * error.max()),
             )
 
 
-def causal(scene: ScriptContext) -> Iterator[Body]:
+def causal(context: ScriptContext) -> Iterator[Candidate]:
     """Yield outputs before a change of later inputs, against those without it."""
-    k = pick(scene.pair(), "cut", 1, scene.case.seq_len - 1)
-    yield Body(
+    k = pick(context.pair(), "cut", 1, context.case.seq_len - 1)
+    yield Candidate(
         (
-            f"expected = {scene.run()}[0][:{k}]",
+            f"expected = {context.run()}[0][:{k}]",
             f"later = torch.cat([x[:{k}], x[{k}:] + 1])",
-            f"observed = {scene.run(x='later')}[0][:{k}]",
+            f"observed = {context.run(x='later')}[0][:{k}]",
         )
     )
 
 
-def default_state(scene: ScriptContext) -> Iterator[Body]:
+def default_state(context: ScriptContext) -> Iterator[Candidate]:
     """Yield a call without a state against nn.GRU's, after another call."""
-    pair = scene.pair()
+    pair = context.pair()
     zeros = torch.zeros_like(pair.h0)
-    x = "x[0]" if scene.is_cell else "x[:1]"
+    x = "x[0]" if context.is_cell else "x[:1]"
     first = pair.input[:1]
     bound = expected(pair, None, input=first, h0=zeros)
-    for before in ((), (scene.run(),)):
+    for before in ((), (context.run(),)):
         for name, error in (("outputs", bound.outputs.error), ("hn", bound.hn.error)):
-            one = "(expected,), _" if name == "outputs" and scene.is_cell else ""
+            one = "(expected,), _" if name == "outputs" and context.is_cell else ""
             lines = (
                 *before,
                 f"{unpacked('observed', name)} = target({x})",
                 f"{one or unpacked('expected', name)} = reference(x[:1])",
             )
-            yield Body(lines, float(2 * error.max()))
-    dtype, rows = f"torch.{scene.case.dtype}", (scene.case.batch, scene.case.hidden_size)
-    shapes = [rows if scene.is_cell else (1, *rows), (scene.case.num_layers, *rows)]
-    yield Body(
+            yield Candidate(lines, float(2 * error.max()))
+    dtype, rows = f"torch.{context.case.dtype}", (context.case.batch, context.case.hidden_size)
+    shapes = [rows if context.is_cell else (1, *rows), (context.case.num_layers, *rows)]
+    yield Candidate(
         (
             *attempt(
                 "[(tuple(result.shape), result.dtype) for result in results]",
@@ -109,23 +118,25 @@ def default_state(scene: ScriptContext) -> Iterator[Body]:
     )
 
 
-def magnitudes(scene: ScriptContext) -> Iterator[Body]:
+def magnitudes(context: ScriptContext) -> Iterator[Candidate]:
     """Yield whether results are finite where a number that is not is put in."""
-    yield from plain(scene)
-    pair = scene.pair()
+    yield from plain(context)
+    pair = context.pair()
     if not pair.full_precision:
         return
     kind = pick(pair, "not finite", 0, 4)
     value = ("nan", "inf", "-inf", "nan", "inf")[kind]
     name, tensor = (("x", pair.input), ("h0", pair.h0 if kind == 3 else pair.h0[-1:]))[kind >= 3]
     at = [pick(pair, f"place {axis}", 0, size - 1) for axis, size in enumerate(tensor.shape)]
-    at[0] += (scene.case.num_layers - 1) * (kind == 4)
-    x, steps = ("x[:1]", 1) if kind == 4 and scene.case.seq_len > 1 else ("x", scene.case.seq_len)
+    at[0] += (context.case.num_layers - 1) * (kind == 4)
+    x, steps = (
+        ("x[:1]", 1) if kind == 4 and context.case.seq_len > 1 else ("x", context.case.seq_len)
+    )
     for part in ("outputs", "hn"):
-        one = scene.is_cell and steps == 1 and part == "outputs"
+        one = context.is_cell and steps == 1 and part == "outputs"
         results = unpacked("results", part)
-        run = scene.run(x=x, steps=steps)
-        yield Body(
+        run = context.run(x=x, steps=steps)
+        yield Candidate(
             (
                 f'{name}[{", ".join(map(str, at))}] = float("{value}")',
                 *attempt("results.isfinite().tolist()", f"{results} = {run}"),
@@ -136,35 +147,35 @@ def magnitudes(scene: ScriptContext) -> Iterator[Body]:
         )
 
 
-def dtypes(scene: ScriptContext) -> Iterator[Body]:
+def dtypes(context: ScriptContext) -> Iterator[Candidate]:
     """Yield a run under another default dtype."""
-    other = "float32" if scene.case.dtype == "float64" else "float64"
+    other = "float32" if context.case.dtype == "float64" else "float64"
     change = f"torch.set_default_dtype(torch.{other})"
-    for body in calls(scene):
-        yield replace(body, lines=(change, *body.lines))
-    yield from plain(scene)
-    pair = scene.pair()
+    for candidate in calls(context):
+        yield replace(candidate, lines=(change, *candidate.lines))
+    yield from plain(context)
+    pair = context.pair()
     with torch.no_grad():
         bound = expected(pair, reference_run(pair, by_steps=False)[1])
     for name, error in (("outputs", bound.outputs.error), ("hn", bound.hn.error)):
         lines = (
-            *scene.seeded(f"{unpacked('expected', name)} = {scene.run()}"),
+            *context.seeded(f"{unpacked('expected', name)} = {context.run()}"),
             change,
-            *scene.seeded(f"{unpacked('observed', name)} = {scene.run()}"),
+            *context.seeded(f"{unpacked('observed', name)} = {context.run()}"),
         )
-        yield Body(lines, float(2 * error.max()))
+        yield Candidate(lines, float(2 * error.max()))
 
 
-def autocast(scene: ScriptContext) -> Iterator[Body]:
+def autocast(context: ScriptContext) -> Iterator[Candidate]:
     """Yield a step under autocast against nn.GRU's."""
-    pair, case = scene.pair(), scene.case
+    pair, case = context.pair(), context.case
     weights, x, before = pair.layers[0], pair.input[0], pair.h0[0]
     new = rounding.layer(autocast_to(x), autocast_to(before), weights, torch.bfloat16)
     plain = rounding.layer(Bounded.exact(x), Bounded.exact(before), weights, torch.float32)
     errors = rounding.allowed(new, torch.bfloat16) + rounding.allowed(plain, torch.float32)
-    one = "x[0]" if scene.is_cell else "x[:1]"
+    one = "x[0]" if context.is_cell else "x[:1]"
     under = 'with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):'
-    yield Body(
+    yield Candidate(
         (
             under,
             f"    observed = [result.dtype for result in target({one}, h0)]",
@@ -180,18 +191,18 @@ def autocast(scene: ScriptContext) -> Iterator[Body]:
             f"observed = hn{place}.float()",
             f"expected = reference(x[:1], h0)[1]{place}  # without autocast",
         )
-        yield Body(lines, float(errors[row, unit]))
+        yield Candidate(lines, float(errors[row, unit]))
 
 
-def empty_batch(scene: ScriptContext) -> Iterator[Body]:
+def empty_batch(context: ScriptContext) -> Iterator[Candidate]:
     """Yield shapes of an empty batch, and a backward pass through it."""
-    yield from calls(scene)
-    yield Body(
+    yield from calls(context)
+    yield Candidate(
         (
             "x.requires_grad_()",
             *attempt(
                 "[grad is not None and bool(grad.any()) for grad in grads]",
-                f"output, hn = {scene.run()}",
+                f"output, hn = {context.run()}",
                 "(output.sum() + hn.sum()).backward()",
                 "grads = [parameter.grad for parameter in target.parameters()]",
             ),
@@ -202,7 +213,7 @@ def empty_batch(scene: ScriptContext) -> Iterator[Body]:
 
 
 #: The ways to tell a violation of each law.
-BODIES: dict[str, Callable[[ScriptContext], Iterator[Body]]] = {
+CANDIDATES: dict[str, Callable[[ScriptContext], Iterator[Candidate]]] = {
     "hn-is-last": hn_is_last,
     "chunks": chunks,
     "rows": rows,

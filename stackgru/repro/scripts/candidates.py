@@ -16,20 +16,20 @@ from stackgru.repro.scripts import (
     transforms,
     values,
 )
-from stackgru.repro.scripts.scene import Body, ScriptContext
+from stackgru.repro.scripts.context import Candidate, ScriptContext
 from stackgru.targets.importing import TargetError
 
-_Ways = Callable[[ScriptContext], Iterator[Body]]
+_Ways = Callable[[ScriptContext], Iterator[Candidate]]
 
 _OWN: dict[str, _Ways] = {
-    **values.BODIES,
-    **layouts.BODIES,
-    **randomness.BODIES,
-    **gradients.BODIES,
-    **conduct.BODIES,
-    **refusals.BODIES,
-    **life.BODIES,
-    **transforms.BODIES,
+    **values.CANDIDATES,
+    **layouts.CANDIDATES,
+    **randomness.CANDIDATES,
+    **gradients.CANDIDATES,
+    **conduct.CANDIDATES,
+    **refusals.CANDIDATES,
+    **life.CANDIDATES,
+    **transforms.CANDIDATES,
 }
 #: What a violation of any law may come to.
 _COMMON: tuple[_Ways, ...] = (
@@ -44,31 +44,31 @@ _COMMON: tuple[_Ways, ...] = (
 )
 
 
-def bodies(scene: ScriptContext) -> Iterator[Body]:
+def candidates(context: ScriptContext) -> Iterator[Candidate]:
     """Yield the ways in which a violation can be told: those of its law, and those of any.
 
     Args:
-        scene: what is to be told.
+        context: what is to be told.
     """
-    yield from own_ways(scene)
-    yield from common_ways(scene)
+    yield from law_candidates(context)
+    yield from common_candidates(context)
 
 
-def own_ways(scene: ScriptContext) -> Iterator[Body]:
+def law_candidates(context: ScriptContext) -> Iterator[Candidate]:
     """Yield what is particular to the law, if anything is."""
-    own = _OWN.get(scene.law.name)
-    return _possible([own] if own else [], scene)
+    own = _OWN.get(context.law.name)
+    return _possible([own] if own else [], context)
 
 
-def common_ways(scene: ScriptContext) -> Iterator[Body]:
+def common_candidates(context: ScriptContext) -> Iterator[Candidate]:
     """Yield what does not depend on the law."""
-    return _possible(_COMMON, scene)
+    return _possible(_COMMON, context)
 
 
-def _possible(every: Iterable[_Ways], scene: ScriptContext) -> Iterator[Body]:
+def _possible(every: Iterable[_Ways], context: ScriptContext) -> Iterator[Candidate]:
     """Yield what each gives, as far as the target gets."""
     for ways in every:
         try:
-            yield from ways(scene)
+            yield from ways(context)
         except (Violation, NotApplicable, TargetError, RuntimeError, ValueError):
             continue

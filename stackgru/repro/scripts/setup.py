@@ -9,7 +9,7 @@ from stackgru.cases.case import Case, factor_of, seed_of, spread
 from stackgru.cases.numbers import is_literal, tensors_of
 from stackgru.gru.parameters import gru_name, parameter_shapes
 from stackgru.harness.pair import Pair
-from stackgru.repro.scripts.scene import ScriptContext
+from stackgru.repro.scripts.context import ScriptContext
 from stackgru.targets.construct import arguments_of
 
 
@@ -17,10 +17,10 @@ class NoScript(Exception):
     """There can be no script for this target; the message is the reason."""
 
 
-def built(scene: ScriptContext, **changed: object) -> str:
+def built(context: ScriptContext, **changed: object) -> str:
     """Return the text that builds the target for the case, in its dtype and mode."""
-    convention, case = scene.target.convention, scene.case
-    positional, by_name = arguments_of(convention, scene.target.name)
+    convention, case = context.target.convention, context.case
+    positional, by_name = arguments_of(convention, context.target.name)
     values: dict[str, object] = {
         "input_size": case.input_size,
         "hidden_size": case.hidden_size,
@@ -40,15 +40,15 @@ def built(scene: ScriptContext, **changed: object) -> str:
         if not isinstance(value, (int, float, str, bool, type(None))):
             raise NoScript(f"the constant {key} of its Convention has no text")
         arguments.append(f"{key}={value!r}")
-    name = scene.target.name.rpartition(":")[2]
-    name = "Stack" if scene.is_of_torch else name
-    return f"{name}({', '.join(arguments)}){_as(scene.case)}"
+    name = context.target.name.rpartition(":")[2]
+    name = "Stack" if context.is_of_torch else name
+    return f"{name}({', '.join(arguments)}){_as(context.case)}"
 
 
-def reference_text(scene: ScriptContext, **changed: object) -> str:
+def reference_text(context: ScriptContext, **changed: object) -> str:
     """Return the text that builds nn.GRU for the case."""
-    case = scene.case
-    has_bias = case.bias and scene.pair().reference.bias
+    case = context.case
+    has_bias = case.bias and context.pair().reference.bias
     options = {"dropout": case.dropout} if case.num_layers > 1 and case.dropout else {}
     options |= {} if has_bias else {"bias": False}
     shown = "".join(f", {key}={value!r}" for key, value in {**options, **changed}.items())
@@ -61,9 +61,9 @@ def _as(case: Case) -> str:
     return dtype[case.dtype] + (".eval()" if case.mode == "eval" else "")
 
 
-def weight_lines(scene: ScriptContext, *, with_reference: bool) -> list[str]:
+def weight_lines(context: ScriptContext, *, with_reference: bool) -> list[str]:
     """Return the lines that give the modules the case's weights."""
-    case, pair = scene.case, scene.pair()
+    case, pair = context.case, context.pair()
     sizes = case.input_size, case.hidden_size, case.num_layers, case.bias and pair.reference.bias
     texts = {}
     for layer, shapes in enumerate(parameter_shapes(*sizes)):

@@ -1,4 +1,4 @@
-"""Scenes and bodies: what a script is about, and what it does once everything is set up."""
+"""Scenes and candidates: what a script is about, and what it does once everything is set up."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class ScriptContext:
 
 
 @dataclass(frozen=True)
-class Body:
+class Candidate:
     """What a script does with ``target``, ``reference``, ``x`` and ``h0``.
 
     Attributes:
