@@ -204,7 +204,8 @@ def laws() -> None:
     from stackgru.report.terminal import law_list, terminal_size
 
     width, colour = terminal_size(sys.stdout)
-    text = law_list(list(all_laws().values()), width=width, colour=colour)
+    rows = [(law.family, law.name, law.statement) for law in all_laws().values()]
+    text = law_list(rows, width=width, colour=colour)
     click.echo(text, nl=False, color=colour)
 
 

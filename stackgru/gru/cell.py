@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from stackgru.gru.unroll import unroll
+from stackgru.gru.parameters import PARAMETERS
+from stackgru.gru.unroll import Stack, unroll
 from stackgru.gru.validation import check_options, check_sizes, check_step
 
 
@@ -96,7 +97,8 @@ class StackingGRUCell(nn.Module):
             shape = [self.num_layers] + list(input.shape[:-1]) + [self.hidden_size]
             h0 = torch.zeros(shape, dtype=input.dtype, device=input.device)
         if not torch.jit.is_scripting():  # type: ignore[attr-defined]
-            check_step(self, input, h0)
+            sizes = (self.input_size, self.hidden_size, self.num_layers)
+            check_step(input, h0, *sizes, next(iter(self.grus)).weight_ih.dtype)
         # A cell's result inherits the strides of its state, and recent builds fill a mask in
         # memory order: without contiguous() a transposed h0 would get other masks than nn.GRU.
         states = h0.contiguous().unbind(0)
@@ -129,4 +131,11 @@ class StackingGRUCell(nn.Module):
         Raises:
             RefusedArgument: if a rank, size or dtype does not fit; nn.GRU refuses it as well.
         """
-        return unroll(self, input, h0, batch_first)
+        weights = [
+            getattr(gru, name)
+            for gru in self.grus
+            for name in (PARAMETERS if gru.bias else PARAMETERS[:2])
+        ]
+        sizes = (self.input_size, self.hidden_size, self.num_layers)
+        stack = Stack(*sizes, weights, self.dropout.p, self.dropout.training)
+        return unroll(stack, input, h0, batch_first)

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import math
 import numbers
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from stackgru.gru.cell import StackingGRUCell
 
 
 class RefusedArgument(ValueError, RuntimeError):
@@ -39,20 +35,27 @@ def check_options(dropout: float, bias: bool) -> None:
         raise TypeError(f"bias must be a bool, got {bias!r}")
 
 
-def check_step(cell: StackingGRUCell, input: Tensor, h0: Tensor) -> None:
-    """Refuse an input (B, I) or (I,) and a state that do not fit the cell, or each other."""
+def check_step(
+    input: Tensor,
+    h0: Tensor,
+    input_size: int,
+    hidden_size: int,
+    num_layers: int,
+    dtype: torch.dtype,
+) -> None:
+    """Refuse an input (B, I) or (I,) and a state that do not fit the stack, or each other."""
     # One comparison of shapes and one of dtypes: the check is a part of every step's time.
     shape = input.shape
-    hn_shape = (cell.num_layers, *shape[:-1], cell.hidden_size)
-    if len(shape) not in (1, 2) or shape[-1] != cell.input_size:
+    hn_shape = (num_layers, *shape[:-1], hidden_size)
+    if len(shape) not in (1, 2) or shape[-1] != input_size:
         raise RefusedArgument(
-            f"input must have shape (batch, input_size) = (batch, {cell.input_size}) "
-            f"or ({cell.input_size},), got {tuple(shape)}"
+            f"input must have shape (batch, input_size) = (batch, {input_size}) "
+            f"or ({input_size},), got {tuple(shape)}"
         )
     if h0.shape != hn_shape:
         names = "num_layers, batch, hidden_size" if len(shape) == 2 else "num_layers, hidden_size"
         raise RefusedArgument(f"h0 must have shape ({names}) = {hn_shape}, got {tuple(h0.shape)}")
-    check_dtypes(input, h0, next(iter(cell.grus)).weight_ih.dtype)
+    check_dtypes(input, h0, dtype)
 
 
 def check_dtypes(input: Tensor, h0: Tensor, dtype: torch.dtype) -> None:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import io
 import shlex
 import textwrap
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import Iterable, Sequence
+from typing import TextIO
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from stackgru.report.report import QUESTIONS, Finding, LawResult, Report
-
-if TYPE_CHECKING:
-    from stackgru.laws.registry import Law
 
 _COLOURS = {
     "holds": "green",
@@ -124,16 +121,16 @@ def status_text(text: str, status: str) -> Text:
     return Text(text, style=_COLOURS[status])
 
 
-def law_list(laws: Sequence[Law], *, width: int, colour: bool) -> str:
-    """Return every law with its statement, family by family."""
+def law_list(rows: Iterable[tuple[str, str, str]], *, width: int, colour: bool) -> str:
+    """Return laws, given as (family, name, statement), as text, family by family."""
     console = _console(width, colour)
-    family = ""
-    for law in laws:
-        if law.family != family:
-            family = law.family
+    last = ""
+    for family, name, statement in rows:
+        if family != last:
             console.print(Text(family, style="bold"))
+            last = family
         table = _pairs(first_width=22)
-        table.add_row(f"  {law.name}", law.statement)
+        table.add_row(f"  {name}", statement)
         console.print(table)
     return _printed(console)
 

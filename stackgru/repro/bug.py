@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import platform
 import tempfile
 from dataclasses import dataclass, replace
@@ -9,7 +10,6 @@ from pathlib import Path
 
 import torch
 
-from stackgru import __version__
 from stackgru.cases.case import Case
 from stackgru.cases.numbers import NumberedCase
 from stackgru.engine.run import LawRun
@@ -104,7 +104,7 @@ def bug_for(
         versions={
             "python": platform.python_version(),
             "torch": str(torch.__version__),
-            "stackgru": __version__,
+            "stackgru": importlib.metadata.version("stackgru"),
         },
     )
     about_torch = is_torchs_own(target)
