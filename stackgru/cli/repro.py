@@ -132,7 +132,7 @@ def _bug(case_text: str, options: dict[str, Any]) -> Bug | None:
         returns=options["returns"],
         time_axis=options["time_axis"],
     ).convention
-    target = load(options["target"], kind=options["kind"], told=told)
+    target = load(options["target"], kind=options["kind"], fields=told)
     found = violation_in(target, law, case, strict=options["strict"])
     if found is None:
         return None

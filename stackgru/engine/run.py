@@ -31,7 +31,7 @@ from stackgru.options import PROFILES, Options
 from stackgru.outcomes import NotApplicable, Violation
 from stackgru.report.report import Finding, LawResult
 from stackgru.targets.convention import Convention
-from stackgru.targets.importing import named
+from stackgru.targets.importing import describe_error
 from stackgru.targets.target import Target, load
 from stackgru.torch_settings import settings_kept
 
@@ -85,7 +85,7 @@ class LawRun:
                 status, failure = "violated", violation
             except Flaky as error:
                 if self._violation is None:
-                    self._record("crashed", started, named(error), None)
+                    self._record("crashed", started, describe_error(error), None)
                     raise
                 status, failure = "violated", self._flaky(self._violation)
             except NotApplicable as skipped:
@@ -93,7 +93,7 @@ class LawRun:
             except TimedOut:
                 status, reason = "timed out", f"it took over {self.options.timeout:g} s"
             except Exception as error:
-                status, reason = "crashed", named(error)
+                status, reason = "crashed", describe_error(error)
                 self._record(status, started, reason, None)
                 raise
         known = dict(self.options.known).get(self.law.name)
@@ -127,14 +127,17 @@ class LawRun:
                     strict, dtypes = self.options.strict, self.options.dtypes
                     return diagnose(self.target, order_counts=strict, dtypes=dtypes).to_dict()
             except (Exception, TimedOut) as error:  # a target may do anything
-                return {"variants": [], "sentence": f"could not be compared: {named(error)}"}
+                return {
+                    "variants": [],
+                    "sentence": f"could not be compared: {describe_error(error)}",
+                }
 
     def to_dict(self) -> dict[str, Any]:
         """Return what became of it as plain data, as a worker sends it."""
         return {
             "target": self.target.name,
             "kind": self.target.kind,
-            "convention": self.target.words,
+            "convention": self.target.cli_options,
             "torch_version": str(torch.__version__),
             "result": asdict(self.result) if self.result else None,
             "facts": dict(self.facts) if self.facts else None,
@@ -253,7 +256,7 @@ def collect_runs(
         changes: options that go before these.
     """
     options = replace(options, **changes)
-    loaded = load(target, kind=options.kind, device=options.device, told=options.convention)
+    loaded = load(target, kind=options.kind, device=options.device, fields=options.convention)
     return [LawRun(loaded, law, options) for law in (*select(options), None)]
 
 

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from stackgru.cases.case import Case, draw_h0, draw_input
 from stackgru.gru.parameters import PARAMETERS, Layer, copy_layers, gru_layers
 from stackgru.outcomes import Violation, assert_equal, assert_within
-from stackgru.targets.convention import ConventionMismatch
-from stackgru.targets.importing import TargetError, named
+from stackgru.targets.adapter import ConventionMismatch
+from stackgru.targets.importing import TargetError, describe_error
 from stackgru.targets.target import Target
 
 
@@ -240,7 +240,9 @@ class Pair:
         except ConventionMismatch as error:
             raise Violation(str(error)) from error
         except Exception as error:
-            raise Violation(f"the target raised {named(error)}; nn.GRU gives a result") from error
+            raise Violation(
+                f"the target raised {describe_error(error)}; nn.GRU gives a result"
+            ) from error
         if not isinstance(result, (tuple, list)) or len(result) != 2:
             raise Violation(f"the target gave {type(result).__name__}, not an output and a state")
         case, input = self.case, arguments[0]

@@ -19,7 +19,7 @@ from stackgru.laws.helpers.transforms import arguments_of
 from stackgru.laws.helpers.values import HN, OUTPUT, orders, other_input, pick, unroll
 from stackgru.laws.registry import law
 from stackgru.outcomes import NotApplicable, Violation, assert_equal
-from stackgru.targets.importing import named
+from stackgru.targets.importing import describe_error
 
 _FULL = ("float64", "float32")
 
@@ -50,7 +50,7 @@ def purity(pair: Pair) -> None:
             # Unlike fill_, copy_ refuses memory where one number stands for several.
             result.detach().copy_(torch.full_like(result, 2.0))
         except RuntimeError as error:
-            raise Violation(f"{name} cannot be written to: {named(error)}") from error
+            raise Violation(f"{name} cannot be written to: {describe_error(error)}") from error
     _assert_unchanged(tensors, before, "by writing into the results")
 
 
@@ -97,7 +97,7 @@ def _backward(run: Run) -> None:
     try:
         (run.outputs.sum() + run.hn.sum()).backward()  # type: ignore[no-untyped-call]
     except RuntimeError as error:
-        raise Violation(f"a backward pass raised {named(error)}") from error
+        raise Violation(f"a backward pass raised {describe_error(error)}") from error
 
 
 @law("conduct", {"max_steps": 3}, question="conduct")
@@ -244,12 +244,14 @@ def meta(pair: Pair) -> None:
             warnings.simplefilter("ignore")
             copy.deepcopy(pair.reference).to("meta")(input, h0)
     except Exception as error:
-        reason = f"nn.GRU itself does not run on the meta device: {named(error)}"
+        reason = f"nn.GRU itself does not run on the meta device: {describe_error(error)}"
         raise NotApplicable(reason) from error
     try:
         module = pair.target.build(pair.case).to("meta")
     except Exception as error:
-        raise Violation(f"it cannot be moved to the meta device: {named(error)}") from error
+        raise Violation(
+            f"it cannot be moved to the meta device: {describe_error(error)}"
+        ) from error
     with pair.grad_mode():
         run = unroll(pair, input, h0, module)
         if pair.target.takes_no_state:

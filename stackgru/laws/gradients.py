@@ -36,7 +36,7 @@ from stackgru.laws.helpers.autograd import (
 from stackgru.laws.helpers.values import HN, OUTPUT, pick, under_masks, unroll
 from stackgru.laws.registry import law
 from stackgru.outcomes import NotApplicable
-from stackgru.targets.importing import named
+from stackgru.targets.importing import describe_error
 from stackgru.targets.weights import DirectWeights
 
 _SMALL = {"min_batch": 1, "max_layers": 4, "max_steps": 4}
@@ -115,7 +115,7 @@ def forward_mode(pair: Pair) -> None:
                 pair, direction, pair.reference, DirectWeights(gru_layers(pair.reference))
             )
         except RuntimeError as error:
-            raise NotApplicable(f"nn.GRU itself raised {named(error)}") from error
+            raise NotApplicable(f"nn.GRU itself raised {describe_error(error)}") from error
     masks = layer_masks(pair, recorder)
     bounds = backward.tangents(network_for(pair, masks), direction)
 

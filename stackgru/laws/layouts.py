@@ -19,8 +19,8 @@ from stackgru.harness.reference import Expected, expected
 from stackgru.laws.helpers.values import HN, OUTPUT, pick, unroll
 from stackgru.laws.registry import law
 from stackgru.outcomes import NotApplicable, Violation
-from stackgru.targets.convention import ConventionMismatch
-from stackgru.targets.importing import TargetError, named
+from stackgru.targets.adapter import ConventionMismatch
+from stackgru.targets.importing import TargetError, describe_error
 
 _FULL = ("float64", "float32")
 
@@ -184,7 +184,9 @@ def empty_batch(pair: Pair) -> None:
         try:
             (run.outputs.sum() + run.hn.sum()).backward()  # type: ignore[no-untyped-call]
         except RuntimeError as error:
-            raise Violation(f"a backward pass through an empty batch: {named(error)}") from error
+            raise Violation(
+                f"a backward pass through an empty batch: {describe_error(error)}"
+            ) from error
     for name, tensor in {**pair.weights.leaves, "input": input, "h0": h0}.items():
         if tensor.grad is not None and bool(tensor.grad.any()):
             raise Violation(f"the gradient of {name} for an empty batch is not zeros")
@@ -234,7 +236,9 @@ def _called(module: nn.Module, *arguments: Any) -> tuple[Any, Any]:
     except ConventionMismatch as error:
         raise _Refused(str(error)) from error
     except Exception as error:
-        raise _Refused(f"the target raised {named(error)}; nn.GRU gives a result") from error
+        raise _Refused(
+            f"the target raised {describe_error(error)}; nn.GRU gives a result"
+        ) from error
     return outputs, hn
 
 

@@ -22,7 +22,7 @@ from stackgru.laws.helpers.autograd import as_violation, axes_of, noise
 from stackgru.laws.helpers.values import assert_end_to_end, assert_equation, under_masks, unroll
 from stackgru.laws.registry import law
 from stackgru.outcomes import Violation, assert_equal
-from stackgru.targets.importing import named
+from stackgru.targets.importing import describe_error
 
 
 @law(
@@ -113,7 +113,7 @@ class Life:
                 if self.pair.strict:
                     raise
                 # A class inside a function, or a lambda, cannot be; it is no fault of the values.
-                self.pair.remark = f"without pickle: {named(error)}"
+                self.pair.remark = f"without pickle: {describe_error(error)}"
                 return
             self._replace(pickle.loads(text))  # noqa: S301 - what was written the line before
 
@@ -198,7 +198,7 @@ def _unharmed(what: str) -> Iterator[None]:
     except Violation:
         raise
     except Exception as error:
-        raise Violation(f"{what} raised {named(error)}; nn.GRU survives it") from error
+        raise Violation(f"{what} raised {describe_error(error)}; nn.GRU survives it") from error
 
 
 def machine(

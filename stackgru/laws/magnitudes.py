@@ -24,7 +24,7 @@ from stackgru.laws.helpers.values import (
 )
 from stackgru.laws.registry import law
 from stackgru.outcomes import NotApplicable, Violation
-from stackgru.targets.importing import named
+from stackgru.targets.importing import describe_error
 
 _FULL = ("float64", "float32")
 
@@ -109,8 +109,12 @@ def autocast(pair: Pair) -> None:
                     output, hn = pair.module(*arguments)
             except Exception as error:
                 if pair.strict:
-                    raise Violation(f"under autocast the target raised {named(error)}") from error
-                raise NotApplicable(f"under autocast the target raised {named(error)}") from error
+                    raise Violation(
+                        f"under autocast the target raised {describe_error(error)}"
+                    ) from error
+                raise NotApplicable(
+                    f"under autocast the target raised {describe_error(error)}"
+                ) from error
             for name, value in (("output", output), ("hn", hn)):
                 if value.dtype != dtype:
                     raise Violation(

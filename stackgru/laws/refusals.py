@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from stackgru.harness.pair import Pair
 from stackgru.laws.registry import law
 from stackgru.outcomes import Violation
-from stackgru.targets.convention import ConventionMismatch
+from stackgru.targets.adapter import ConventionMismatch
 
 #: What every target can be built with.
 SIZES = frozenset({"input_size", "hidden_size"})

@@ -31,7 +31,7 @@ from stackgru.laws.helpers.transforms import (
 from stackgru.laws.helpers.values import assert_end_to_end, unroll
 from stackgru.laws.registry import law
 from stackgru.outcomes import NotApplicable, Violation, assert_equal
-from stackgru.targets.convention import ConventionAdapter
+from stackgru.targets.adapter import ConventionAdapter
 
 #: Tracing takes milliseconds a layer and step, and does not depend on sizes.
 _SMALL = {"min_batch": 1, "max_layers": 3, "max_steps": 2, "max_size": 16}

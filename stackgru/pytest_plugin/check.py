@@ -114,7 +114,7 @@ def check(
     _validate(options)
     chosen = select(options)
     # One clear error before any worker starts.
-    loaded = load(target, kind=kind, device=device, told=options.convention)
+    loaded = load(target, kind=kind, device=device, fields=options.convention)
     if n and not isinstance(target, str):
         raise UsageError(
             "worker processes need a target by name, module:attr or path/file.py:attr."

@@ -137,7 +137,7 @@ def pytest_runtest_makereport(
             from stackgru.report.terminal import violation_text
 
             report.longrepr = violation_text(
-                run.result.violation, run.target.name, run.target.words
+                run.result.violation, run.target.name, run.target.cli_options
             )
     return report
 

@@ -29,7 +29,7 @@ from stackgru.repro.scripts.plain import reference_run
 from stackgru.repro.scripts.text import TORCH_CELL
 from stackgru.repro.simplify import Simplified, simplify
 from stackgru.repro.store import SCRIPT, SavedReport, write
-from stackgru.targets.importing import named
+from stackgru.targets.importing import describe_error
 from stackgru.targets.target import Target
 from stackgru.torch_settings import settings_kept
 
@@ -93,7 +93,7 @@ def bug_for(
         statement=law.statement,
         case=str(case),
         message=finding.message if violation is None else violation.message,
-        convention=target.words,
+        convention=target.cli_options,
         numbers=numbers,
         place=finding.place if violation is None else violation.place,
         difference=finding.largest_difference if violation is None else violation.difference,
@@ -145,7 +145,7 @@ def save_violation(run: LawRun, folder: Path) -> None:
     except OSError as error:
         problem = f"it could not be saved in {folder}: {error.strerror or error}"
     except (Exception, TimedOut) as error:  # a target may do anything
-        problem = f"it could not be made: {named(error)}"
+        problem = f"it could not be made: {describe_error(error)}"
     run.result = replace(run.result, violation=replace(finding, script=script, problem=problem))
 
 

@@ -10,7 +10,7 @@ import warnings
 import torch
 
 from stackgru.repro.store import SavedReport
-from stackgru.targets.importing import named
+from stackgru.targets.importing import describe_error
 
 _DISCLOSURE = (
     "*Found by machine: stackgru {version} drew the case at random, shrunk it and wrote this text. "
@@ -93,7 +93,7 @@ def environment() -> str:
             warnings.simplefilter("ignore")
             return str(collect_env.get_pretty_env_info()).rstrip()  # type: ignore[no-untyped-call]
     except Exception as error:  # it runs other programs
-        return f"PyTorch version: {torch.__version__}\n(collect_env raised {named(error)})"
+        return f"PyTorch version: {torch.__version__}\n(collect_env raised {describe_error(error)})"
 
 
 def left_out(case: str) -> list[str]:

@@ -11,8 +11,8 @@ from torch import nn
 
 from stackgru.cases.case import Case
 from stackgru.options import ARGUMENTS
-from stackgru.targets.convention import Convention, ConventionAdapter
-from stackgru.targets.importing import TargetError, named
+from stackgru.targets.convention import Convention
+from stackgru.targets.importing import TargetError, describe_error, with_article
 
 _BY_NAME = (*ARGUMENTS, "bias", "batch_first", "device", "dtype")
 
@@ -60,20 +60,10 @@ def construct(
     except Exception as error:
         shown = [repr(value) for value in arguments]
         shown += [f"{key}={value!r}" for key, value in keywords.items()]
-        raise TargetError(f"{name}({', '.join(shown)}) raised {named(error)}.") from error
+        raise TargetError(f"{name}({', '.join(shown)}) raised {describe_error(error)}.") from error
     if not isinstance(module, nn.Module):
-        raise TargetError(f"{name} built {a(type(module).__name__)}, not an nn.Module.")
+        raise TargetError(f"{name} built {with_article(type(module).__name__)}, not an nn.Module.")
     return module.to(device=device, dtype=case.torch_dtype)
-
-
-def adapt(module: nn.Module, convention: Convention, num_layers: int) -> nn.Module:
-    """Return what is called as nn.GRU is: the module itself, or what translates for it."""
-    return ConventionAdapter(module, convention, num_layers) if convention.needs_adapter else module
-
-
-def own_module(module: nn.Module) -> nn.Module:
-    """Return the target's own module of what adapt gave, or of a copy of it."""
-    return module.module if isinstance(module, ConventionAdapter) else module
 
 
 def names_of(factory: Callable[..., Any]) -> tuple[set[str], bool]:
@@ -177,8 +167,3 @@ def _stands_for(key: str, parameter: inspect.Parameter) -> bool:
         return True
     kinds = (int, float) if key == "dropout" else (int,)
     return isinstance(default, kinds) and not isinstance(default, bool)
-
-
-def a(noun: str) -> str:
-    """Return a noun with its article."""
-    return f"an {noun}" if noun[0].lower() in "aeiou" else f"a {noun}"

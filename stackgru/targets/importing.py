@@ -43,7 +43,7 @@ def import_target(spec: str) -> Any:
     except BaseException as error:  # a module may raise anything, SystemExit too
         if isinstance(error, KeyboardInterrupt):
             raise
-        raise TargetError(f"importing {place} raised {named(error)}.") from error
+        raise TargetError(f"importing {place} raised {describe_error(error)}.") from error
     found: Any = module
     for part in attribute.split("."):
         if not hasattr(found, part):
@@ -88,7 +88,12 @@ def _import_file(place: str) -> Any:
     return module
 
 
-def named(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """Return an error's type and message on one line."""
     text = " ".join(str(error).split()).rstrip(".")
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def with_article(noun: str) -> str:
+    """Return a noun with its article."""
+    return f"an {noun}" if noun[0].lower() in "aeiou" else f"a {noun}"

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from stackgru.cases.case import Case
 from stackgru.options import UsageError
-from stackgru.targets.construct import a, adapt, construct, names_of, taken
-from stackgru.targets.convention import Convention, ConventionMismatch
-from stackgru.targets.find_weights import find_weights, read_layers
-from stackgru.targets.finding import count_layers
-from stackgru.targets.importing import TargetError, named
+from stackgru.targets.adapter import ConventionMismatch, adapt
+from stackgru.targets.construct import construct, names_of, taken
+from stackgru.targets.convention import Convention
+from stackgru.targets.find_weights import count_layers, find_weights, read_layers
+from stackgru.targets.importing import TargetError, describe_error, with_article
 from stackgru.torch_settings import settings_kept
 
 # Sizes that differ from each other, so that a result's shape tells what it is.
@@ -182,7 +182,7 @@ def _find_kind(
             seen.append(f"as a {candidate} it {str(error).removeprefix('the target ')}")
             continue
         except Exception as error:
-            seen.append(f"as a {candidate} it raised {named(error)}")
+            seen.append(f"as a {candidate} it raised {describe_error(error)}")
             continue
         if not _is_pair(result):
             seen.append(f"as a {candidate} it gave {_described(result)}")
@@ -199,7 +199,7 @@ def _find_kind(
         "sequence": "(T, B, I), (L, B, H) -> (T, B, H), (L, B, H)",
     }
     wanted = " or ".join(f"as a {candidate}, {expected[candidate]}" for candidate in candidates)
-    words = f" with {' '.join(convention.words)}" if convention.words else ""
+    words = f" with {' '.join(convention.cli_options)}" if convention.cli_options else ""
     raise TargetError(f"{name} cannot be called {wanted}{words}: {'; '.join(seen)}.")
 
 
@@ -216,4 +216,4 @@ def _described(result: object) -> str:
         return f"one tensor of shape {tuple(result.shape)}, not an output and a state"
     if isinstance(result, Sequence):
         return f"{len(result)} things, not an output and a state"
-    return a(type(result).__name__)
+    return with_article(type(result).__name__)

@@ -50,7 +50,7 @@ def advice(
             continue
         if probed.is_exact:
             told = f" --kind {kind}" if kind else ""
-            words = shlex.join(candidate.words)
+            words = shlex.join(candidate.cli_options)
             line = f"stackgru check {shlex.quote(name)} {words}{told}"
             if not as_options:
                 line = _as_code(candidate)

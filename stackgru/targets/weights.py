@@ -33,7 +33,7 @@ class DirectWeights:
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         self._layers = list(layers)
-        self.leaves = by_place(self._layers)
+        self.leaves = by_label(self._layers)
 
     @property
     def layers(self) -> list[Layer]:
@@ -78,11 +78,11 @@ class DirectWeights:
         """
         return parts
 
-    def names(self, leaves: Sequence[str]) -> Sequence[str]:
+    def weights_in(self, leaves: Sequence[str]) -> Sequence[str]:
         """Return the names of the weights that lie in these leaves; other names are kept."""
         return leaves
 
-    def known(self, layers: Sequence[Layer]) -> Sequence[Layer]:
+    def representable(self, layers: Sequence[Layer]) -> Sequence[Layer]:
         """Return numbers that belong to the layers' weights; zeros where a weight is constant."""
         return layers
 
@@ -104,13 +104,13 @@ class DirectWeights:
         """Change one weight within; gives whether there is anything to change."""
         shifts = self.to_parameters({name: by})
         before = {leaf: self.leaves[leaf].detach().clone() for leaf in shifts}
-        with torch.no_grad():
-            for leaf, shift in shifts.items():
-                self.leaves[leaf] += shift
-        yield bool(shifts)
-        with torch.no_grad():
-            for leaf, value in before.items():
-                self.leaves[leaf].copy_(value)
+        try:
+            with torch.no_grad():
+                for leaf, shift in shifts.items():
+                    self.leaves[leaf] += shift
+            yield bool(shifts)
+        finally:
+            _copy(before, self.leaves)
 
 
 class RearrangedWeights(DirectWeights):
@@ -124,7 +124,7 @@ class RearrangedWeights(DirectWeights):
 
     def __init__(self, own: Parts, places: Sequence[Mapping[str, Tensor]]) -> None:
         self._own = own
-        self._places = by_place(places)
+        self._places = by_label(places)
         self.leaves = own
         self.leaves = {name: own[name] for name in self.to_parameters(self._places)}
         self._names = [list(layer) for layer in places]
@@ -136,11 +136,11 @@ class RearrangedWeights(DirectWeights):
 
     def write(self, layers: Sequence[Layer]) -> None:
         """Write these weights into the module, so far as they are not constant."""
-        _copy(self.to_parameters(by_place(layers)), self.leaves)
+        _copy(self.to_parameters(by_label(layers)), self.leaves)
 
     def intended(self, case: Case) -> Sequence[Layer]:
         """Return the weights that the case means for the module; zeros where one is constant."""
-        return self.known(draw_weights(case))
+        return self.representable(draw_weights(case))
 
     def copy_from(self, other: DirectWeights) -> None:
         """Take over the weights of a module that is built in the same way."""
@@ -171,16 +171,16 @@ class RearrangedWeights(DirectWeights):
                 found[name] = flat[start:end].reshape(leaf.shape)
         return {**others, **found}
 
-    def names(self, leaves: Sequence[str]) -> Sequence[str]:
+    def weights_in(self, leaves: Sequence[str]) -> Sequence[str]:
         """Return the names of the weights that lie in these leaves; other names are kept."""
         ones = {name: torch.ones_like(self.leaves[name]) for name in leaves if name in self.leaves}
         found = self._gathered(ones) if ones else {}
         others = [name for name in leaves if name not in self.leaves]
         return [*others, *(name for name, value in found.items() if bool(value.any()))]
 
-    def known(self, layers: Sequence[Layer]) -> Sequence[Layer]:
+    def representable(self, layers: Sequence[Layer]) -> Sequence[Layer]:
         """Return numbers that belong to the layers' weights; zeros where a weight is constant."""
-        return self._by_layer(self.to_layers(self.to_parameters(by_place(layers))))
+        return self._by_layer(self.to_layers(self.to_parameters(by_label(layers))))
 
     def grads(self) -> list[dict[str, Tensor | None]]:
         """Return the gradients that the leaves hold, layer by layer."""
@@ -258,11 +258,11 @@ class DerivedWeights(DirectWeights):
             "can be set or differentiated by itself"
         )
 
-    to_layers = to_parameters = names = known = grads = _alone  # type: ignore[assignment]
-    shared_parameter = moved = write = _alone  # type: ignore[assignment]
+    to_layers = to_parameters = weights_in = representable = grads = _alone  # type: ignore[assignment]
+    shared_parameter = perturbed = write = _alone  # type: ignore[assignment]
 
 
-def by_place(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def by_label(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return what belongs to the layers' weights by names such as "weight_ih of layer 0"."""
     return {
         place(name, index): value

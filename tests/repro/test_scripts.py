@@ -214,7 +214,7 @@ def test_a_convention_is_written_out(name, options, text):
         if hasattr(called_otherwise, name)
         else __name__
     )
-    target = load(f"{place}:{name}", told=options)
+    target = load(f"{place}:{name}", fields=options)
     case = Case.parse(text)
     law = all_laws()["one-step" if case.seq_len == 1 else "unrolled"]
     script = script_for(target, law, case, "anything")

@@ -19,7 +19,7 @@ from stackgru.cases.case import Case
 from stackgru.gru.parameters import copy_layers, gru_layers
 from stackgru.targets.construct import construct
 from stackgru.targets.convention import Convention
-from stackgru.targets.finding import find_layers
+from stackgru.targets.find_weights import find_layers
 
 EXAMPLES = 100
 

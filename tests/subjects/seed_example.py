@@ -9,7 +9,7 @@ from stackgru.cases.case import Case
 from stackgru.gru.parameters import copy_layers, gru_layers
 from stackgru.targets.construct import construct
 from stackgru.targets.convention import Convention
-from stackgru.targets.finding import find_layers
+from stackgru.targets.find_weights import find_layers
 
 SIZES = (5, 10, 3)
 RATE, BATCH, SEED = 0.1, 7, 1215

@@ -17,7 +17,7 @@ from stackgru.engine.run import collect_runs
 from stackgru.harness.pair import Pair
 from stackgru.options import Options
 from stackgru.outcomes import Violation
-from stackgru.targets.convention import ConventionAdapter, ConventionMismatch
+from stackgru.targets.adapter import ConventionAdapter, ConventionMismatch
 from stackgru.targets.target import load
 from tests.subjects.conventions import catalogue as conventions
 from tests.subjects.conventions.catalogue import FAULTS, RIGHT, convention_of
@@ -72,7 +72,7 @@ def test_names_that_are_none_are_usage(fields, said):
 
 
 def test_a_convention_is_told_once():
-    with pytest.raises(UsageError, match="is a Convention, which says itself what state would"):
+    with pytest.raises(UsageError, match="is a Convention; set state in it instead"):
         stackgru.check(Convention(Stack), state="tuple")
     with pytest.raises(UsageError, match="is about a cell"):
         stackgru.check(Stack, time_axis=True, kind="sequence")
@@ -80,9 +80,9 @@ def test_a_convention_is_told_once():
 
 def test_a_violation_of_what_no_option_tells_is_rerun_from_python():
     target = load(convention_of(conventions.UpdateFirst))
-    assert target.words is None
-    assert load(convention_of(conventions.InPlace)).words == ("--state", "list")
-    assert load("tests.subjects.conventions.catalogue:update_first").words == ()
+    assert target.cli_options is None
+    assert load(convention_of(conventions.InPlace)).cli_options == ("--state", "list")
+    assert load("tests.subjects.conventions.catalogue:update_first").cli_options == ()
 
 
 def test_what_a_target_is_built_without_is_what_its_module_has():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from torch import nn
 
 from stackgru import StackingGRUCell, TargetError
 from stackgru.cases.case import Case
 from stackgru.harness.pair import Pair
 from stackgru.outcomes import Violation
-from stackgru.targets.finding import find_layers
+from stackgru.targets.find_weights import find_layers
 from stackgru.targets.target import load
 from tests.subjects.right.cells import OwnParameters
 from tests.subjects.right.sequences import LayerByLayer, OneLayerModules
@@ -116,6 +117,12 @@ class ForwardWithoutSignature(Stack):
         self.forward = WithoutSignature(self.forward)
 
 
+class BiasOfTwoAxes(Stack):
+    def __init__(self, input_size, hidden_size):
+        super().__init__(input_size, hidden_size)
+        self.cells[0].bias_hh = nn.Parameter(torch.zeros(1, 3 * hidden_size))
+
+
 def rate_in_place_of_layers(input_size, hidden_size, dropout=0.0, n_layers=1):
     return Stack(input_size, hidden_size, n_layers, dropout)
 
@@ -214,6 +221,10 @@ def test_a_state_of_a_wrong_shape_is_for_the_laws_to_show():
         (list_of_cells, "list_of_cells built a list, not an nn.Module"),
         (Linears, "were not found: looked for 1 nn.GRUCell .* linear.weight"),
         (nn.LSTM, r"weight_ih of layer 0 has shape \(16, 3\), where nn.GRU's"),
+        (
+            BiasOfTwoAxes,
+            r"bias_hh of layer 0 has shape \(1, 12\), where .* \(3 \* hidden_size,\) =",
+        ),
     ],
 )
 def test_says_in_one_sentence_what_is_wrong(spec, said):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -54,13 +55,25 @@ def test_weights_go_there_and_back():
     back = weights.to_layers(leaves)
     assert all(torch.equal(back[name], value) for name, value in whole.items())
     assert not any(bool(value.any()) for name, value in back.items() if "layer 1" not in name)
-    assert weights.names(["parameter b_n.2", "h0"]) == ["h0", "bias_hh of layer 2"]
+    assert weights.weights_in(["parameter b_n.2", "h0"]) == ["h0", "bias_hh of layer 2"]
     with weights.perturbed("bias_hh of layer 0", torch.ones(9, dtype=torch.float64)) as is_moved:
         assert is_moved
         assert weights.layers[0]["bias_hh"][:6].count_nonzero() == 0
     nothing = Pair(load(convention_of(conventions.NoStateBias)), CASE).weights
     with nothing.perturbed("bias_hh of layer 0", torch.ones(9, dtype=torch.float64)) as is_moved:
         assert not is_moved
+
+
+def test_a_perturbation_is_undone_after_an_error():
+    weights = Pair(load(Stack), CASE).weights
+    before = weights.layers[1]["bias_ih"].clone()
+    with (
+        contextlib.suppress(ZeroDivisionError),
+        weights.perturbed("bias_ih of layer 1", torch.ones(9, dtype=torch.float64)),
+    ):
+        assert not torch.equal(weights.layers[1]["bias_ih"], before)
+        raise ZeroDivisionError
+    assert torch.equal(weights.layers[1]["bias_ih"], before)
 
 
 def test_what_is_computed_can_be_neither_set_nor_differentiated():

@@ -20,8 +20,8 @@ from stackgru.harness.pair import Pair
 from stackgru.harness.reference import layer_masks
 from stackgru.laws.helpers.values import pick, under_masks, unroll
 from stackgru.outcomes import Violation
-from stackgru.targets.importing import named
-from stackgru.targets.weights import DirectWeights, by_place
+from stackgru.targets.importing import describe_error
+from stackgru.targets.weights import DirectWeights, by_label
 
 Grads = dict[str, Tensor]
 
@@ -54,7 +54,7 @@ def assert_same(
     """Raise a violation where the target's derivatives are not nn.GRU's, under the same masks."""
     __tracebackhide__ = True
     reference = DirectWeights(gru_layers(pair.reference))
-    wanted = None if thawed is None else pair.weights.names(thawed)
+    wanted = None if thawed is None else pair.weights.weights_in(thawed)
     pair.seed()
     with Recorder() as recorder:
         tape = taped(pair, reference, pair.reference, wanted)
@@ -135,7 +135,7 @@ def as_violation(what: str) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise Violation(f"{what} raised {named(error)}; nn.GRU has them") from error
+        raise Violation(f"{what} raised {describe_error(error)}; nn.GRU has them") from error
 
 
 def network_for(pair: Pair, masks: Tensor | None) -> StackInputs:
@@ -165,7 +165,7 @@ def direction_for(pair: Pair) -> Direction:
         for index, layer in enumerate(pair.layers)
     ]
     input, h0 = (noise(pair, name, getattr(pair, name).shape) for name in ("input", "h0"))
-    return Direction(input, h0, pair.weights.known(layers))
+    return Direction(input, h0, pair.weights.representable(layers))
 
 
 def noise(pair: Pair, name: str, shape: Sequence[int]) -> Tensor:
@@ -176,7 +176,7 @@ def noise(pair: Pair, name: str, shape: Sequence[int]) -> Tensor:
 
 def by_name(input: Any, h0: Any, layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return what belongs to input, to h0 and to every parameter, by their names."""
-    return {"input": input, "h0": h0, **by_place(layers)}
+    return {"input": input, "h0": h0, **by_label(layers)}
 
 
 def axes_of(value: Tensor) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ from stackgru.repro.scripts.context import Candidate, ScriptContext, is_torchs_o
 from stackgru.repro.scripts.setup import NoScript
 from stackgru.repro.scripts.text import script_text
 from stackgru.targets.convention import Convention
-from stackgru.targets.importing import named
+from stackgru.targets.importing import describe_error
 from stackgru.targets.target import Target, load
 from stackgru.torch_settings import settings_kept
 
@@ -155,7 +155,7 @@ def run_in_process(text: str) -> int | None:
         except SystemExit as end:
             status = int(end.code or 0)
         except Exception as error:
-            printed.write(named(error))
+            printed.write(describe_error(error))
         finally:
             sys.path[:] = path
             del linecache.cache[name]

@@ -21,7 +21,7 @@ from stackgru.engine.run import LawRun
 from stackgru.laws.registry import all_laws
 from stackgru.options import Options
 from stackgru.outcomes import Violation
-from stackgru.targets.importing import named
+from stackgru.targets.importing import describe_error
 from stackgru.targets.target import Target, load
 from tests.nightly.kill_matrix.results import METHODS, SEED_EXAMPLE, Result
 from tests.subjects import plain_test, seed_example
@@ -70,7 +70,7 @@ def _run(spec: str, law: str, seed: int, options: Options) -> Result:
         else:
             result = _law(law, target, seed, options)
     except BaseException as error:  # a subject may raise anything
-        result = {"status": "crashed", "examples": 0, "message": named(error)}
+        result = {"status": "crashed", "examples": 0, "message": describe_error(error)}
     return {**result, "seconds": round(time.perf_counter() - started, 3)}
 
 
@@ -82,7 +82,7 @@ def _law(law: str, target: Target, seed: int, options: Options) -> Result:
     except (Violation, pytest.skip.Exception, pytest.fail.Exception):
         pass
     except Exception as error:
-        crash = named(error)
+        crash = describe_error(error)
     if run.result is None:
         return {"status": "crashed", "examples": 0, "message": crash}
     result = {

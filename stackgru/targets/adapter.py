@@ -1,0 +1,193 @@
+"""ConventionAdapter: a module that is called by its convention, to be called as nn.GRU is."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stackgru.options import RETURNS
+from stackgru.targets.convention import Convention
+from stackgru.targets.importing import with_article
+
+
+class ConventionMismatch(Exception):
+    """A call gave something other than the convention says; the message says what."""
+
+
+class ConventionAdapter(nn.Module):
+    """A module that is called as its convention says, and itself is called as nn.GRU is.
+
+    Args:
+        module: the target's own module.
+        convention: says how it is called.
+        num_layers: how many layers a state has, where its shape does not tell.
+    """
+
+    def __init__(self, module: nn.Module, convention: Convention, num_layers: int) -> None:
+        super().__init__()
+        self.module = module
+        # Names only, so that this is copied and pickled wherever the module is.
+        self._state = convention.state
+        self._returns = convention.returns
+        self._time_axis = convention.time_axis
+        self._num_layers = num_layers
+
+    def forward(self, input: Any, h0: Tensor | None = None) -> tuple[Any, Tensor]:
+        """Call the module.
+
+        Args:
+            input: what nn.GRU takes, or a cell's (B, I).
+            h0: (L, B, H); None to call the module without a state.
+
+        Returns:
+            Output and hn, (L, B, H).
+
+        Raises:
+            ConventionMismatch: if what it gives is not what the convention says.
+        """
+        if self._time_axis:
+            input = input.unsqueeze(0)
+        output, state = self._parted(self.module(input)) if h0 is None else self._called(input, h0)
+        layers = self._num_layers if h0 is None else h0.shape[0]
+        hn = to_stacked(state, self._state, layers)
+        if self._returns == "state":
+            return hn[-1], hn
+        return self._without_time(output), hn
+
+    def _called(self, input: Any, h0: Tensor) -> tuple[Any, Any]:
+        """Return output and state of a call with a state."""
+        given = from_stacked(h0, self._state)
+        kept = list(given) if isinstance(given, list) else []
+        is_copy = self._state in ("batch-first", "concatenated")
+        watched = given if is_copy else h0
+        before = _version(watched)
+        result = self.module(input, given)
+        written = _version(watched) != before
+        if written and is_copy:
+            # It wrote into what may be a copy: who looks at h0 is to see that.
+            h0.copy_(to_stacked(given, self._state, h0.shape[0]))
+        if not (isinstance(given, list) and isinstance(result, Tensor) and self._gives_both):
+            return self._parted(result)
+        if not written and len(given) == len(kept) and all(map(operator.is_, given, kept)):
+            raise ConventionMismatch(
+                f"the target gave {described(result)}, and left the list of states as it was"
+            )
+        return result, given
+
+    @property
+    def _gives_both(self) -> bool:
+        return self._returns == RETURNS[0]
+
+    def _parted(self, result: Any) -> tuple[Any, Any]:
+        """Return output and state; the output is None where only the state is given."""
+        if self._returns == "state":
+            return None, result
+        if not isinstance(result, (tuple, list)) or len(result) != 2:
+            first, second = self._returns.split(", ")
+            said = f"{with_article(first)} and {with_article(second)}"
+            raise ConventionMismatch(
+                f"the target gave {described(result)}, where the convention says {said}"
+            )
+        return (result[0], result[1]) if self._gives_both else (result[1], result[0])
+
+    def _without_time(self, output: Any) -> Any:
+        if not self._time_axis:
+            return output
+        if not isinstance(output, Tensor) or output.dim() == 0 or output.shape[0] != 1:
+            raise ConventionMismatch(
+                f"the target gave {described(output)} for its output, where the convention says "
+                "one tensor of shape (1, B, H)"
+            )
+        return output.squeeze(0)
+
+
+def adapt(module: nn.Module, convention: Convention, num_layers: int) -> nn.Module:
+    """Return what is called as nn.GRU is: the module itself, or what translates for it."""
+    return ConventionAdapter(module, convention, num_layers) if convention.needs_adapter else module
+
+
+def own_module(module: nn.Module) -> nn.Module:
+    """Return the target's own module of what adapt gave, or of a copy of it."""
+    return module.module if isinstance(module, ConventionAdapter) else module
+
+
+def from_stacked(h0: Tensor, state: str) -> Any:
+    """Return a state (L, B, H), or (L, H) of one row, as a convention has it."""
+    if state == "tuple":
+        return (h0,)
+    if state == "list":
+        return list(h0.unbind(0))  # views: what is written into them is written into h0
+    if state == "batch-first":
+        return h0.movedim(0, -2).contiguous()
+    if state == "concatenated":
+        return h0.movedim(0, -2).flatten(-2)
+    return h0
+
+
+def to_stacked(given: Any, state: str, layers: int) -> Tensor:
+    """Return a state that comes as a convention has it as (L, B, H); see from_stacked.
+
+    Raises:
+        ConventionMismatch: if it does not come so.
+    """
+    several = state in ("tuple", "list")
+    parts = given if several else [given]
+    fits = isinstance(parts, (tuple, list)) and all(isinstance(part, Tensor) for part in parts)
+    if not fits or (state == "tuple" and len(parts) != 1) or not parts:
+        raise _mismatch(given, state)
+    if state == "list":
+        if any(part.shape != parts[0].shape for part in parts):
+            raise _mismatch(given, state)
+        return torch.stack(list(parts))
+    only: Tensor = parts[0]
+    if state == "batch-first":
+        if only.dim() < 2:
+            raise _mismatch(given, state)
+        return only.movedim(-2, 0)
+    if state == "concatenated":
+        if only.dim() < 1 or only.shape[-1] % layers:
+            raise _mismatch(given, state)
+        shape = (*only.shape[:-1], layers, only.shape[-1] // layers)
+        return only.reshape(shape).movedim(-2, 0)
+    return only
+
+
+def described(result: object) -> str:
+    """Return what a result is, with its shape."""
+    if isinstance(result, Tensor):
+        return f"one tensor of shape {tuple(result.shape)}"
+    if isinstance(result, (tuple, list)):
+        kind = type(result).__name__
+        if len(result) == 1:
+            return f"{with_article(kind)} of {described(result[0])}"
+        shapes = {tuple(part.shape) for part in result if isinstance(part, Tensor)}
+        every = all(isinstance(part, Tensor) for part in result)
+        shape = f" tensors of shape {shapes.pop()}" if every and len(shapes) == 1 else ""
+        return f"{with_article(kind)} of {len(result)}{shape or ' things'}"
+    return with_article(type(result).__name__)
+
+
+_SAID = {
+    "stacked": "one tensor (L, B, H)",
+    "batch-first": "one tensor (B, L, H)",
+    "tuple": "one tensor (L, B, H) in a tuple",
+    "list": "a list of L tensors (B, H)",
+    "concatenated": "one tensor (B, L * H)",
+}
+
+
+def _mismatch(given: object, state: str) -> ConventionMismatch:
+    return ConventionMismatch(
+        f"the target gave {described(given)} for its state, where the convention says "
+        f"{_SAID[state]}"
+    )
+
+
+def _version(tensor: Tensor) -> int:
+    """Return what counts the writes into a tensor; 0 where nothing counts them."""
+    compiler = getattr(torch, "compiler", None)
+    is_traced = getattr(compiler, "is_compiling", bool)()
+    return 0 if is_traced or tensor.is_inference() else tensor._version
