@@ -12,16 +12,7 @@ from stackgru import ConversionError, StackingGRUCell
 from stackgru.checkpoints.files import Checkpoint, Converted, convert
 from stackgru.checkpoints.state_dict import renaming
 from stackgru.checkpoints.verify import Differs, assert_same
-
-
-def trained(model, steps=3):
-    """Return an optimiser that has made steps, and so has a state."""
-    optimiser = torch.optim.Adam(model.parameters(), lr=0.01)
-    for _ in range(steps):
-        optimiser.zero_grad()
-        sum(parameter.square().sum() for parameter in model.parameters()).backward()
-        optimiser.step()
-    return optimiser
+from tests.subjects.checkpoints import trained
 
 
 def moved(content, to="gru"):

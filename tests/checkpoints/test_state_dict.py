@@ -9,19 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from stackgru import ConversionError, StackingGRUCell, convert_state_dict
-
-
-class Model(nn.Module):
-    """A model with more in it than a stack; sequence or cells."""
-
-    def __init__(self, rnn, sizes=(3, 4, 2)):
-        super().__init__()
-        self.embedding = nn.Embedding(5, sizes[0])
-        self.encoder = nn.GRU(sizes[0], sizes[1], bidirectional=True)
-        self.decoder = nn.ModuleDict({"rnn": rnn(*sizes), "lstm": nn.LSTM(3, 4)})
-        self.other = nn.ModuleList([nn.LSTMCell(3, 4), nn.LSTMCell(4, 4)])
-        self.norm = nn.BatchNorm1d(4)
-
+from tests.subjects.checkpoints import HALF, MIXED, TWO, Model, cells
 
 sizes = st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 12))
 
@@ -40,16 +28,6 @@ def test_there_and_back_nothing_has_changed(size, bias):
     assert list(back) == list(cells)
     assert all(back[key] is cells[key] for key in cells)
     assert back._metadata == cells._metadata
-
-
-def cells(prefix, width=3, size=4, layers=2, bias=True, first=0):
-    """Return the state dict of cells that are called prefix0.weight_ih and so on."""
-    stack = StackingGRUCell(width, size, layers, bias=bias)
-    return {
-        f"{prefix}{first + layer}.{name}": value.detach()
-        for layer, cell in enumerate(stack.grus)
-        for name, value in cell.named_parameters()
-    }
 
 
 @pytest.mark.parametrize(
@@ -76,9 +54,6 @@ def test_a_stack_is_found_whatever_it_is_called(prefix, first, owner):
         assert list(back) == list(state)
 
 
-TWO = {**cells("decoder.forth."), **cells("decoder.back.")}
-
-
 @pytest.mark.parametrize(
     ("prefix", "owner"),
     [("decoder.back", "decoder.back."), ("decoder.back.", "decoder.back.")],
@@ -97,9 +72,7 @@ def test_one_of_two_grus_is_converted():
     assert "a.grus.0.weight_ih" in convert_state_dict(state, "cell")
 
 
-HALF = {key: value for key, value in cells("rnn.grus.").items() if "1.weight_hh" not in key}
 GAP = {key: value for key, value in cells("rnn.grus.", layers=3).items() if ".1." not in key}
-MIXED = {**cells("rnn.grus."), "rnn.grus.1.bias_hh": torch.ones(12).double()}
 PARALLEL = {**cells("rnn.grus.", layers=1), **cells("rnn.grus.", layers=1, first=1)}
 BIASES = {**cells("rnn.grus.", layers=1), **cells("rnn.grus.", 4, layers=1, first=1, bias=False)}
 BOTH_WAYS = nn.ModuleDict({"a": nn.GRU(3, 4, bidirectional=True)}).state_dict()

@@ -17,8 +17,7 @@ from stackgru.checkpoints import verify as verifying
 from stackgru.checkpoints.verify import Differs
 from stackgru.cli import convert as convert_command
 from stackgru.cli.main import cli
-from tests.checkpoints.test_files import trained
-from tests.checkpoints.test_state_dict import HALF, MIXED, TWO, Model
+from tests.subjects.checkpoints import HALF, MIXED, TWO, Model, trained
 
 
 @pytest.fixture

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from stackgru.cli.main import cli
-
-ROOT = Path(__file__).parents[2]
-HANDWRITTEN = ROOT / "examples" / "handwritten.py"
+from tests.helpers import HANDWRITTEN, ROOT, last_line, stackgru
 
 # Only with more rows, or steps, than the calls that find the kind have.
 SLOW = """
@@ -33,23 +29,6 @@ class Dies(Right):
             os.kill(os.getpid(), 9)
         return super().forward(input, h0)
 """
-
-
-def stackgru(*arguments, cwd, **environment):
-    """Run the command line and return the finished process."""
-    return subprocess.run(
-        [sys.executable, "-m", "stackgru", *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, "COLUMNS": "80", **environment},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-
-
-def last_line(process):
-    return process.stdout.splitlines()[-1]
 
 
 def test_the_bundled_cell_holds(tmp_path):

@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 import shlex
 from importlib import metadata
-from pathlib import Path
 
 import pytest
 import torch
 
 from stackgru.laws.registry import all_laws
-from tests.cli.test_main import stackgru
+from tests.helpers import ROOT, stackgru
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
 COMMANDS = [text.strip() for kind, text in BLOCKS if kind == "sh"]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 
 from stackgru.outcomes import Violation
-from tests.laws.test_laws import law_run
+from tests.helpers import law_run
 from tests.subjects.right.variants import Stack
 
 SEEDS = range(12)

@@ -29,14 +29,14 @@ from tests.subjects.broken.precision import Gain
 from tests.subjects.right.variants import Stack
 
 
-def law_run(check, **options):
+def run_of(check, **options):
     """Return a run of a law that does what ``check`` does."""
     law = replace(all_laws()["equation"], check=check)
     return LawRun(load(Stack), law, Options(max_examples=5, seed=1, **options))
 
 
 def test_a_law_that_raises_has_crashed():
-    run = law_run(lambda pair: 1 / 0)
+    run = run_of(lambda pair: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run.run()
     assert run.result.status == "crashed"
@@ -52,7 +52,7 @@ def test_a_law_that_raises_once_only_has_crashed_too():
         if len(calls) == 2:
             raise OSError("no memory")
 
-    run = law_run(check)
+    run = run_of(check)
     with pytest.raises(Flaky):
         run.run()
     assert run.result.status == "crashed"
@@ -61,7 +61,7 @@ def test_a_law_that_raises_once_only_has_crashed_too():
 
 
 def test_a_law_that_takes_too_long_is_stopped():
-    run = law_run(lambda pair: time.sleep(60), timeout=0.2)
+    run = run_of(lambda pair: time.sleep(60), timeout=0.2)
     with pytest.raises(pytest.fail.Exception, match=r"timed out: it took over 0\.2 s"):
         run.run()
     assert run.result.status == "timed out"
@@ -73,7 +73,7 @@ def test_the_limit_is_said_again_to_what_did_not_hear_it():
             time.sleep(60)
         time.sleep(60)
 
-    run = law_run(check, timeout=0.1)
+    run = run_of(check, timeout=0.1)
     with pytest.raises(pytest.fail.Exception, match=r"it took over 0\.1 s"):
         run.run()
 
@@ -90,7 +90,7 @@ def test_ctrl_c_is_said_again_to_what_did_not_hear_it(then, timeout):
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
-            law_run(check, timeout=timeout).run()
+            run_of(check, timeout=timeout).run()
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, before)
@@ -99,7 +99,7 @@ def test_ctrl_c_is_said_again_to_what_did_not_hear_it(then, timeout):
 def test_ctrl_c_that_is_ignored_stays_so():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        run = law_run(lambda pair: signal.raise_signal(signal.SIGINT))
+        run = run_of(lambda pair: signal.raise_signal(signal.SIGINT))
         run.run()
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
@@ -108,13 +108,13 @@ def test_ctrl_c_that_is_ignored_stays_so():
 
 
 def test_no_time_limit_is_set_by_zero():
-    run = law_run(lambda pair: None, timeout=0)
+    run = run_of(lambda pair: None, timeout=0)
     run.run()
     assert run.result.status == "holds"
 
 
 def test_other_threads_have_no_alarm_and_run_without_a_limit():
-    run = law_run(lambda pair: time.sleep(0.02), timeout=0.01)
+    run = run_of(lambda pair: time.sleep(0.02), timeout=0.01)
     thread = threading.Thread(target=run.run)
     thread.start()
     thread.join()
@@ -127,7 +127,7 @@ def test_what_it_is_is_asked_in_one_thread_too(monkeypatch):
     monkeypatch.setattr(running, "diagnose", lambda *_, **__: seen.append(torch.get_num_threads()))
     torch.set_num_threads(2)
     try:
-        law_run(lambda pair: None).diagnosis()
+        run_of(lambda pair: None).diagnosis()
         assert (seen, torch.get_num_threads()) == ([1], 2)
     finally:
         torch.set_num_threads(1)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from stackgru import StackingGRUCell
-from tests.cli.test_main import stackgru as command
+from tests.helpers import stackgru as command
 
 TOKENS, WIDTH, HIDDEN, LAYERS, ROWS, STEPS = 30, 8, 12, 3, 6, 7
 

@@ -8,7 +8,7 @@ from torch import nn
 
 import stackgru
 from stackgru.outcomes import Violation
-from tests.laws.test_laws import law_run
+from tests.helpers import law_run
 from tests.subjects.broken.conduct import SetsDeterminism, SetsThreads, TurnsGradientsOff
 from tests.subjects.right.variants import Stack
 

@@ -9,7 +9,7 @@ from stackgru.harness.pair import Pair
 from stackgru.laws.registry import all_laws
 from stackgru.outcomes import Violation
 from stackgru.targets.target import load
-from tests.laws.test_laws import law_run
+from tests.helpers import law_run
 from tests.subjects.broken.life import CannotBeCopied, CopiesForgetTheRate, KeepsWeightsByVersion
 from tests.subjects.right.variants import Stack
 

@@ -23,8 +23,8 @@ from stackgru.repro.replay import replay
 from stackgru.repro.scripts import run_in_process, script_for
 from stackgru.repro.store import SavedReport, read
 from stackgru.targets.target import load
-from tests.cli.test_main import HANDWRITTEN, ROOT
-from tests.cli.test_main import stackgru as command
+from tests.helpers import HANDWRITTEN, ROOT
+from tests.helpers import stackgru as command
 
 WRONG = f"{HANDWRITTEN}:DropoutAfterTheLastLayer"
 CASE = "mode=train dropout=0.5"

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.cli.test_main import last_line, stackgru
+from tests.helpers import last_line, stackgru
 
 pytestmark = pytest.mark.real
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.real
 OF_MASKS = [f"--laws={name}" for name in ("equation", "one-step", "same-masks", "order-matters")]
 
 
-def check(target, tmp_path, *options):
+def checked(target, tmp_path, *options):
     """Check a target; return the process and its report."""
     process = stackgru(
         "check", target, "--seed", 1, "--json", "report.json", *options, cwd=tmp_path
@@ -25,7 +25,7 @@ def check(target, tmp_path, *options):
 
 def test_opacus_drops_out_what_it_carries_on(tmp_path):
     pytest.importorskip("opacus", reason="opacus is not installed")
-    process, report = check("opacus.layers:DPGRU", tmp_path, "--max-examples", 5)
+    process, report = checked("opacus.layers:DPGRU", tmp_path, "--max-examples", 5)
     assert process.returncode == 1
     assert "same values yes, same training no" in last_line(process)
     assert report["kind"] == "sequence"
@@ -41,7 +41,7 @@ def test_opacus_drops_out_what_it_carries_on(tmp_path):
 
 def test_torchrl_draws_its_masks_in_time_order(tmp_path):
     pytest.importorskip("torchrl", reason="torchrl is not installed")
-    process, report = check("torchrl.modules:GRU", tmp_path, "--max-examples", 5)
+    process, report = checked("torchrl.modules:GRU", tmp_path, "--max-examples", 5)
     assert process.returncode == 0, process.stdout
     verdict = report["verdict"]
     assert verdict["same_values"] == verdict["same_training"] == "yes"
@@ -52,7 +52,7 @@ def test_torchrl_draws_its_masks_in_time_order(tmp_path):
 
 def test_torchrl_is_violated_when_that_counts(tmp_path):
     pytest.importorskip("torchrl", reason="torchrl is not installed")
-    process, report = check("torchrl.modules:GRU", tmp_path, "--strict", *OF_MASKS)
+    process, report = checked("torchrl.modules:GRU", tmp_path, "--strict", *OF_MASKS)
     assert process.returncode == 1
     violated = [law["name"] for law in report["laws"] if law["status"] == "violated"]
     assert violated == ["order-matters"]
@@ -60,6 +60,6 @@ def test_torchrl_is_violated_when_that_counts(tmp_path):
 
 
 def test_gru_is_gru(tmp_path):
-    process, report = check("torch.nn:GRU", tmp_path, "--strict", "--max-examples", 10)
+    process, report = checked("torch.nn:GRU", tmp_path, "--strict", "--max-examples", 10)
     assert process.returncode == 0, process.stdout
     assert set(list(report["verdict"].values())[2:]) == {"yes"}
