@@ -8,8 +8,11 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 
+from stackgru.cli import main as command_line
 from stackgru.cli.main import cli
+from stackgru.laws.registry import all_laws
 from tests.helpers import HANDWRITTEN, ROOT, last_line, stackgru
 
 # Only with more rows, or steps, than the calls that find the kind have.
@@ -227,7 +230,6 @@ def test_neither_help_nor_the_plugin_imports_torch():
 
 
 def test_laws_are_listed(tmp_path):
-    from stackgru.laws.registry import all_laws
 
     process = stackgru("laws", cwd=tmp_path)
     assert process.returncode == 0
@@ -240,3 +242,12 @@ def test_what_pytest_does_not_take_is_the_users_mistake(tmp_path):
     process = stackgru("check", "stackgru:StackingGRUCell", "--", "--no-such", cwd=tmp_path)
     assert process.returncode == 2
     assert "pytest does not take the arguments after --." in process.stderr
+
+
+def test_an_interrupted_command(monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command_line, "_check", interrupted)
+    result = CliRunner().invoke(command_line.cli, ["check"])
+    assert result.exit_code == command_line.EXIT_INTERRUPTED

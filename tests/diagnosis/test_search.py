@@ -8,6 +8,7 @@ from torch import nn
 
 import stackgru
 from stackgru.cases.case import Case
+from stackgru.diagnosis import search as diagnosis
 from stackgru.diagnosis.designs import Design
 from stackgru.diagnosis.mask_sites import places
 from stackgru.diagnosis.search import CASES, DIFFERING, Diagnosis, diagnose
@@ -21,6 +22,7 @@ from tests.subjects.broken import (
     equations,
     masks,
     precision,
+    rare_inputs,
     sequence_masks,
     states,
     variants,
@@ -114,3 +116,36 @@ def test_where_nothing_drops_a_draw_has_no_place():
     case, draw = Case(), Draw(torch.ones(1, 1), 0.5)
     assert list(places(Design(), case, "cell", [])) == [{}]
     assert list(places(Design(), case, "cell", [draw])) == []
+
+
+def test_what_fails_for_some_sizes_is_no_variant():
+    assert diagnose(load(rare_inputs.DeepAndWideFails)).variants == ()
+
+
+def test_a_variant_that_fails_where_it_is_deep_is_none():
+    class FailsWhereDeep(masks.DropsTheOutputOnly):
+        """Raises where it has four layers."""
+
+        def forward(self, input, h0=None):
+            if self.num_layers == 4:
+                raise ValueError("no")
+            return super().forward(input, h0)
+
+    assert diagnose(load(FailsWhereDeep)).variants == ()
+
+
+def test_what_differs_too_seldom_is_not_told(monkeypatch):
+    monkeypatch.setattr(diagnosis, "_MOST_CASES", diagnosis.CASES - 1)
+    assert diagnose.__wrapped__(load(masks.DropsTheOutputOnly)).variants == ()
+
+
+def test_a_mask_that_is_kept_beside_one_that_is_not():
+    class InputToo(masks.MaskKeptOverTime):
+        """The input is dropped out as well, by a new mask at each step."""
+
+        def forward(self, input, h0=None):
+            return super().forward(self.dropout(input), h0)
+
+    found = set(diagnose(load(InputToo)).variants)
+    kept = "a mask kept over time (variational), though one is drawn for every step"
+    assert found == {"dropout also on the input", kept}

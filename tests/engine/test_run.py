@@ -171,3 +171,12 @@ def test_a_part_of_a_database_is_apart():
     assert list(one.fetch(b"key")) == [b"found"]
     one.delete(b"key", b"found")
     assert not any(whole.data.values())
+
+
+def test_a_diagnosis_that_fails_is_told(monkeypatch):
+    def fails(*_, **__):
+        raise ValueError("no")
+
+    monkeypatch.setattr(running, "diagnose", fails)
+    (run, _) = running.collect_runs(Stack, Options(laws=("equation",)), {})
+    assert run.diagnosis()["sentence"] == "could not be compared: ValueError: no"

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stackgru.engine.select import domain
+from stackgru.engine.select import domain, select
 from stackgru.laws.registry import all_laws
-from stackgru.options import Options
+from stackgru.options import Options, UsageError
 from stackgru.outcomes import NotApplicable
 from stackgru.targets.target import load
 from tests.subjects.right.cells import OwnParameters
@@ -65,3 +65,24 @@ def test_what_a_target_does_not_take_is_as_nn_gru_has_it_by_default(data):
     assert (case.num_layers, case.dropout, case.dtype) == (1, 0.0, "float32")
     case = data.draw(domain(law, load(WithoutDropout), Options()))
     assert (case.dropout, case.bias) == (0.0, True)
+
+
+def test_a_family_is_selected_by_its_name():
+    chosen = select(Options(laws=("transforms", "equation"), skip=("vm*",)))
+    assert [law.name for law in chosen] == [
+        "equation",
+        "functional-call",
+        "checkpoint",
+        "script",
+        "export",
+        "compile",
+    ]
+
+
+def test_a_laws_name_goes_before_a_familys():
+    assert [law.name for law in select(Options(laws=("gradients",)))] == ["gradients"]
+
+
+def test_a_family_that_is_nearly_right_is_suggested():
+    with pytest.raises(UsageError, match="did you mean 'transforms'"):
+        select(Options(laws=("transfroms",)))

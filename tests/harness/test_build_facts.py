@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from torch import nn
 
 from stackgru.cases.case import DTYPES
 from stackgru.harness import build_facts
+from stackgru.harness.build_facts import measure
 from stackgru.harness.masks import Recorder
 from stackgru.targets.target import load
+from tests.subjects.right.sequences import LayerByLayer
 from tests.subjects.right.variants import Stack
 
 
@@ -69,3 +72,15 @@ def test_masks_that_are_not_shown_are_not_compared(monkeypatch):
 def test_what_the_build_says_of_the_processor(said, found, monkeypatch):
     monkeypatch.setattr("torch.__config__.show", lambda: f"Built\n{said}")
     assert build_facts.measure(load(one_layer))["cpu_capability"] == found
+
+
+def test_whole_sequences_are_the_same_within_rounding_only():
+    """A difference far below any that other masks make is still one."""
+
+    class Slight(LayerByLayer):
+        def result(self, output, hn):
+            return output * (1 + 1e-6), torch.stack(hn)
+
+    facts = [measure(load(one))["whole_sequences_from_one_seed"] for one in (LayerByLayer, Slight)]
+    assert set(facts[0].values()) == {"same"}
+    assert "same" not in facts[1].values()

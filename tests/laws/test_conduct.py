@@ -1,25 +1,100 @@
-"""Laws of conduct and transforms, beyond the one fault that each has in the catalogue."""
+"""Laws of conduct: what a violation shows, and what counts with --strict only."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
 
-import stackgru
-from stackgru.outcomes import Violation
-from tests.helpers import law_run
-from tests.subjects.broken.conduct import SetsDeterminism, SetsThreads, TurnsGradientsOff
+from stackgru.cases.case import Case
+from stackgru.harness.pair import Pair
+from stackgru.laws.registry import all_laws
+from stackgru.outcomes import NotApplicable, Violation
+from stackgru.targets.target import load
+from tests.helpers import DROPS, EVAL, check_law, law_run
+from tests.subjects.broken.calls import GoesIntoEval
+from tests.subjects.broken.conduct import (
+    SeedsAsItIsBuilt,
+    SetsDeterminism,
+    SetsThreads,
+    TurnsGradientsOff,
+)
+from tests.subjects.broken.derivatives import ChangesWhatIsSaved
+from tests.subjects.broken.draws import TwiceAsManyRows
 from tests.subjects.right.variants import Stack
 
+TRAIN = Case(2, 3, 3, 2, mode="train")
 
-class RefusesTransforms(Stack):
-    """It says that it cannot be exported."""
+
+class OneRowForAll(Stack):
+    """All rows are the memory of the first."""
+
+    def result(self, output, hn):
+        output, hn = super().result(output, hn)
+        return output, hn[:, :1].expand_as(hn)
+
+
+class AnotherMaskByStrides(Stack):
+    """One more mask is drawn where the state is not contiguous."""
 
     def start(self, input, h0):
-        if torch.compiler.is_compiling():
-            raise RuntimeError("not to be traced")
-        return super().start(input, h0)
+        h0 = super().start(input, h0)
+        if not h0.is_contiguous():
+            self.dropout(h0)
+        return h0
+
+
+class CannotLeaveItsDevice(Stack):
+    """It refuses the meta device."""
+
+    def to(self, *arguments, **keywords):
+        if "meta" in arguments:
+            raise NotImplementedError("there is no other device")
+        return super().to(*arguments, **keywords)
+
+
+class StateOnTheCpu(Stack):
+    """Wherever the input is, hn is on the CPU."""
+
+    def forward(self, input, h0):  # a state it must have
+        return super().forward(input, h0)
+
+    def result(self, output, hn):
+        output, hn = super().result(output, hn)
+        return output, torch.zeros(hn.shape, dtype=hn.dtype)
+
+
+@pytest.mark.parametrize(
+    ("law", "fault", "case", "message"),
+    [
+        ("purity", GoesIntoEval, TRAIN, r"^a call changes the training flag of dropout$"),
+        (
+            "purity",
+            OneRowForAll,
+            EVAL,
+            r"^hn cannot be written to: RuntimeError: .*memory location",
+        ),
+        ("purity", ChangesWhatIsSaved, TRAIN, r"^a backward pass raised RuntimeError: .*inplace"),
+        ("purity", SeedsAsItIsBuilt, Case(), r"sets torch's generator"),
+        ("strided", AnotherMaskByStrides, DROPS, r"other masks are asked for than with contiguous"),
+        (
+            "meta",
+            CannotLeaveItsDevice,
+            EVAL,
+            r"^it cannot be moved to the meta device: NotImpl",
+        ),
+        ("meta", StateOnTheCpu, EVAL, r"^on the meta device hn is on cpu$"),
+    ],
+)
+def test_a_violation_shows_what_was_seen(law, fault, case, message):
+    with pytest.raises(Violation, match=message):
+        check_law(law, fault, case)
+    check_law(law, Stack, case)
+
+
+def test_masks_that_are_not_nn_grus_are_left_to_other_laws_by_strided():
+    check_law("strided", TwiceAsManyRows, DROPS)
+    with pytest.raises(Violation, match="the masks drawn have shapes"):
+        check_law("mask-count", TwiceAsManyRows, DROPS)
 
 
 class LetsStridesThrough(Stack):
@@ -45,32 +120,6 @@ def test_masks_that_follow_strides_are_violated_with_strict_only():
         law_run(LetsStridesThrough, "strided", seed=0, strict=True).run()
 
 
-@pytest.mark.parametrize("target", [stackgru.StackingGRUCell, nn.GRU])
-def test_strict_laws_hold_for_the_bundled_cell_and_the_reference(target):
-    run = law_run(target, "refusals", max_examples=25, strict=True)
-    run.run()
-    assert run.result.status == "holds"
-
-
-def test_what_cannot_be_transformed_is_violated_with_strict_only():
-    run = law_run(RefusesTransforms, "export", seed=0)
-    with pytest.raises(pytest.skip.Exception, match="not applicable"):
-        run.run()
-    assert run.result.status == "not applicable"
-    assert run.result.examples == 1
-    if "no torch." in run.result.reason or "nn.GRU itself" in run.result.reason:
-        pytest.skip(run.result.reason)
-    assert run.result.reason.startswith("the target cannot be ")
-    with pytest.raises(Violation, match="the target cannot be "):
-        law_run(RefusesTransforms, "export", seed=0, strict=True).run()
-
-
-@pytest.mark.parametrize("strict", [False, True])
-def test_what_torchs_own_cannot_do_is_never_held_against_it(strict):
-    with pytest.raises(pytest.skip.Exception, match="cannot be run under vmap"):
-        law_run(nn.GRU, "vmap", seed=0, strict=strict).run()
-
-
 @pytest.mark.parametrize("fault", [TurnsGradientsOff, SetsThreads, SetsDeterminism])
 def test_settings_are_put_back_after_a_fault(fault):
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
@@ -78,3 +127,34 @@ def test_settings_are_put_back_after_a_fault(fault):
         law_run(fault, "purity", seed=0).run()
     assert torch.is_grad_enabled()
     assert before == (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
+
+
+class Infers(Stack):
+    """Inference mode is turned on for everybody in eval, and gradients are left as they were."""
+
+    modes = ()
+
+    def start(self, input, h0):
+        if not self.training and not torch.is_inference_mode_enabled():
+            before = torch.is_grad_enabled()
+            Infers.modes = (*Infers.modes, torch.inference_mode())
+            Infers.modes[-1].__enter__()
+            torch.set_grad_enabled(before)
+        return super().start(input, h0)
+
+
+def test_inference_mode_left_on_is_a_violation_and_turned_off_again():
+    with pytest.raises(Violation, match=r"^inference mode is on after a call, and was off before"):
+        law_run(Infers, "purity", seed=0).run()
+    assert not torch.is_inference_mode_enabled()
+    assert torch.is_grad_enabled()
+
+
+def test_a_build_where_nn_gru_does_not_run_on_meta_is_no_violation(monkeypatch):
+    def forward(*arguments):
+        raise NotImplementedError("no kernel")
+
+    pair = Pair(load(Stack), EVAL)
+    pair.reference.forward = forward
+    with pytest.raises(NotApplicable, match=r"does not run on the meta device: NotImpl.*kernel"):
+        all_laws()["meta"].check(pair)

@@ -11,25 +11,15 @@ from hypothesis import settings
 import stackgru
 from stackgru.cases.case import Case
 from stackgru.engine.run import collect_runs
-from stackgru.engine.select import select
-from stackgru.harness.build_facts import measure
 from stackgru.laws.registry import all_laws
-from stackgru.options import Options, UsageError
+from stackgru.options import Options
 from stackgru.outcomes import Violation
 from stackgru.targets.target import load
+from tests.helpers import law_run
 from tests.subjects.catalogue import CAUGHT_BY
 from tests.subjects.right.cells import RIGHT_CELLS
-from tests.subjects.right.sequences import RIGHT_SEQUENCES, LayerByLayer
-from tests.subjects.right.variants import MasksAtOnce
+from tests.subjects.right.sequences import RIGHT_SEQUENCES
 from tests.subjects.seed_example import accepts, results
-
-test_bundled_cell = stackgru.suite_for(stackgru.StackingGRUCell)
-
-
-def law_run(target, name, **options):
-    """Return the run of one law, ready to run."""
-    return collect_runs(target, Options(laws=(name,), **options), {})[0]
-
 
 RIGHT = (*RIGHT_CELLS, *RIGHT_SEQUENCES)
 #: These take a third of a run's time, and the kill matrix runs them on every variant.
@@ -43,13 +33,6 @@ def test_no_law_accuses_a_right_variant(variant):
         with contextlib.suppress(pytest.skip.Exception):
             run.run()
         assert run.law is None or run.result.status in ("holds", "not applicable")
-
-
-@pytest.mark.parametrize("name", ["same-masks", "mask-count", "order-matters", "mode-matters"])
-def test_masks_drawn_at_once_are_in_their_order(name):
-    run = law_run(MasksAtOnce, name, max_examples=50)
-    run.run()
-    assert run.result.status == "holds"
 
 
 def test_laws_come_in_the_catalogues_order():
@@ -91,36 +74,3 @@ def test_the_seeds_example(batch_first):
     assert torch.equal(own[0], reference[0])
     assert torch.equal(own[1], reference[1])
     assert accepts(stackgru.StackingGRUCell, batch_first=batch_first)
-
-
-def test_whole_sequences_are_the_same_within_rounding_only():
-    """A difference far below any that other masks make is still one."""
-
-    class Slight(LayerByLayer):
-        def result(self, output, hn):
-            return output * (1 + 1e-6), torch.stack(hn)
-
-    facts = [measure(load(one))["whole_sequences_from_one_seed"] for one in (LayerByLayer, Slight)]
-    assert set(facts[0].values()) == {"same"}
-    assert "same" not in facts[1].values()
-
-
-def test_a_family_is_selected_by_its_name():
-    chosen = select(Options(laws=("transforms", "equation"), skip=("vm*",)))
-    assert [law.name for law in chosen] == [
-        "equation",
-        "functional-call",
-        "checkpoint",
-        "script",
-        "export",
-        "compile",
-    ]
-
-
-def test_a_laws_name_goes_before_a_familys():
-    assert [law.name for law in select(Options(laws=("gradients",)))] == ["gradients"]
-
-
-def test_a_family_that_is_nearly_right_is_suggested():
-    with pytest.raises(UsageError, match="did you mean 'transforms'"):
-        select(Options(laws=("transfroms",)))

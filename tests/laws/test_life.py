@@ -5,13 +5,42 @@ from __future__ import annotations
 import pytest
 
 from stackgru.cases.case import ACTIONS, Case
-from stackgru.harness.pair import Pair
-from stackgru.laws.registry import all_laws
 from stackgru.outcomes import Violation
-from stackgru.targets.target import load
-from tests.helpers import law_run
-from tests.subjects.broken.life import CannotBeCopied, CopiesForgetTheRate, KeepsWeightsByVersion
+from tests.helpers import check_law, law_run
+from tests.subjects.broken.life import (
+    CannotBeCopied,
+    CopiesForgetTheRate,
+    KeepsWeightsByVersion,
+)
 from tests.subjects.right.variants import Stack
+
+
+class StaysInItsDtype(Stack):
+    """Only the first conversion is heeded."""
+
+    converted = False
+
+    def to(self, *arguments, **keywords):
+        if self.converted:
+            return self
+        self.converted = True
+        return super().to(*arguments, **keywords)
+
+
+class CopiesGrow(Stack):
+    """A deep copy has one layer more."""
+
+    def __deepcopy__(self, memo):
+        return Stack(2, self.hidden_size, self.num_layers + 1)
+
+
+class NotOfOneUnit(Stack):
+    """It cannot be built with one unit."""
+
+    def __init__(self, input_size, hidden_size, *args, **kwargs):
+        if hidden_size == 1:
+            raise ValueError("one unit is too few")
+        super().__init__(input_size, hidden_size, *args, **kwargs)
 
 
 def test_a_life_is_read_back_from_its_text_and_lived_again():
@@ -23,7 +52,7 @@ def test_a_life_is_read_back_from_its_text_and_lived_again():
     assert set(actions) <= {"deepcopy", "pickle", "step", "train", "optimise"}
     assert len(actions) <= 4, "it was not shrunk"
     with pytest.raises(Violation) as again:
-        all_laws()["life"].check(Pair(load(CopiesForgetTheRate), case))
+        check_law("life", CopiesForgetTheRate, case)
     assert again.value.message == run.result.violation.message
 
 
@@ -31,7 +60,7 @@ def test_a_life_is_read_back_from_its_text_and_lived_again():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_action_can_be_taken_twice(mode, dtype):
     case = Case(2, 3, 3, 2, dropout=0.5, dtype=dtype, mode=mode, actions=",".join(ACTIONS * 2))
-    all_laws()["life"].check(Pair(load(Stack), case))
+    check_law("life", Stack, case)
 
 
 def test_what_cannot_be_pickled_is_said_and_no_violation():
@@ -59,4 +88,25 @@ def test_an_unknown_action_is_refused():
 def test_a_gradient_of_another_dtype_is_a_violation():
     case = Case(mode="train", actions="step,to,optimise")
     with pytest.raises(Violation, match=r"is torch.float32, its gradient torch.float64"):
-        all_laws()["life"].check(Pair(load(KeepsWeightsByVersion), case))
+        check_law("life", KeepsWeightsByVersion, case)
+
+
+@pytest.mark.parametrize(
+    ("fault", "action", "message"),
+    [
+        (StaysInItsDtype, "to", r"^weight_ih of layer 0 is torch.float64$"),
+        (
+            CopiesGrow,
+            "deepcopy",
+            r"^the weights of tests.*CopiesGrow were not found: looked",
+        ),
+    ],
+)
+def test_life_says_what_became_of_the_parameters(fault, action, message):
+    with pytest.raises(Violation, match=message):
+        check_law("life", fault, Case(2, 3, 3, 2, actions=action))
+
+
+def test_a_life_that_cannot_begin_is_a_violation():
+    with pytest.raises(Violation, match=r"NotOfOneUnit\(.*\) raised ValueError: one unit is too f"):
+        law_run(NotOfOneUnit, "life", seed=0).run()

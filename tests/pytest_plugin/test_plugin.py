@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import stackgru
+from stackgru.pytest_plugin import check as checking
 from stackgru.pytest_plugin.check import CheckerFailed
 from stackgru.pytest_plugin.plugin import Collector
 from tests.subjects.broken.draws import DrawsOneMore
@@ -232,3 +233,9 @@ def test_a_target_that_is_not_the_same_twice_is_violated():
     report = stackgru.check(Fickle, laws=["equation"], seed=1)
     (violation,) = report.violations
     assert "does not do the same twice" in violation.message
+
+
+def test_an_interrupted_check(monkeypatch):
+    monkeypatch.setattr(checking.pytest, "main", lambda *_, **__: pytest.ExitCode.INTERRUPTED)
+    with pytest.raises(KeyboardInterrupt):
+        stackgru.check(Stack)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+import stackgru
 from stackgru import StackingGRUCell, TargetError
 from stackgru.cases.case import Case
 from stackgru.harness.pair import Pair
@@ -266,3 +267,9 @@ def test_a_cell_that_serves_two_layers_is_found_twice():
     case = Case(input_size=2, hidden_size=3, num_layers=3, dtype="float32")
     first, second, third = find_layers(target.build(case), case)
     assert second["weight_ih"] is third["weight_ih"] is not first["weight_ih"]
+
+
+def test_a_constant_is_no_option():
+    target = load(stackgru.Convention(torch.nn.GRU, constants={"batch_first": False}))
+    assert "batch_first" not in target.options
+    assert "bidirectional" in target.options

@@ -13,6 +13,7 @@ import stackgru
 from stackgru import Convention, TargetError
 from stackgru.cases.case import Case
 from stackgru.harness.pair import Pair
+from stackgru.targets.find_weights import find_weights
 from stackgru.targets.target import load
 from stackgru.targets.weights import DerivedWeights, DirectWeights, RearrangedWeights
 from tests.subjects.conventions import catalogue as conventions
@@ -133,3 +134,40 @@ def test_the_readmes_example_is_right():
     laws = ["equation", "gradients", "training", "everything-matters"]
     report = stackgru.check(names["FUSED"], laws=laws, max_examples=8, seed=0)
     assert [result.status for result in report.results] == ["holds"] * 4
+
+
+def test_arranged_weights_are_taken_over():
+    target = load(stackgru.Convention(fused.UpdateFirst, weights=fused.read))
+    case = Case(2, 3, 2)
+    one, other = (Pair(target, case) for _ in range(2))
+    with torch.no_grad():
+        for leaf in one.weights.leaves.values():
+            leaf.add_(1.0)
+    other.weights.copy_from(one.weights)
+    for layer, right in zip(other.layers, one.layers, strict=True):
+        assert all(torch.equal(layer[name], right[name]) for name in right)
+    parts = {"input": torch.ones(1)}
+    assert one.weights.to_parameters(parts) == parts
+    assert one.weights.to_layers(parts) == parts
+
+
+def test_computed_weights_are_taken_over():
+    target = load(stackgru.Convention(fused.ThreeBiases, weights=fused.read))
+    one, other = (Pair(target, Case(2, 3)) for _ in range(2))
+    with torch.no_grad():
+        for leaf in one.weights.leaves.values():
+            leaf.add_(1.0)
+    other.weights.copy_from(one.weights)
+    assert torch.equal(other.layers[0]["bias_ih"], one.layers[0]["bias_ih"])
+
+
+def test_weights_that_only_look_as_if_rearranged_are_computed():
+    def rounded(module):
+        return [
+            {name: value.round() for name, value in cell.named_parameters()}
+            for cell in module.cells
+        ]
+
+    case = Case(2, 3)
+    found = find_weights(Stack(2, 3, 1, 0.0).double(), case, "it", function=rounded)
+    assert type(found).__name__ == "DerivedWeights"

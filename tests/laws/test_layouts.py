@@ -1,13 +1,17 @@
-"""Violations of sequence modules: as a whole, in their draws, and in the layouts of nn.GRU."""
+"""Laws of layouts: what a violation shows, and what counts with --strict only."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
+import stackgru
 from stackgru.cases.case import Case
+from stackgru.harness.pair import Pair
+from stackgru.laws.registry import all_laws
 from stackgru.outcomes import NotApplicable, Violation
-from tests.laws.test_law_branches import DROPS, check
+from stackgru.targets.target import load
+from tests.helpers import check_law
 from tests.subjects.broken.layouts import (
     PackedOutputForgetsItsOrder,
     PackedOutputIsPadded,
@@ -15,18 +19,9 @@ from tests.subjects.broken.layouts import (
 )
 from tests.subjects.broken.strict_only import PackedIsRefused, UnbatchedIsRefused
 from tests.subjects.right.layouts import Whole
-from tests.subjects.right.sequences import LayerByLayer, StepByStep
+from tests.subjects.right.sequences import LayerByLayer
 
 ROWS = Case(2, 3, 2, 3, 3)
-
-
-class LaterStepsTooLarge(Whole):
-    """In one call, every state but the first of each layer is 1e-6 too large."""
-
-    def over_time(self, steps, state, layer, direction):
-        outputs, state = super().over_time(steps, state, layer, direction)
-        outputs = outputs[:1] + [output * (1 + 1e-6) for output in outputs[1:]]
-        return outputs, outputs[-1]
 
 
 class NoBatchFirst(Whole):
@@ -81,41 +76,47 @@ class Flattens(LayerByLayer):
         return super().forward(input, h0)
 
 
-VIOLATIONS = [
-    (
-        "layouts",
-        NoBatchFirst,
-        ROWS,
-        r"^batch first the target raised ValueError: not batch fir",
-    ),
-    ("layouts", PackedOutputIsPadded, ROWS, r"output is Tensor, where nn.GRU's is packed$"),
-    (
-        "layouts",
-        PackedOutputForgetsItsOrder,
-        Case(2, 3, 2, 3, 3, seed=1),
-        r"^packed and not sorted: sorted_indices of the output is not the input's, as nn.GRU's$",
-    ),
-    ("layouts", UnbatchedStateIsAList, ROWS, r"^unbatched: hn is list, where nn.GRU's is a tensor"),
-    (
-        "layouts",
-        UnbatchedStateHasRows,
-        ROWS,
-        r"^unbatched: hn has shape \(2, 1, 3\), where nn.GRU's is \(2, 3\)$",
-    ),
-    ("bidirectional", NotBothWays, ROWS, r"^bidirectional the target raised ValueError: not both "),
-    ("bidirectional", WayBackForgotten, Case(2, 3, 1, 3, 3, seed=1), r"^packed.*: hn is "),
-]
-
-
 @pytest.mark.parametrize(
     ("law", "fault", "case", "message"),
-    VIOLATIONS,
-    ids=[f"{law}-{fault.__name__}" for law, fault, *_ in VIOLATIONS],
+    [
+        (
+            "layouts",
+            NoBatchFirst,
+            ROWS,
+            r"^batch first the target raised ValueError: not batch fir",
+        ),
+        ("layouts", PackedOutputIsPadded, ROWS, r"output is Tensor, where nn.GRU's is packed$"),
+        (
+            "layouts",
+            PackedOutputForgetsItsOrder,
+            Case(2, 3, 2, 3, 3, seed=1),
+            r"^packed and not sorted: sorted_indices of the output is not the input's, as",
+        ),
+        (
+            "layouts",
+            UnbatchedStateIsAList,
+            ROWS,
+            r"^unbatched: hn is list, where nn.GRU's is a tensor",
+        ),
+        (
+            "layouts",
+            UnbatchedStateHasRows,
+            ROWS,
+            r"^unbatched: hn has shape \(2, 1, 3\), where nn.GRU's is \(2, 3\)$",
+        ),
+        (
+            "bidirectional",
+            NotBothWays,
+            ROWS,
+            r"^bidirectional the target raised ValueError: not both ",
+        ),
+        ("bidirectional", WayBackForgotten, Case(2, 3, 1, 3, 3, seed=1), r"^packed.*: hn is "),
+    ],
 )
-def test_a_layout_that_is_not_nn_grus_is_a_violation(law, fault, case, message):
+def test_a_violation_shows_what_was_seen(law, fault, case, message):
     with pytest.raises(Violation, match=message):
-        check(law, fault, case)
-    check(law, Whole, case)
+        check_law(law, fault, case)
+    check_law(law, Whole, case)
 
 
 @pytest.mark.parametrize(
@@ -139,9 +140,9 @@ def test_what_a_sequence_does_not_take_is_a_violation_with_strict_only(
     law, fault, reason, violation
 ):
     with pytest.raises(NotApplicable, match=reason):
-        check(law, fault, ROWS)
+        check_law(law, fault, ROWS)
     with pytest.raises(Violation, match=violation):
-        check(law, fault, ROWS, strict=True)
+        check_law(law, fault, ROWS, strict=True)
 
 
 @pytest.mark.parametrize(
@@ -155,32 +156,22 @@ def test_what_a_sequence_does_not_take_is_a_violation_with_strict_only(
     ],
 )
 def test_other_layouts_are_tried_where_one_is_refused_but_with_strict(fault, message):
-    check("layouts", fault, ROWS)
+    check_law("layouts", fault, ROWS)
     with pytest.raises(Violation, match=message):
-        check("layouts", fault, ROWS, strict=True)
+        check_law("layouts", fault, ROWS, strict=True)
 
 
-@pytest.mark.parametrize(
-    ("law", "message"),
-    [
-        ("equation", r"^the target: the new state is "),
-        ("unrolled", r"^the target: output is "),
-        ("same-masks", r"^under nn.GRU's masks: output is "),
-        ("chunks", r"^split after step 1: output is "),
-        ("default-state", r"^without a state: output is "),
-        ("magnitudes", r"^extreme numbers: output is "),
-        ("gradients", r"^the gradient of .* is .* and should be "),
-    ],
-)
-def test_a_sequence_is_looked_at_as_a_whole(law, message):
-    case = Case(2, 3, 1, 2, 2)
-    with pytest.raises(Violation, match=message):
-        check(law, LaterStepsTooLarge, case)
-    check(law, Whole, case)
+def test_a_layout_that_gives_something_else_is_not_offered():
+    class Odd(Whole):
+        """Gives one tensor for what has no rows."""
 
+        def forward(self, input, h0=None):
+            if getattr(input, "dim", int)() == 2:
+                return input
+            output, hn = super().forward(input, h0)
+            return hn, output
 
-def test_a_sequence_has_to_draw_layer_by_layer_with_strict_only():
-    check("order-matters", StepByStep, DROPS)
-    check("order-matters", LayerByLayer, DROPS, strict=True)
-    with pytest.raises(Violation, match=r"^from one seed the masks are not nn.GRU's, which draws"):
-        check("order-matters", StepByStep, DROPS, strict=True)
+    target = load(stackgru.Convention(Odd, returns="state, output"))
+    assert target.kind == "sequence"
+    with pytest.raises(Violation, match="unbatched the target gave one tensor"):
+        all_laws()["layouts"].check(Pair(target, Case(2, 3, 1, 2, 2), strict=True))

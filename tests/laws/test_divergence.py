@@ -1,0 +1,52 @@
+"""Laws of divergence: what a violation shows, and what counts with --strict only."""
+
+from __future__ import annotations
+
+import pytest
+
+from stackgru.outcomes import Violation
+from tests.helpers import DROPS, EVAL, check_law
+from tests.subjects.broken.draws import DrawsOneMore
+from tests.subjects.broken.life import UpperBiasesArePlain
+from tests.subjects.right.sequences import LayerByLayer, StepByStep
+from tests.subjects.right.variants import Stack
+
+
+class OneCellAbove(Stack):
+    """All layers but the first are one cell."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        for layer in range(2, self.num_layers):
+            self.cells[layer] = self.cells[1]
+
+
+@pytest.mark.parametrize(
+    ("law", "fault", "case", "message"),
+    [
+        ("everything-matters", UpperBiasesArePlain, EVAL, r"^layer 1 has no bias_hh$"),
+        (
+            "everything-matters",
+            OneCellAbove,
+            EVAL,
+            r"^weight_ih of layer 1 and weight_ih of layer 2 are one parameter$",
+        ),
+        (
+            "order-matters",
+            DrawsOneMore,
+            DROPS,
+            r"^the masks drawn are not num_layers - 1 a step, in any order known$",
+        ),
+    ],
+)
+def test_a_violation_shows_what_was_seen(law, fault, case, message):
+    with pytest.raises(Violation, match=message):
+        check_law(law, fault, case)
+    check_law(law, Stack, case)
+
+
+def test_a_sequence_has_to_draw_layer_by_layer_with_strict_only():
+    check_law("order-matters", StepByStep, DROPS)
+    check_law("order-matters", LayerByLayer, DROPS, strict=True)
+    with pytest.raises(Violation, match=r"^from one seed the masks are not nn.GRU's, which draws"):
+        check_law("order-matters", StepByStep, DROPS, strict=True)

@@ -1,0 +1,80 @@
+"""Laws of gradients: what a violation shows, and when they do not apply."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from stackgru.cases.case import Case
+from stackgru.harness.pair import Pair
+from stackgru.laws.registry import all_laws
+from stackgru.outcomes import NotApplicable, Violation
+from stackgru.targets.target import load
+from tests.helpers import DROPS, EVAL, check_law
+from tests.subjects.broken.calls import FreezesItself
+from tests.subjects.broken.rates import KeptValuesAreNotScaled
+from tests.subjects.right.variants import Stack
+
+
+class FirstDerivativesOnly(Stack):
+    """No gradient has a graph."""
+
+    def cell(self, cell, x, h):
+        state = super().cell(cell, x, h)
+        for leaf in (x, h, *cell.parameters()):
+            if leaf.requires_grad:
+                leaf.register_hook(torch.Tensor.detach)
+        return state
+
+
+@pytest.mark.parametrize(
+    ("law", "fault", "case", "message"),
+    [
+        ("gradients", FreezesItself, Case(), r"changes requires_grad of"),
+        (
+            "second-derivatives",
+            FirstDerivativesOnly,
+            EVAL,
+            r"^the second derivative of .* is 0 ",
+        ),
+        (
+            "second-derivatives",
+            KeptValuesAreNotScaled,
+            DROPS,
+            r"^the second derivative of ",
+        ),
+        (
+            "forward-mode",
+            KeptValuesAreNotScaled,
+            DROPS,
+            r"^the forward-mode derivative of output is ",
+        ),
+    ],
+)
+def test_a_violation_shows_what_was_seen(law, fault, case, message):
+    with pytest.raises(Violation, match=message):
+        check_law(law, fault, case)
+    check_law(law, Stack, case)
+
+
+@pytest.mark.parametrize(
+    ("law", "reason"),
+    [
+        ("forward-mode", r"^this build of torch has no torch.func.jvp$"),
+        ("functional-call", r"^this build of torch has no torch.func$"),
+    ],
+)
+def test_a_build_without_torch_func_is_no_violation(monkeypatch, law, reason):
+    pair = Pair(load(Stack), EVAL)
+    monkeypatch.delattr(torch, "func", raising=False)
+    with pytest.raises(NotApplicable, match=reason):
+        all_laws()[law].check(pair)
+
+
+def test_a_build_where_nn_gru_has_no_forward_mode_is_no_violation(monkeypatch):
+    def jvp(*arguments):
+        raise RuntimeError("no rule")
+
+    monkeypatch.setattr(pytest.importorskip("torch.func"), "jvp", jvp)
+    with pytest.raises(NotApplicable, match=r"^nn.GRU itself raised RuntimeError: no rule$"):
+        check_law("forward-mode", Stack, EVAL)

@@ -1,0 +1,78 @@
+"""Laws of magnitudes, dtypes and empty batches: what a violation shows."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from stackgru.cases.case import Case
+from stackgru.outcomes import NotApplicable, Violation
+from tests.helpers import check_law
+from tests.subjects.broken.draws import DrawsForEmptyBatches
+from tests.subjects.right.variants import Stack
+
+SINGLE = Case(2, 3, dtype="float32")
+
+
+class DecaysByAHook(Stack):
+    """The gradients of a weight have the weight itself added, by a hook."""
+
+    def start(self, input, h0):
+        weight = self.cells[0].weight_hh
+        if weight.requires_grad and not hasattr(self, "hook"):
+            self.hook = weight.register_hook(lambda grad: grad + weight.detach())
+        return super().start(input, h0)
+
+
+class Float64UnderAutocast(Stack):
+    """Under autocast hn is float64."""
+
+    def result(self, output, hn):
+        output, hn = super().result(output, hn)
+        return output, hn.double() if torch.is_autocast_enabled("cpu") else hn
+
+
+class NoAutocast(Stack):
+    """It says that it cannot be run under autocast."""
+
+    def start(self, input, h0):
+        if torch.is_autocast_enabled("cpu"):
+            raise RuntimeError("not in bfloat16")
+        return super().start(input, h0)
+
+
+@pytest.mark.parametrize(
+    ("law", "fault", "case", "message"),
+    [
+        (
+            "empty-batch",
+            DrawsForEmptyBatches,
+            Case(2, 3, batch=0, mode="train"),
+            r"^for an empty batch torch's generator has moved$",
+        ),
+        (
+            "empty-batch",
+            DecaysByAHook,
+            Case(2, 3, batch=0),
+            r"^the gradient of weight_hh of layer 0 for an empty batch is not zeros$",
+        ),
+        (
+            "autocast",
+            Float64UnderAutocast,
+            SINGLE,
+            r"^under autocast hn is torch.float64, where nn.GRU's is torch\.",
+        ),
+    ],
+)
+def test_a_violation_shows_what_was_seen(law, fault, case, message):
+    with pytest.raises(Violation, match=message):
+        check_law(law, fault, case)
+    check_law(law, Stack, case)
+
+
+def test_what_is_refused_under_autocast_is_a_violation_with_strict_only():
+    message = r"^under autocast the target raised RuntimeError: not in bfloat16$"
+    with pytest.raises(NotApplicable, match=message):
+        check_law("autocast", NoAutocast, SINGLE)
+    with pytest.raises(Violation, match=message):
+        check_law("autocast", NoAutocast, SINGLE, strict=True)

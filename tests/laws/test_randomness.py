@@ -1,0 +1,79 @@
+"""Laws of randomness: what a violation shows, and draws that are right."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from stackgru.cases.case import Case
+from stackgru.outcomes import Violation
+from tests.helpers import DROPS, EVAL, check_law, law_run
+from tests.subjects.broken.draws import (
+    MasksByRand,
+    SeedsItself,
+)
+from tests.subjects.right.variants import MasksAtOnce, Stack
+
+
+class AsksPython(Stack):
+    """A number of Python's is drawn in every call, and thrown away."""
+
+    def start(self, input, h0):
+        random.random()
+        return super().start(input, h0)
+
+
+class RateALittleOff(Stack):
+    """A rate has 1e-9 added to it."""
+
+    def __init__(self, input_size, hidden_size, num_layers=1, dropout=0.0, bias=True):
+        super().__init__(input_size, hidden_size, num_layers, dropout, bias)
+        self.dropout.p += 1e-9 if 0 < dropout < 0.9 else 0
+
+
+@pytest.mark.parametrize(
+    ("law", "fault", "case", "message"),
+    [
+        (
+            "no-draws",
+            AsksPython,
+            EVAL,
+            r"^Python's random generator has moved, where nn.GRU draws ",
+        ),
+        ("mask-count", MasksByRand, DROPS, r"^random numbers are drawn by aten.rand_like"),
+        (
+            "mask-count",
+            RateALittleOff,
+            DROPS,
+            r"^values are kept with probability 0.49.*, where 1 - p",
+        ),
+        (
+            "mask-count",
+            SeedsItself,
+            Case(2, 10, 2, 10, 2, dropout=0.5, mode="train"),
+            r"^two masks are alike, of different steps or layers$",
+        ),
+    ],
+)
+def test_a_violation_shows_what_was_seen(law, fault, case, message):
+    with pytest.raises(Violation, match=message):
+        check_law(law, fault, case)
+    check_law(law, Stack, case)
+
+
+@pytest.mark.parametrize("name", ["same-masks", "mask-count", "order-matters", "mode-matters"])
+def test_masks_drawn_at_once_are_in_their_order(name):
+    run = law_run(MasksAtOnce, name, max_examples=50)
+    run.run()
+    assert run.result.status == "holds"
+
+
+def test_a_rate_rounded_once_more_is_no_violation():
+    class Rounded(Stack):
+        """Its rate goes through 1 - p twice."""
+
+        def __init__(self, input_size, hidden_size, num_layers=1, dropout=0.0, bias=True):
+            super().__init__(input_size, hidden_size, num_layers, 1 - (1 - dropout), bias)
+
+    check_law("mask-count", Rounded, Case(2, 3, 3, 2, 2, dropout=0.1, mode="train"))

@@ -1,0 +1,137 @@
+"""Laws of transforms: what a violation shows, and what a build of torch cannot do."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from stackgru.cases.case import Case
+from stackgru.harness.pair import Pair
+from stackgru.laws.helpers.transforms import assert_possible
+from stackgru.outcomes import NotApplicable, Violation
+from stackgru.targets.target import load
+from tests.helpers import DROPS, EVAL, check_law, law_run
+from tests.subjects.broken.calls import HoldsItsWeights
+from tests.subjects.right.variants import Stack
+
+SINGLE = Case(2, 3, dtype="float32")
+
+
+class NoPlainWeightsInOneLayer(Stack):
+    """With one layer, weights that are no parameters are refused."""
+
+    def cell(self, cell, x, h):
+        if self.num_layers == 1 and not isinstance(cell.weight_ih, torch.nn.Parameter):
+            raise TypeError("a parameter is wanted")
+        return super().cell(cell, x, h)
+
+
+class LooksAtOneLayersInput(Stack):
+    """With one layer it looks at its input's numbers, which vmap does not allow."""
+
+    def start(self, input, h0):
+        if self.num_layers == 1 and float(input.sum()) == 0:
+            input = input + 0
+        return super().start(input, h0)
+
+
+class TwoLayersAtMost(HoldsItsWeights):
+    """Three layers are refused, and the parameters are kept past torch.func's reach."""
+
+    def __init__(self, input_size, hidden_size, num_layers=1, dropout=0.0, bias=True):
+        if num_layers > 2:
+            raise ValueError("two layers at most")
+        super().__init__(input_size, hidden_size, num_layers, dropout, bias)
+
+
+class DetachesItsState(Stack):
+    """From the second call on, h0 is cut off."""
+
+    is_called = False
+
+    def start(self, input, h0):
+        h0 = super().start(input, h0)
+        self.is_called, before = True, self.is_called
+        return h0.detach() if before else h0
+
+
+class RefusesTransforms(Stack):
+    """It says that it cannot be exported."""
+
+    def start(self, input, h0):
+        if torch.compiler.is_compiling():
+            raise RuntimeError("not to be traced")
+        return super().start(input, h0)
+
+
+@pytest.mark.parametrize(
+    ("law", "fault", "case", "message"),
+    [
+        (
+            "functional-call",
+            NoPlainWeightsInOneLayer,
+            SINGLE,
+            r"^called with other weights: the target raised TypeError: a parameter is wanted",
+        ),
+        ("functional-call", TwoLayersAtMost, Case(2, 3, 2), r"output is .* and should be "),
+        (
+            "checkpoint",
+            DetachesItsState,
+            SINGLE,
+            r"^under torch.utils.checkpoint h0 has another gradient$",
+        ),
+        ("vmap", LooksAtOneLayersInput, SINGLE, r"^under vmap the target raised RuntimeError: "),
+    ],
+)
+def test_a_violation_shows_what_was_seen(law, fault, case, message):
+    with pytest.raises(Violation, match=message):
+        check_law(law, fault, case)
+    check_law(law, Stack, case)
+
+
+def test_a_parameter_that_nothing_uses_is_no_violation():
+    class Spare(Stack):
+        """It has one parameter more than it needs."""
+
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.spare = torch.nn.Parameter(torch.ones(2))
+
+    check_law("checkpoint", Spare, DROPS)
+
+
+def test_what_cannot_be_transformed_is_violated_with_strict_only():
+    run = law_run(RefusesTransforms, "export", seed=0)
+    with pytest.raises(pytest.skip.Exception, match="not applicable"):
+        run.run()
+    assert run.result.status == "not applicable"
+    assert run.result.examples == 1
+    if "no torch." in run.result.reason or "nn.GRU itself" in run.result.reason:
+        pytest.skip(run.result.reason)
+    assert run.result.reason.startswith("the target cannot be ")
+    with pytest.raises(Violation, match="the target cannot be "):
+        law_run(RefusesTransforms, "export", seed=0, strict=True).run()
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_what_torchs_own_cannot_do_is_never_held_against_it(strict):
+    with pytest.raises(pytest.skip.Exception, match="cannot be run under vmap"):
+        law_run(nn.GRU, "vmap", seed=0, strict=strict).run()
+
+
+def _failing(module, arguments):
+    raise NotImplementedError("not on this build")
+
+
+def _doubled(module, arguments):
+    return lambda *given: [2 * result for result in module(*given)]
+
+
+@pytest.mark.parametrize(
+    ("transform", "reason"),
+    [(_failing, "NotImplementedError: not on this build"), (_doubled, "it gives other values")],
+)
+def test_a_transform_that_nn_gru_does_not_survive_is_not_asked_of_a_target(transform, reason):
+    with pytest.raises(NotApplicable, match=f"nn.GRU itself cannot be turned .* build: {reason}$"):
+        assert_possible(Pair(load(Stack), EVAL), "turned", transform)
