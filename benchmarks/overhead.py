@@ -22,7 +22,8 @@ import torch
 from hypothesis import given, seed, settings
 from torch import nn
 
-from stackgru.cases.case import ACTIONS, Case, draw_h0, draw_input, draw_weights
+from stackgru.cases.case import ACTIONS, Case
+from stackgru.cases.tensors import draw_h0, draw_input, draw_weights
 from stackgru.engine.select import domain
 from stackgru.gru.cell import StackingGRUCell
 from stackgru.gru.parameters import copy_layers, gru_layers

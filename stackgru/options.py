@@ -86,10 +86,15 @@ def one_of(what: str, value: str, choices: Iterable[str]) -> str:
     choices = tuple(choices)
     if value in choices:
         return value
-    near = difflib.get_close_matches(str(value), choices, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else "."
+    hint = did_you_mean(str(value), choices) or "."
     listed = ", ".join(map(repr, choices))
     raise UsageError(f"{what} must be one of {listed}, got {value!r}{hint}")
+
+
+def did_you_mean(name: str, choices: Iterable[str], cutoff: float = 0.6) -> str:
+    """Return a hint at the choice nearest to a name, with a semicolon before it; "" if none is."""
+    near = difflib.get_close_matches(name, list(choices), n=1, cutoff=cutoff)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def names(text: str) -> list[str]:

@@ -1,24 +1,20 @@
-"""Case: one drawn configuration, its text form and back, and the tensors that it stands for."""
+"""Case: one drawn configuration, its text form and back; cases.tensors draws its tensors."""
 
 from __future__ import annotations
 
-import difflib
-import hashlib
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import torch
-from torch import Tensor
 
-from stackgru.gru.parameters import Layer, parameter_shapes
+from stackgru.options import did_you_mean
 
 #: Simplest first: a violation is shown in the first one that still shows it.
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 MODES = ("eval", "train")
 MAGNITUDES = ("usual", "zero", "large", "tiny", "subnormal")
 MAX_SEED = 2**64 - 1
-#: What can be done to a module in the course of its life; the law `life` says what each is.
+#: What can be done to a module in the course of its life; the law `life` implements them.
 ACTIONS = (
     "step",
     "train",
@@ -38,7 +34,7 @@ _CHOICES = {
     "input": MAGNITUDES,
     "state": MAGNITUDES,
 }
-_ALWAYS_SHOWN = 9  # the fields up to seed; the rest are shown where they are not the default
+_ALWAYS_SHOWN = 9  # the fields up to seed; the others are shown only if not at their default
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +48,16 @@ class Case:
         batch: number B of rows; 0 is an empty batch.
         seq_len: number T of time steps.
         dropout: the dropout probability, in [0, 1].
-        dtype: of everything, one of DTYPES.
+        dtype: dtype of all tensors, one of DTYPES.
         mode: "eval" or "train".
-        seed: of the dropout masks; weights, input and h0 come from generators of their own.
+        seed: seed of the dropout masks; weights, input and h0 have their own generators.
         bias: whether the layers have biases.
         weights: magnitude of weights and biases, one of MAGNITUDES.
         input: magnitude of the input.
         state: magnitude of h0.
-        actions: what is done to the module, names in ACTIONS with commas between them.
+        actions: what is done to the module: names in ACTIONS, separated by commas.
+        numbers: numbers of tensors that are given instead of drawn, flat, by the names that
+            numbers_of uses; not part of the text.
 
     Raises:
         ValueError: if a value is outside its range.
@@ -79,6 +77,7 @@ class Case:
     input: str = "usual"
     state: str = "usual"
     actions: str = ""
+    numbers: tuple[tuple[str, tuple[float, ...]], ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         for name in ("input_size", "hidden_size", "num_layers", "seq_len", "batch"):
@@ -97,11 +96,11 @@ class Case:
                 raise ValueError(f"actions must be among {', '.join(ACTIONS)}, got {action!r}")
 
     def __str__(self) -> str:
-        shown = [
-            f"{field.name}={getattr(self, field.name)}"
-            for position, field in enumerate(fields(Case))
-            if position < _ALWAYS_SHOWN or getattr(self, field.name) != field.default
-        ]
+        shown = []
+        for position, (name, default) in enumerate(_text_fields().items()):
+            value = getattr(self, name)
+            if position < _ALWAYS_SHOWN or value != default:
+                shown.append(f"{name}={value}")
         return " ".join(shown)
 
     @classmethod
@@ -109,32 +108,26 @@ class Case:
         """Read a case from its text; nothing in the text is ever evaluated.
 
         Args:
-            text: ``name=value`` pairs with spaces between them; a name left out has its default.
+            text: ``name=value`` pairs separated by spaces; omitted fields have their defaults.
 
         Returns:
             The case; ``Case.parse(str(case)) == case``.
 
         Raises:
-            ValueError: if a name is unknown or given twice, or a value does not fit.
+            ValueError: if a name is unknown or given twice, or a value is invalid.
         """
-        kinds = {field.name: type(field.default) for field in fields(cls)}
+        defaults = _text_fields()
         values: dict[str, object] = {}
         for word in text.split():
             name, equals, value = word.partition("=")
             if not equals:
                 raise ValueError(f"expected name=value in a case, got {word!r}")
-            if name not in kinds:
-                near = difflib.get_close_matches(name, kinds, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                raise ValueError(f"a case has no {name!r}{hint}")
+            if name not in defaults:
+                raise ValueError(f"unknown case field {name!r}{did_you_mean(name, defaults)}")
             if name in values:
                 raise ValueError(f"{name} is given twice")
-            values[name] = _read(kinds[name], name, value)
+            values[name] = _read(type(defaults[name]), name, value)
         return cls(**values)  # type: ignore[arg-type]
-
-    def given(self, name: str) -> Sequence[float] | None:
-        """Return numbers that stand in place of those drawn for ``name``; a case has none."""
-        return None
 
     @property
     def torch_dtype(self) -> torch.dtype:
@@ -150,10 +143,15 @@ class Case:
 
     @property
     def dropout_scale(self) -> float:
-        """What a value that goes up a layer and is not zeroed is multiplied by."""
+        """The factor of the values that dropout keeps."""
         if self.mode == "eval":
             return 1.0
         return 0.0 if self.dropout == 1 else 1 / (1 - self.dropout)
+
+
+def _text_fields() -> dict[str, object]:
+    """Return the defaults of the fields that the text form shows, in its order."""
+    return {one.name: one.default for one in fields(Case) if one.name != "numbers"}
 
 
 def _read(kind: type, name: str, value: str) -> object:
@@ -166,80 +164,3 @@ def _read(kind: type, name: str, value: str) -> object:
     except ValueError:
         expected = {"int": "a whole number", "float": "a number"}[kind.__name__]
         raise ValueError(f"{name} must be {expected}, got {value!r}") from None
-
-
-def draw_input(case: Case) -> Tensor:
-    """Return the case's input, of shape (T, B, I)."""
-    shape = (case.seq_len, case.batch, case.input_size)
-    return _draw(case, "input", shape, *spread(case, "input", shape))
-
-
-def draw_h0(case: Case) -> Tensor:
-    """Return the case's initial state, of shape (L, B, H)."""
-    shape = (case.num_layers, case.batch, case.hidden_size)
-    return _draw(case, "h0", shape, *spread(case, "h0", shape))
-
-
-def draw_weights(case: Case) -> list[Layer]:
-    """Return the case's parameters, layer by layer.
-
-    Rows have about unit norm, so that the gates are neither linear nor saturated. Biases are as
-    large as the weights, and stay as usual where the weights are zero.
-    """
-    sizes = (case.input_size, case.hidden_size, case.num_layers, case.bias)
-    layers: list[Layer] = []
-    for layer, shapes in enumerate(parameter_shapes(*sizes)):
-        drawn = {
-            name: draw_parameter(case, f"{name} {layer}", shape) for name, shape in shapes.items()
-        }
-        layers.append(drawn)
-    return layers
-
-
-def draw_parameter(case: Case, name: str, shape: Sequence[int]) -> Tensor:
-    """Return the case's numbers for one parameter; one axis makes it a bias."""
-    return _draw(case, name, tuple(shape), *spread(case, name, shape))
-
-
-def spread(case: Case, name: str, shape: Sequence[int]) -> tuple[str, float]:
-    """Return the magnitude of what is drawn for ``name``, and what usual numbers are scaled by."""
-    if name in ("input", "h0"):
-        return {"input": case.input, "h0": case.state}[name], 1.0
-    is_bias = len(shape) == 1
-    magnitude = "usual" if is_bias and case.weights == "zero" else case.weights
-    return magnitude, 0.5 if is_bias else 1 / math.sqrt(shape[-1])
-
-
-def generator(case: Case, name: str) -> torch.Generator:
-    """Return a generator of its own for what is called ``name``, seeded by the case's seed."""
-    return torch.Generator().manual_seed(seed_of(case, name))
-
-
-def seed_of(case: Case, name: str) -> int:
-    """Return the seed of what is called ``name``.
-
-    It is hashed from the case's: torch.manual_seed(case.seed) belongs to the masks alone.
-    """
-    digest = hashlib.sha256(f"{case.seed} {name}".encode()).digest()
-    return int.from_bytes(digest[:8], "big")
-
-
-def _draw(case: Case, name: str, shape: tuple[int, ...], magnitude: str, scale: float) -> Tensor:
-    dtype = case.torch_dtype
-    given = case.given(name)
-    if given is not None:
-        return torch.tensor(given, dtype=torch.float64).reshape(shape).to(dtype)
-    if magnitude == "zero":
-        return torch.zeros(shape, dtype=dtype)
-    values = torch.randn(shape, dtype=torch.float64, generator=generator(case, name))
-    if magnitude == "subnormal":  # a few times the smallest number there is
-        return (values * 4).round().mul(factor_of(dtype, magnitude, scale)).to(dtype)
-    return (values * factor_of(dtype, magnitude, scale)).to(dtype)
-
-
-def factor_of(dtype: torch.dtype, magnitude: str, scale: float) -> float:
-    """Return what normal numbers, or whole ones for subnormal, are multiplied by."""
-    limits = torch.finfo(dtype)
-    smallest = limits.tiny * limits.eps
-    factors = {"usual": scale, "large": 64 * scale, "tiny": 16 * limits.tiny}
-    return smallest if magnitude == "subnormal" else factors[magnitude]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from stackgru.checkpoints.state_dict import ConversionError, Stack, To, renamed, renaming, stacks
 from stackgru.gru.parameters import PARAMETERS
+from stackgru.options import did_you_mean
 from stackgru.report.files import replacing
 
 _SAFE = ".safetensors"
@@ -169,9 +169,7 @@ def state_at(content: Any, key: str) -> Mapping[str, Any]:
     """Return the mapping at a place of a checkpoint; raise a ConversionError if there is none."""
     every = dict(_mappings(content))
     if key not in every:
-        near = difflib.get_close_matches(key, every, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ConversionError(f"there is no state dict at {key!r}{hint}")
+        raise ConversionError(f"there is no state dict at {key!r}{did_you_mean(key, every)}")
     return every[key]
 
 

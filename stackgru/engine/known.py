@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
 from stackgru.laws.registry import all_laws
-from stackgru.options import UsageError
+from stackgru.options import UsageError, did_you_mean
 
 
 def read_known(path: str | Path) -> tuple[tuple[str, str], ...]:
@@ -37,9 +36,8 @@ def read_known(path: str | Path) -> tuple[tuple[str, str], ...]:
             raise UsageError(f"{where}: expected a law and a reason, 'law: reason', got {line!r}.")
         laws = all_laws()
         if law not in laws:
-            near = difflib.get_close_matches(law, laws, n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]!r}?" if near else "`stackgru laws` lists them."
-            raise UsageError(f"{where}: no law is called {law!r}; {hint}")
+            hint = did_you_mean(law, laws, cutoff=0.4) or "; `stackgru laws` lists them."
+            raise UsageError(f"{where}: no law is called {law!r}{hint}")
         if law in found:
             raise UsageError(f"{where}: {law} is there twice.")
         found[law] = reason

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +12,7 @@ from stackgru.cases.case import DTYPES, Case
 from stackgru.cases.strategies import cases
 from stackgru.harness.build_facts import supported_dtypes
 from stackgru.laws.registry import Law, all_laws
-from stackgru.options import Options, UsageError
+from stackgru.options import Options, UsageError, did_you_mean
 from stackgru.outcomes import NotApplicable
 from stackgru.targets.target import Target
 
@@ -93,9 +92,8 @@ def select(options: Options) -> list[Law]:
     for pattern in (*options.laws, *options.skip):
         if not any(_matches(law, pattern, laws) for law in laws.values()):
             names = [*laws, *{law.family for law in laws.values()}]
-            near = difflib.get_close_matches(pattern, names, n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]!r}?" if near else "`stackgru laws` lists them."
-            raise UsageError(f"no law is called {pattern!r}; {hint}")
+            hint = did_you_mean(pattern, names, cutoff=0.4) or "; `stackgru laws` lists them."
+            raise UsageError(f"no law is called {pattern!r}{hint}")
     chosen = [
         law
         for law in laws.values()

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stackgru.cases.case import Case, draw_h0, draw_input
+from stackgru.cases.case import Case
+from stackgru.cases.tensors import draw_h0, draw_input
 from stackgru.gru.parameters import PARAMETERS, Layer, copy_layers, gru_layers
 from stackgru.outcomes import Violation, assert_equal, assert_within
 from stackgru.targets.adapter import ConventionMismatch

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stackgru.cases.case import MAX_SEED, generator
+from stackgru.cases.case import MAX_SEED
+from stackgru.cases.tensors import generator
 from stackgru.gru.parameters import PARAMETERS, place
 from stackgru.harness.masks import Recorder, arrange
 from stackgru.harness.pair import Pair, Run

@@ -12,7 +12,8 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from stackgru.bounds import rounding
 from stackgru.bounds.rounding import Bounded, allowed
-from stackgru.cases.case import Case, generator
+from stackgru.cases.case import Case
+from stackgru.cases.tensors import generator
 from stackgru.gru.parameters import Layer
 from stackgru.harness.pair import Pair
 from stackgru.harness.reference import Expected, expected

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from stackgru.bounds.formats import FORMATS
-from stackgru.cases.case import generator
+from stackgru.cases.tensors import generator
 from stackgru.harness.pair import Pair, Run
 from stackgru.harness.reference import expected, seeded_reference
 from stackgru.laws.helpers.values import (

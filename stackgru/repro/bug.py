@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 
 from stackgru.cases.case import Case
-from stackgru.cases.numbers import NumberedCase
 from stackgru.engine.run import LawRun
 from stackgru.engine.time_limit import TimedOut, time_limit
 from stackgru.gru.cell import StackingGRUCell
@@ -84,7 +83,7 @@ def bug_for(
     script, printed = _run(script)
     if small is None and script.problem is not None:
         script = Script(script.text, _FLAKY)
-    numbers = dict(best.numbers) if isinstance(best, NumberedCase) else {}
+    numbers = dict(best.numbers)
     violation = None if small is None or best is case else small.violation
     report = SavedReport(
         target=target.name,

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import Flaky, NoSuchExample
 
 from stackgru.cases.case import Case
-from stackgru.cases.numbers import NumberedCase, is_literal, numbers_of, with_numbers
+from stackgru.cases.tensors import is_literal, numbers_of, with_numbers
 from stackgru.harness.pair import Pair
 from stackgru.laws.registry import Law
 from stackgru.options import DEFAULT_SHRINK_SECONDS
@@ -112,12 +112,12 @@ def violation_in(target: Target, law: Law, case: Case, *, strict: bool) -> Viola
 
 def _search(
     choices: st.SearchStrategy[_Choice],
-    chosen: Callable[[_Choice], NumberedCase],
+    chosen: Callable[[_Choice], Case],
     shown: Callable[[Case], Violation | None],
     until: float,
-) -> tuple[NumberedCase, Violation] | None:
+) -> tuple[Case, Violation] | None:
     """Return the case with the plainest numbers found, and its violation."""
-    seen: dict[NumberedCase, Violation] = {}
+    seen: dict[Case, Violation] = {}
 
     def shows(choice: _Choice) -> bool:
         # Once time is over nothing new is tried; what was seen stays seen, for it is asked again.
@@ -147,7 +147,7 @@ def _search(
 
 def _plainer(
     case: Case,
-) -> tuple[st.SearchStrategy[_Choice], Callable[[_Choice], NumberedCase]]:
+) -> tuple[st.SearchStrategy[_Choice], Callable[[_Choice], Case]]:
     """Return what may become of each tensor that is not zeros, and the case that this makes."""
     numbers = numbers_of(case)
     zeros = {name: flat for name, flat in numbers.items() if not any(flat)}
@@ -162,7 +162,7 @@ def _plainer(
     # 0 is for zeros, anything else for what was drawn; often enough all stay as they were drawn.
     kept = st.integers(0, len(left)).map(lambda one: (float(one),))
 
-    def zeroed(choice: _Choice) -> NumberedCase:
+    def zeroed(choice: _Choice) -> Case:
         new = {name: (0.0,) * len(numbers[name]) for name, (one,) in choice.items() if not one}
         return with_numbers(case, {**zeros, **new})
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import sys
 from pathlib import Path
 from typing import Any
+
+from stackgru.options import did_you_mean
 
 
 class TargetError(Exception):
@@ -47,8 +48,7 @@ def import_target(spec: str) -> Any:
     found: Any = module
     for part in attribute.split("."):
         if not hasattr(found, part):
-            near = difflib.get_close_matches(part, dir(found), n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else "."
+            hint = did_you_mean(part, dir(found)) or "."
             raise TargetError(f"{place} has no attribute {part!r}{hint}")
         found = getattr(found, part)
     return found

@@ -14,7 +14,8 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
-from stackgru.cases.case import Case, draw_parameter, draw_weights
+from stackgru.cases.case import Case
+from stackgru.cases.tensors import draw_parameter, draw_weights
 from stackgru.gru.parameters import Layer, copy_layers, place
 from stackgru.outcomes import NotApplicable
 

@@ -16,7 +16,8 @@ from stackgru.bounds.backward import (
 )
 from stackgru.bounds.formats import FORMATS
 from stackgru.bounds.forward import StackInputs
-from stackgru.cases.case import Case, draw_h0, draw_input, draw_weights
+from stackgru.cases.case import Case
+from stackgru.cases.tensors import draw_h0, draw_input, draw_weights
 from stackgru.gru.parameters import copy_layers, gru_layers
 
 FORM = FORMATS[torch.float64]

@@ -9,8 +9,9 @@ from torch import nn
 
 from stackgru.bounds import rounding
 from stackgru.bounds.rounding import Bounded
-from stackgru.cases.case import DTYPES, Case, draw_h0, draw_input, draw_weights
+from stackgru.cases.case import DTYPES, Case
 from stackgru.cases.strategies import cases
+from stackgru.cases.tensors import draw_h0, draw_input, draw_weights
 from stackgru.harness.build_facts import supported_dtypes
 
 

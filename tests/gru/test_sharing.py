@@ -13,8 +13,8 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 import stackgru
 from stackgru import RefusedArgument, StackingGRUCell, as_cells, as_gru, copy_weights
-from stackgru.cases.case import draw_h0, draw_input
 from stackgru.cases.strategies import cases
+from stackgru.cases.tensors import draw_h0, draw_input
 from stackgru.gru.parameters import gru_layers
 
 

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from stackgru.cases.case import Case
-from stackgru.cases.numbers import numbers_of, with_numbers
+from stackgru.cases.tensors import numbers_of, with_numbers
 from stackgru.cli import main as command_line
 from stackgru.cli import repro as report_commands
 from stackgru.laws.registry import all_laws

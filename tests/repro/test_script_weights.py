@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from stackgru.cases.case import Case
-from stackgru.cases.numbers import numbers_of, with_numbers
+from stackgru.cases.tensors import numbers_of, with_numbers
 from stackgru.laws.registry import all_laws
 from stackgru.repro.scripts import run_in_process, script_for
 from stackgru.repro.scripts.candidates import candidates

@@ -13,7 +13,7 @@ from torch import nn
 
 import stackgru
 from stackgru.cases.case import Case
-from stackgru.cases.numbers import NumberedCase, is_literal, numbers_of, with_numbers
+from stackgru.cases.tensors import is_literal, numbers_of
 from stackgru.laws.registry import all_laws
 from stackgru.outcomes import NotApplicable
 from stackgru.repro.bug import plainest
@@ -81,21 +81,6 @@ def test_a_right_cell_has_nothing_to_show():
     assert run_in_process(script.text) == 0
 
 
-def test_numbers_stand_in_for_those_drawn():
-    case = Case(2, 3, 2, 2, 2)
-    numbers = numbers_of(case)
-    assert set(numbers) >= {"input", "h0", "weight_ih 0", "bias_hh 1"}
-    same = with_numbers(case, numbers)
-    assert numbers_of(same) == numbers
-    ones = with_numbers(case, {**numbers, "input": [1.0] * 8})
-    assert numbers_of(ones)["input"] == (1.0,) * 8
-    assert str(ones) == str(case)
-    assert replace(ones, seq_len=1, batch=4).given("input") == (1.0,) * 8
-    assert case.given("input") is None
-    assert is_literal(Case())
-    assert not is_literal(Case(hidden_size=5))
-
-
 def test_numbers_become_plain():
     target, law = load("tests.subjects.broken.precision:Gain"), all_laws()["equation"]
     small = simplify(target, law, Case())
@@ -146,7 +131,7 @@ def test_when_time_is_over_what_was_found_is_kept(monkeypatch):
 
     monkeypatch.setattr("stackgru.repro.simplify.time.monotonic", clock)
     small = simplify(target, law, Case(), seconds=1)
-    assert isinstance(small.case, NumberedCase)
+    assert small.case.numbers
     assert violation_in(target, law, small.case, strict=False) is not None
 
 

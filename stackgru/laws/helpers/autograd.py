@@ -13,7 +13,7 @@ from torch import Tensor
 from stackgru.bounds.backward import Direction, Gradients
 from stackgru.bounds.forward import StackInputs
 from stackgru.bounds.rounding import allowed
-from stackgru.cases.case import generator
+from stackgru.cases.tensors import generator
 from stackgru.gru.parameters import gru_layers
 from stackgru.harness.masks import Recorder
 from stackgru.harness.pair import Pair

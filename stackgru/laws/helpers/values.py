@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stackgru.bounds import rounding
 from stackgru.bounds.rounding import Bounded
-from stackgru.cases.case import generator
+from stackgru.cases.tensors import generator
 from stackgru.harness.masks import CELL_ORDERS, ORDERS, Injector, Recorder
 from stackgru.harness.pair import Pair, Run
 from stackgru.harness.reference import Expected

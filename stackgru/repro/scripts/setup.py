@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from stackgru.cases.case import Case, factor_of, seed_of, spread
-from stackgru.cases.numbers import is_literal, tensors_of
+from stackgru.cases.case import Case
+from stackgru.cases.tensors import is_literal, magnitude_of, scale_of, seed_of, tensors_of
 from stackgru.gru.parameters import gru_name, parameter_shapes
 from stackgru.harness.pair import Pair
 from stackgru.repro.scripts.context import ScriptContext
@@ -170,8 +170,8 @@ def tensor_text(case: Case, name: str, shape: Sequence[int], *, dtype: bool = Fa
 
 def _drawn(case: Case, name: str, shape: Sequence[int], *, dtype: bool) -> str:
     """Return the text that draws a tensor as the case does."""
-    magnitude, scale = spread(case, name, shape)
-    factor = factor_of(case.torch_dtype, magnitude, scale)
+    magnitude, scale = magnitude_of(case, name, shape)
+    factor = scale_of(case.torch_dtype, magnitude, scale)
     whole = ", whole=True" if magnitude == "subnormal" else ""
     sizes = ", ".join(map(str, shape))
     scaled = f", scale={factor!r}" if factor != 1 else ""

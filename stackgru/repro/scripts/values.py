@@ -10,7 +10,7 @@ import torch
 
 from stackgru.bounds import rounding
 from stackgru.bounds.rounding import Bounded
-from stackgru.cases.case import generator
+from stackgru.cases.tensors import generator
 from stackgru.harness.reference import expected
 from stackgru.laws.helpers.values import pick
 from stackgru.laws.magnitudes import cast as autocast_to
