@@ -49,22 +49,23 @@ def assert_within(
     allowed: Tensor,
     *,
     what: str,
-    axes: tuple[str, ...],
+    axes: tuple[str, ...] | None = None,
 ) -> float:
-    """Raise a violation where two results lie further apart than is allowed.
+    """Raise a violation if two results differ by more than is allowed, as torch.testing words it.
 
     Args:
         actual: what the target gave.
         expected: what it should have given, of the same shape.
         allowed: how far the two may lie apart; infinite where nothing is claimed.
         what: names ``actual`` in the message.
-        axes: names the axes in the place.
+        axes: names the axes in the place, which is an index if None.
 
     Returns:
         The largest ratio of difference to allowed difference, 0 if nothing is claimed anywhere.
 
     Raises:
-        Violation: with the largest difference, what is allowed there, and the first place.
+        Violation: both values at the first place where they differ by more than is allowed; and
+            the largest such difference, with what is allowed for that element.
     """
     __tracebackhide__ = True
     actual, expected = actual.detach().double().cpu(), expected.detach().double().cpu()
@@ -78,18 +79,31 @@ def assert_within(
     worst = float(ratio.max())
     if worst <= 1:
         return worst
-    at = tuple(int(i) for i in (ratio > 1).nonzero()[0])
-    place = ", ".join(f"{axis} {i}" for axis, i in zip(axes, at, strict=True))
-    most = int(ratio.flatten().argmax())
+    wrong = ratio > 1
+    at = tuple(int(i) for i in wrong.nonzero()[0])
+    place = f"index {at}"
+    if axes is not None:
+        place = ", ".join(f"{axis} {i}" for axis, i in zip(axes, at, strict=True))
+    largest = int(torch.where(wrong, difference, 0.0).argmax())
+    most, bound = float(difference.flatten()[largest]), float(allowed.flatten()[largest])
     raise Violation(
-        f"{what} is {float(actual[at]):.9g} and should be {float(expected[at]):.9g} at {place}",
-        difference=float(difference.flatten()[most]),
-        allowed=float(allowed.flatten()[most]),
+        f"{what}: {got_and_expected(actual[at], expected[at])} at {place} "
+        f"({int(wrong.sum())} of {wrong.numel()} elements differ, at most {most:.3g}; "
+        f"{bound:.2g} allowed)",
+        difference=most,
+        allowed=bound,
         place=place,
     )
 
 
-def assert_equal(actual: Tensor, expected: Tensor, *, what: str, axes: tuple[str, ...]) -> None:
+def got_and_expected(got: Tensor | float, expected: Tensor | float) -> str:
+    """Return two numbers as all messages show them."""
+    return "got {!r}, expected {!r}".format(*(float(f"{float(x):.9g}") for x in (got, expected)))
+
+
+def assert_equal(
+    actual: Tensor, expected: Tensor, *, what: str, axes: tuple[str, ...] | None = None
+) -> None:
     """Raise a violation where two results are not equal to the bit; NaN equals NaN."""
     __tracebackhide__ = True
     nothing = torch.zeros(actual.shape, dtype=torch.float64)

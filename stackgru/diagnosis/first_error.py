@@ -21,7 +21,7 @@ from stackgru.gru.parameters import Layer
 from stackgru.harness.masks import Injector
 from stackgru.harness.pair import Pair, Run
 from stackgru.harness.reference import seeded_reference
-from stackgru.outcomes import NotApplicable, Violation
+from stackgru.outcomes import NotApplicable, Violation, got_and_expected
 from stackgru.targets.target import Target
 
 _GATES = {"n": "the new gate n", "z": "the update gate z", "r": "the reset gate r"}
@@ -205,8 +205,8 @@ def _gate_numbers(
         return _numbers(numbers[0] / h, numbers[1] / h, bound / abs(h))
     if gate == "n":
         return _numbers(2 * numbers[0] - h, 2 * numbers[1] - h, 2 * bound)
-    return f"with all else fixed, the new state {_numbers(numbers[0], numbers[1], bound)[3:]}"
+    return f"with all else fixed, the new state: {_numbers(numbers[0], numbers[1], bound)}"
 
 
 def _numbers(seen: float, right: float, bound: float) -> str:
-    return f"it is {seen:.9g} and should be {right:.9g}, where {bound:.3g} is allowed"
+    return f"{got_and_expected(seen, right)} ({bound:.2g} allowed)"

@@ -203,7 +203,12 @@ class Pair:
             self.module.train(self.case.mode == "train")
 
     def within(
-        self, actual: Tensor, expected: Tensor, allowed: Tensor, what: str, axes: tuple[str, ...]
+        self,
+        actual: Tensor,
+        expected: Tensor,
+        allowed: Tensor,
+        what: str,
+        axes: tuple[str, ...] | None = None,
     ) -> None:
         """Raise a violation where two results are too far apart; see evidence.assert_within."""
         __tracebackhide__ = True

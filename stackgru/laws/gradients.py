@@ -25,7 +25,6 @@ from stackgru.laws.helpers.autograd import (
     accumulated,
     as_violation,
     assert_same,
-    axes_of,
     by_name,
     combination,
     differentiated,
@@ -55,7 +54,7 @@ def gradients(pair: Pair) -> None:
         pair,
         lambda tape: grad_of(tape, outputs, hn),
         lambda network: backward.gradients(network, outputs, hn),
-        f"the gradient of {what} by",
+        f"gradient of {what} with respect to",
     )
 
 
@@ -80,7 +79,7 @@ def second_derivatives(pair: Pair) -> None:
         pair,
         differentiate,
         lambda network: backward.second_derivatives(network, direction, outputs, hn),
-        f"the second derivative of {what} by",
+        f"second derivative of {what} with respect to",
     )
 
 
@@ -97,7 +96,7 @@ def frozen(pair: Pair) -> None:
         pair,
         lambda tape: grad_of(tape, outputs, hn),
         lambda network: backward.gradients(network, outputs, hn),
-        f"with others frozen, the gradient of {what} by",
+        f"with others frozen, gradient of {what} with respect to",
         thawed=thawed or [names[pick(pair, "thawed", 0, len(names) - 1)]],
     )
 
@@ -127,7 +126,7 @@ def forward_mode(pair: Pair) -> None:
         rows = zip(("output", "hn"), (OUTPUT, HN), found, expected, bounds, strict=True)
         for name, axes, own, other, bound in rows:
             error = 2 * allowed(bound, pair.case.torch_dtype)
-            pair.within(own, other, error, f"the forward-mode derivative of {name}", axes)
+            pair.within(own, other, error, f"forward-mode derivative of {name}", axes)
 
     under_masks(pair, masks, run, compare)
 
@@ -149,7 +148,7 @@ def training(pair: Pair) -> None:
             pair,
             partial(accumulated, outputs=outputs, hn=hn),
             partial(backward.gradients, outputs=outputs, hn=hn),
-            f"after {step} optimiser steps, the gradient of {what} by",
+            f"after {step} optimiser steps, gradient of {what} with respect to",
         )
         for grads, other in zip(pair.weights.grads(), others, strict=True):
             for name, parameter in other.items():
@@ -161,7 +160,7 @@ def training(pair: Pair) -> None:
             for name, parameter in layer.items():
                 nothing = torch.zeros(parameter.shape, dtype=torch.float64)
                 what = f"after {step + 1} optimiser steps: {name} of layer {index}"
-                pair.within(parameter, other[name], nothing, what, axes_of(parameter))
+                pair.within(parameter, other[name], nothing, what)
 
 
 def _pushed(

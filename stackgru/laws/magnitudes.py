@@ -128,7 +128,7 @@ def _assert_autocast(pair: Pair, x: Tensor, before: Tensor, hn: Tensor) -> None:
     below = cast(x)
     for index, weights in enumerate(pair.layers):
         new = rounding.layer(below, cast(before[index]), weights, torch.bfloat16)
-        what = f"under autocast: the new state of layer {index}"
+        what = f"under autocast: new state of layer {index}"
         pair.within(hn[index], new.value, rounding.allowed(new, torch.bfloat16), what, STATES[2:])
         below = cast(hn[index])
 

@@ -45,7 +45,7 @@ def one_step(pair: Pair) -> None:
     pair.seed()
     run = pair.run()
     if pair.full_precision:
-        assert_end_to_end(pair, run, reference, expected(pair, masks), "the target")
+        assert_end_to_end(pair, run, reference, expected(pair, masks))
     assert_equation(pair, Run(run.outputs, run.hn, run.hn[None]), masks)
 
 
@@ -66,7 +66,7 @@ def unrolled(pair: Pair) -> None:
     pair.seed()
     run = pair.run()
     if pair.full_precision:
-        assert_end_to_end(pair, run, reference, expected(pair, masks), "the target")
+        assert_end_to_end(pair, run, reference, expected(pair, masks))
     if run.states is not None:
         assert_equation(pair, run, masks)
 

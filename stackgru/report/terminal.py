@@ -89,14 +89,8 @@ def violation_text(finding: Finding, target: str, convention: Sequence[str] | No
         f"{finding.law} is violated: {finding.message}",
         f"{_LABEL}{finding.case}",
     ]
-    if finding.place:
-        lines.append(f"  first at:   {finding.place}")
-    if finding.largest_difference is not None:
-        lines.append(f"  difference: {finding.largest_difference:.3g}")
-    if finding.allowed_difference is not None:
-        lines[-1] += f", where {finding.allowed_difference:.3g} is allowed"
     if finding.parts_at and not finding.parts_at.startswith(f"{finding.place}:"):
-        lines.append(f"  parts at:   {finding.parts_at}")
+        lines.append(f"  first at:   {finding.parts_at}")
     if finding.gate:
         lines.append(f"  gate:       {finding.gate}")
     if finding.script:

@@ -35,19 +35,19 @@ class FirstDerivativesOnly(Stack):
             "second-derivatives",
             FirstDerivativesOnly,
             EVAL,
-            r"^the second derivative of .* is 0 ",
+            r"^second derivative of .*: got 0.0, ",
         ),
         (
             "second-derivatives",
             KeptValuesAreNotScaled,
             DROPS,
-            r"^the second derivative of ",
+            r"^second derivative of ",
         ),
         (
             "forward-mode",
             KeptValuesAreNotScaled,
             DROPS,
-            r"^the forward-mode derivative of output is ",
+            r"^forward-mode derivative of output: got ",
         ),
     ],
 )

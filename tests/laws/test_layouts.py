@@ -110,7 +110,7 @@ class Flattens(LayerByLayer):
             ROWS,
             r"^bidirectional the target raised ValueError: not both ",
         ),
-        ("bidirectional", WayBackForgotten, Case(2, 3, 1, 3, 3, seed=1), r"^packed.*: hn is "),
+        ("bidirectional", WayBackForgotten, Case(2, 3, 1, 3, 3, seed=1), r"^packed.*: hn: got "),
     ],
 )
 def test_a_violation_shows_what_was_seen(law, fault, case, message):

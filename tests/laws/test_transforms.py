@@ -74,7 +74,7 @@ class RefusesTransforms(Stack):
             SINGLE,
             r"^called with other weights: the target raised TypeError: a parameter is wanted",
         ),
-        ("functional-call", TwoLayersAtMost, Case(2, 3, 2), r"output is .* and should be "),
+        ("functional-call", TwoLayersAtMost, Case(2, 3, 2), r"output: got .*, expected "),
         (
             "checkpoint",
             DetachesItsState,

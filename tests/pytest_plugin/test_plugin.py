@@ -41,7 +41,7 @@ def test_one_line_in_a_users_file(users_file):
     result.assert_outcomes(passed=3, failed=1, skipped=1)
     result.stdout.fnmatch_lines(
         [
-            "equation is violated: the target: the new state is *",
+            "equation is violated: new state: got *, expected *",
             "*case:       input_size=1 hidden_size=1 num_layers=1 *dtype=float64 mode=eval*",
             "*again:      stackgru check tests.subjects.broken.precision:Gain --laws equation",
             "*tests.subjects.right.variants:Stack*",

@@ -22,7 +22,7 @@ from tests.report.test_report import HELD, law_result, report
 from tests.subjects.right.variants import Stack
 
 GAIN = "tests.subjects.broken.precision:Gain"
-FINDING = Finding("equation", str(Case()), "output is 0 and should be 1")
+FINDING = Finding("equation", str(Case()), "output: got 0.0, expected 1.0")
 
 
 def run(*arguments):

@@ -138,7 +138,7 @@ def test_a_folder_that_cannot_be_written_to(tmp_path):
 
 
 def finding(law="one-step", case=CASE):
-    return Finding(law, str(Case.parse(case)), "output is 0 and should be 1")
+    return Finding(law, str(Case.parse(case)), "output: got 0.0, expected 1.0")
 
 
 def test_a_violation_that_is_not_there_again_is_labelled():

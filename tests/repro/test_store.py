@@ -19,7 +19,7 @@ REPORT = SavedReport(
     law="equation",
     statement="It is the equation.",
     case="input_size=1",
-    message="the new state is 0.25 and should be 1e-05 at step 0, layer 1",
+    message="new state: got 0.25, expected 1e-05 at step 0, layer 1",
     numbers={"input": (0.5,)},
     difference=float("inf"),
 )
@@ -53,7 +53,11 @@ def test_what_is_written_is_read(tmp_path):
 def test_the_key_is_of_law_and_place_and_not_of_the_numbers():
     again = replace(REPORT, case="seed=7", message=REPORT.message.replace("0.25", "-3.5e+08"))
     assert again.key == REPORT.key
-    for other in ({"law": "rows"}, {"target": "my:Other"}, {"message": "hn is 1 and should be 2"}):
+    for other in (
+        {"law": "rows"},
+        {"target": "my:Other"},
+        {"message": "hn: got 1.0, expected 2.0"},
+    ):
         assert replace(REPORT, **other).key != REPORT.key
 
 

@@ -76,7 +76,7 @@ def assert_same(
         right = pair.weights.to_layers({name: right[name] for name in own if name in right})
         for name, value in pair.weights.to_layers(own).items():
             error = 2 * allowed(bounds[name], pair.case.torch_dtype)
-            pair.within(value, right[name], error, f"{what} {name}", axes_of(value))
+            pair.within(value, right[name], error, f"{what} {name}")
 
     under_masks(pair, masks, run, compare)
 

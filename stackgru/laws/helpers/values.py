@@ -88,11 +88,12 @@ def _assert_complete(pair: Pair, injector: Injector, number: int) -> None:
     )
 
 
-def assert_end_to_end(pair: Pair, run: Run, other: Run, bound: Expected, what: str) -> None:
+def assert_end_to_end(pair: Pair, run: Run, other: Run, bound: Expected, what: str = "") -> None:
     """Raise a violation where two implementations' runs part by more than both may err."""
     __tracebackhide__ = True
-    pair.within(run.outputs, other.outputs, 2 * bound.outputs.error, f"{what}: output", OUTPUT)
-    pair.within(run.hn, other.hn, 2 * bound.hn.error, f"{what}: hn", HN)
+    what = what and f"{what}: "
+    pair.within(run.outputs, other.outputs, 2 * bound.outputs.error, f"{what}output", OUTPUT)
+    pair.within(run.hn, other.hn, 2 * bound.hn.error, f"{what}hn", HN)
 
 
 def assert_equation(
@@ -102,7 +103,7 @@ def assert_equation(
     *,
     input: Tensor | None = None,
     h0: Tensor | None = None,
-    what: str = "the target",
+    what: str = "",
     inside: bool = False,
 ) -> None:
     """Raise a violation where a layer's new state is not the equation of its own input and state.
@@ -115,7 +116,7 @@ def assert_equation(
         gaps: the masks that were in force, (L - 1, T, B, H), or None.
         input: what the run got, (T, B, I); the case's if None.
         h0: likewise, (L, B, H).
-        what: whose run it is, in the message.
+        what: which run it is, in the message, if not a plain one of the target.
         inside: whether it went from step to step by itself, and was not handed its states.
     """
     __tracebackhide__ = True
@@ -133,8 +134,9 @@ def assert_equation(
             below = rounding.dropped(below, gaps[index], scale, dtype)
     every = rounding.stacked(layers)
     value, error = every.value.transpose(0, 1), rounding.allowed(every, dtype).transpose(0, 1)
-    pair.within(run.states, value, error, f"{what}: the new state", STATES)
-    pair.within(run.outputs, value[:, -1], error[:, -1], f"{what}: output", OUTPUT)
+    what = what and f"{what}: "
+    pair.within(run.states, value, error, f"{what}new state", STATES)
+    pair.within(run.outputs, value[:, -1], error[:, -1], f"{what}output", OUTPUT)
 
 
 def unroll(
