@@ -12,7 +12,7 @@ class NotApplicable(unittest.SkipTest):
     """A law cannot be tried on this target, build or device; the message is the reason."""
 
 
-class Violation(AssertionError):
+class Violated(AssertionError):
     """A law is broken.
 
     Args:
@@ -51,7 +51,7 @@ def assert_within(
     what: str,
     axes: tuple[str, ...] | None = None,
 ) -> float:
-    """Raise a violation if two results differ by more than is allowed, as torch.testing words it.
+    """Raise Violated if two results differ by more than is allowed, as torch.testing words it.
 
     Args:
         actual: what the target gave.
@@ -64,7 +64,7 @@ def assert_within(
         The largest ratio of difference to allowed difference, 0 if nothing is claimed anywhere.
 
     Raises:
-        Violation: both values at the first place where they differ by more than is allowed; and
+        Violated: both values at the first place where they differ by more than is allowed; and
             the largest such difference, with what is allowed for that element.
     """
     __tracebackhide__ = True
@@ -86,7 +86,7 @@ def assert_within(
         place = ", ".join(f"{axis} {i}" for axis, i in zip(axes, at, strict=True))
     largest = int(torch.where(wrong, difference, 0.0).argmax())
     most, bound = float(difference.flatten()[largest]), float(allowed.flatten()[largest])
-    raise Violation(
+    raise Violated(
         f"{what}: {got_and_expected(actual[at], expected[at])} at {place} "
         f"({int(wrong.sum())} of {wrong.numel()} elements differ, at most {most:.3g}; "
         f"{bound:.2g} allowed)",
@@ -104,7 +104,7 @@ def got_and_expected(got: Tensor | float, expected: Tensor | float) -> str:
 def assert_equal(
     actual: Tensor, expected: Tensor, *, what: str, axes: tuple[str, ...] | None = None
 ) -> None:
-    """Raise a violation where two results are not equal to the bit; NaN equals NaN."""
+    """Raise Violated if two results are not equal to the bit; NaN equals NaN."""
     __tracebackhide__ = True
     nothing = torch.zeros(actual.shape, dtype=torch.float64)
     assert_within(actual, expected, nothing, what=what, axes=axes)

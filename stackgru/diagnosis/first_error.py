@@ -21,7 +21,7 @@ from stackgru.gru.parameters import Layer
 from stackgru.harness.masks import Injector
 from stackgru.harness.pair import Pair, Run
 from stackgru.harness.reference import seeded_reference
-from stackgru.outcomes import NotApplicable, Violation, got_and_expected
+from stackgru.outcomes import NotApplicable, Violated, got_and_expected
 from stackgru.targets.target import Target
 
 _GATES = {"n": "the new gate n", "z": "the update gate z", "r": "the reset gate r"}
@@ -65,7 +65,7 @@ def find_first_error(target: Target, case: Case) -> FirstError | None:
         try:
             pair = Pair(target, case)
             run, gaps = _steps_under_masks(pair)
-        except (Violation, NotApplicable):
+        except (Violated, NotApplicable):
             return None
         assert run.states is not None  # noqa: S101 - run by steps
         before = torch.cat([pair.h0[None], run.states[:-1]])
@@ -141,7 +141,7 @@ def _gate(target: Target, case: Case, x: Tensor, before: Tensor, layer: int) -> 
             states, new, where = _one_step(pair, x, before, layer)
             if where is not None:
                 found[gate] = _gate_numbers(gate, states, new, before[layer], pair, where)
-    except (Violation, NotApplicable):
+    except (Violated, NotApplicable):
         return None
     if "" in found or len(found) == len(_GATES):
         return None

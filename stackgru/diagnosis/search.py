@@ -28,7 +28,7 @@ from stackgru.diagnosis.variants import TIME_ORDER, VARIANTS, Variant, design
 from stackgru.gru.parameters import Layer, copy_layers, gru_layers
 from stackgru.harness.masks import Draw, Recorder
 from stackgru.harness.pair import Pair, Run
-from stackgru.outcomes import Violation
+from stackgru.outcomes import Violated
 from stackgru.targets.target import Target
 
 #: Cases on which a variant must agree, and of these those in which nn.GRU must differ from it.
@@ -218,7 +218,7 @@ class _Cases:
         if number not in self._tried:
             try:
                 self._tried[number] = _tried(self._target, self._cases[number])
-            except Violation:
+            except Violated:
                 self._tried[number] = None
         return self._tried[number]
 

@@ -28,7 +28,7 @@ from stackgru.harness.build_facts import measure
 from stackgru.harness.pair import Pair
 from stackgru.laws.registry import Law
 from stackgru.options import PROFILES, Options
-from stackgru.outcomes import NotApplicable, Violation
+from stackgru.outcomes import NotApplicable, Violated
 from stackgru.report.report import Finding, LawResult
 from stackgru.targets.convention import Convention
 from stackgru.targets.importing import describe_error
@@ -66,7 +66,7 @@ class LawRun:
         self._examples = 0
         self._ratio = 0.0
         self._remark: str | None = None
-        self._violation: Violation | None = None
+        self._violation: Violated | None = None
 
     def run(self) -> None:
         """Run it; a law that does not hold fails the test, one that does not apply skips it."""
@@ -81,7 +81,7 @@ class LawRun:
             try:
                 with time_limit(self.options.timeout):
                     self._search(self.law)
-            except Violation as violation:
+            except Violated as violation:
                 status, failure = "violated", violation
             except Flaky as error:
                 if self._violation is None:
@@ -144,7 +144,7 @@ class LawRun:
         }
 
     def _record(
-        self, status: str, started: float, reason: str | None, failure: Violation | None
+        self, status: str, started: float, reason: str | None, failure: Violated | None
     ) -> None:
         assert self.law is not None  # noqa: S101
         law = self.law
@@ -171,7 +171,7 @@ class LawRun:
             ratio=self._ratio,
         )
 
-    def _first_error(self, law: Law, failure: Violation) -> dict[str, str | None]:
+    def _first_error(self, law: Law, failure: Violated) -> dict[str, str | None]:
         """Return where a violation of values first parts, as a finding keeps it."""
         if law.family != "values" or failure.place is None:
             return {}
@@ -221,7 +221,7 @@ class LawRun:
         """Note a violation, and which law and case show it."""
         try:
             yield
-        except Violation as violation:
+        except Violated as violation:
             violation.law, violation.case = law.name, str(case)
             self._violation = violation
             raise
@@ -233,9 +233,9 @@ class LawRun:
             if pair.ratio > _NEAR and pair.full_precision:
                 hypothesis.target(min(pair.ratio, 2.0))
 
-    def _flaky(self, found: Violation) -> Violation:
+    def _flaky(self, found: Violated) -> Violated:
         """Return the violation of a target that does not do the same thing twice."""
-        again = Violation(
+        again = Violated(
             f"not every time, for the target does not do the same twice: {found.message}",
             difference=found.difference,
             allowed=found.allowed,

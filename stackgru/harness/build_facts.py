@@ -16,7 +16,7 @@ from stackgru.cases.case import DTYPES, Case
 from stackgru.gru.parameters import gru_layers
 from stackgru.harness.masks import Recorder, arrange
 from stackgru.harness.pair import Pair
-from stackgru.outcomes import Violation
+from stackgru.outcomes import Violated
 from stackgru.targets.importing import TargetError
 from stackgru.targets.target import Target
 
@@ -64,7 +64,7 @@ def measure(target: Target) -> dict[str, Any]:
     ):
         try:
             facts[name] = measured(target)
-        except (Violation, TargetError) as error:
+        except (Violated, TargetError) as error:
             facts[name] = {} if measured is _whole_sequences else f"not measured: {error}"
     return facts
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from stackgru.cases.case import Case
 from stackgru.cases.tensors import draw_h0, draw_input
 from stackgru.gru.parameters import PARAMETERS, Layer, copy_layers, gru_layers
-from stackgru.outcomes import Violation, assert_equal, assert_within
+from stackgru.outcomes import Violated, assert_equal, assert_within
 from stackgru.targets.adapter import ConventionMismatch
 from stackgru.targets.importing import TargetError, describe_error
 from stackgru.targets.target import Target
@@ -63,7 +63,7 @@ class Pair:
         remark: what could not be tried, if anything.
 
     Raises:
-        Violation: if the target cannot be built for the case, though nn.GRU can.
+        Violated: if the target cannot be built for the case, though nn.GRU can.
     """
 
     def __init__(self, target: Target, case: Case, *, strict: bool = False) -> None:
@@ -74,7 +74,7 @@ class Pair:
         try:
             self.module = target.build(case)
         except TargetError as error:
-            raise Violation(str(error)) from error
+            raise Violated(str(error)) from error
         self.find_weights()
         has_bias = any(set(PARAMETERS[2:]) & set(layer) for layer in self.layers)
         self.reference = _build_reference(case, case.bias and has_bias, target.device)
@@ -94,12 +94,12 @@ class Pair:
         """Find the weights of the module as it is now.
 
         Raises:
-            Violation: if they are not found.
+            Violated: if they are not found.
         """
         try:
             self.weights = self.target.weights(self.module, self.case)
         except TargetError as error:
-            raise Violation(str(error)) from error
+            raise Violated(str(error)) from error
 
     @property
     def full_precision(self) -> bool:
@@ -132,7 +132,7 @@ class Pair:
             The results, detached.
 
         Raises:
-            Violation: if the target raises, or gives results of another shape or dtype.
+            Violated: if the target raises, or gives results of another shape or dtype.
         """
         if self.kind == "cell":
             return self.steps(input, h0)
@@ -236,7 +236,7 @@ class Pair:
             Output and hn as the target gave them.
 
         Raises:
-            Violation: if the target raises, or gives results of another shape or dtype.
+            Violated: if the target raises, or gives results of another shape or dtype.
         """
         module = self.module if module is None else module
         try:
@@ -244,13 +244,13 @@ class Pair:
                 warnings.simplefilter("ignore")
                 result = module(*arguments)
         except ConventionMismatch as error:
-            raise Violation(str(error)) from error
+            raise Violated(str(error)) from error
         except Exception as error:
-            raise Violation(
+            raise Violated(
                 f"the target raised {describe_error(error)}; nn.GRU gives a result"
             ) from error
         if not isinstance(result, (tuple, list)) or len(result) != 2:
-            raise Violation(f"the target gave {type(result).__name__}, not an output and a state")
+            raise Violated(f"the target gave {type(result).__name__}, not an output and a state")
         case, input = self.case, arguments[0]
         output = self._checked("output", result[0], (*input.shape[:-1], case.hidden_size))
         hn_shape = (case.num_layers, input.shape[-2], case.hidden_size)
@@ -258,11 +258,11 @@ class Pair:
 
     def _checked(self, name: str, value: Any, shape: tuple[int, ...]) -> Tensor:
         if not isinstance(value, Tensor):
-            raise Violation(f"{name} is {type(value).__name__}, where nn.GRU's is a tensor")
+            raise Violated(f"{name} is {type(value).__name__}, where nn.GRU's is a tensor")
         if value.shape != shape:
-            raise Violation(f"{name} has shape {tuple(value.shape)}, where nn.GRU's is {shape}")
+            raise Violated(f"{name} has shape {tuple(value.shape)}, where nn.GRU's is {shape}")
         if value.dtype != self.case.torch_dtype:
-            raise Violation(
+            raise Violated(
                 f"{name} is {value.dtype}, where nn.GRU's is {self.case.torch_dtype}, as the input"
             )
         return value

@@ -18,7 +18,7 @@ from stackgru.laws.helpers.settings import settings_watched
 from stackgru.laws.helpers.transforms import arguments_of
 from stackgru.laws.helpers.values import HN, OUTPUT, orders, other_input, pick, unroll
 from stackgru.laws.registry import law
-from stackgru.outcomes import NotApplicable, Violation, assert_equal
+from stackgru.outcomes import NotApplicable, Violated, assert_equal
 from stackgru.targets.importing import describe_error
 
 _FULL = ("float64", "float32")
@@ -50,7 +50,7 @@ def purity(pair: Pair) -> None:
             # Unlike fill_, copy_ refuses memory where one number stands for several.
             result.detach().copy_(torch.full_like(result, 2.0))
         except RuntimeError as error:
-            raise Violation(f"{name} cannot be written to: {describe_error(error)}") from error
+            raise Violated(f"{name} cannot be written to: {describe_error(error)}") from error
     _assert_unchanged(tensors, before, "by writing into the results")
 
 
@@ -63,7 +63,7 @@ def _assert_built_apart(pair: Pair) -> None:
             pair.target.build(pair.case)
         states.append(pair.generator_state())
     if torch.equal(*states):
-        raise Violation("building the target sets torch's generator, whatever seed it had")
+        raise Violated("building the target sets torch's generator, whatever seed it had")
 
 
 def _flags(pair: Pair) -> dict[str, object]:
@@ -84,7 +84,7 @@ def _flags(pair: Pair) -> dict[str, object]:
 def _assert_flags(before: dict[str, object], after: dict[str, object], what: str) -> None:
     for name in {**before, **after}:
         if before.get(name) != after.get(name):
-            raise Violation(f"{what} changes {name}")
+            raise Violated(f"{what} changes {name}")
 
 
 def _assert_unchanged(tensors: dict[str, Tensor], before: dict[str, Tensor], how: str) -> None:
@@ -96,7 +96,7 @@ def _backward(run: Run) -> None:
     try:
         (run.outputs.sum() + run.hn.sum()).backward()  # type: ignore[no-untyped-call]
     except RuntimeError as error:
-        raise Violation(f"a backward pass raised {describe_error(error)}") from error
+        raise Violated(f"a backward pass raised {describe_error(error)}") from error
 
 
 @law("conduct", {"max_steps": 3}, question="conduct")
@@ -152,13 +152,13 @@ def _calls_in_between(pair: Pair) -> None:
         calls.append((input.new_ones(case.seq_len, rows, case.input_size), h0.new_ones(shape)))
     calls.append((input.new_ones(case.seq_len, case.batch, case.input_size + 1), h0))
     for call in calls:
-        with contextlib.suppress(Violation):
+        with contextlib.suppress(Violated):
             unroll(pair, *call)
-    with contextlib.suppress(Violation), torch.enable_grad():
+    with contextlib.suppress(Violated), torch.enable_grad():
         _backward(unroll(pair, h0=h0.clone().requires_grad_()))
     pair.module.zero_grad()
     mode = "train" if case.mode == "eval" else "eval"
-    with contextlib.suppress(Violation), torch.no_grad(), pair.mode(mode):
+    with contextlib.suppress(Violated), torch.no_grad(), pair.mode(mode):
         unroll(pair, -input, -h0)
 
 
@@ -222,13 +222,13 @@ def _masks_watched(pair: Pair, what: str, masks: list[Tensor]) -> Iterator[None]
             yield
         own = [draw.mask for draw in recorder.draws]
         if len(own) != len(masks) or not all(map(torch.equal, own, masks)):
-            raise Violation(f"{what} the masks are others than with contiguous tensors")
+            raise Violated(f"{what} the masks are others than with contiguous tensors")
         return
     injector = Injector(masks)
     with injector:
         yield
     if not injector.complete:
-        raise Violation(f"{what} other masks are asked for than with contiguous tensors")
+        raise Violated(f"{what} other masks are asked for than with contiguous tensors")
 
 
 @law("conduct", {"max_steps": 3}, question="conduct", share=0.5)
@@ -248,9 +248,7 @@ def meta(pair: Pair) -> None:
     try:
         module = pair.target.build(pair.case).to("meta")
     except Exception as error:
-        raise Violation(
-            f"it cannot be moved to the meta device: {describe_error(error)}"
-        ) from error
+        raise Violated(f"it cannot be moved to the meta device: {describe_error(error)}") from error
     with pair.grad_mode():
         run = unroll(pair, input, h0, module)
         if pair.target.takes_no_state:
@@ -258,4 +256,4 @@ def meta(pair: Pair) -> None:
             pair.call(one, module=module)
     for name, result in (("output", run.outputs), ("hn", run.hn)):
         if not result.is_meta:
-            raise Violation(f"on the meta device {name} is on {result.device}")
+            raise Violated(f"on the meta device {name} is on {result.device}")

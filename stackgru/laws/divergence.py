@@ -13,7 +13,7 @@ from stackgru.harness.pair import Pair, Run
 from stackgru.harness.reference import Expected, expected, layer_masks, seeded_reference
 from stackgru.laws.helpers.values import HN, OUTPUT, assert_end_to_end, orders
 from stackgru.laws.registry import law
-from stackgru.outcomes import NotApplicable, Violation
+from stackgru.outcomes import NotApplicable, Violated
 
 _FULL = ("float64", "float32")
 
@@ -72,13 +72,13 @@ def order_matters(pair: Pair) -> None:
     if not arranged:
         if recorder.others and not recorder.draws:
             raise NotApplicable("the target's masks cannot be seen: it draws none by bernoulli")
-        raise Violation("the masks drawn are not num_layers - 1 a step, in any order known")
+        raise Violated("the masks drawn are not num_layers - 1 a step, in any order known")
     # Two orders can have the same shapes: the law holds if it does under one of them.
     violations = []
     for masks in arranged:
         try:
             _assert_explained(pair, run, reference, masks, reference_masks)
-        except Violation as violation:
+        except Violated as violation:
             violations.append(violation)
         else:
             return
@@ -93,7 +93,7 @@ def _assert_explained(
         assert_end_to_end(pair, run, reference, own, "from one seed, under equal masks")
         return
     if pair.strict and pair.kind == "sequence":
-        raise Violation(
+        raise Violated(
             "from one seed the masks are not nn.GRU's, which draws them layer by layer "
             "(counted because of --strict)"
         )
@@ -175,10 +175,10 @@ def _assert_own_parameters(pair: Pair) -> None:
     for layer, parameters in enumerate(pair.layers):
         for name in PARAMETERS if has_bias else PARAMETERS[:2]:
             if name not in parameters:
-                raise Violation(f"layer {layer} has no {name}")
+                raise Violated(f"layer {layer} has no {name}")
     shared = pair.weights.shared_parameter()
     if shared is not None:
-        raise Violation(f"{shared[0]} and {shared[1]} are one parameter")
+        raise Violated(f"{shared[0]} and {shared[1]} are one parameter")
 
 
 def _assert_follows(
@@ -212,7 +212,7 @@ def _assert_parted(pair: Pair, runs: list[Run], bounds: list[Expected], what: st
         if stuck.any():
             at = tuple(int(i) for i in stuck.nonzero()[0])
             place = ", ".join(f"{axis} {i}" for axis, i in zip(axes, at, strict=True))
-            raise Violation(
+            raise Violated(
                 f"{what} must make a difference of {float(difference[at]):.3g} in "
                 f"{'output' if name == 'outputs' else name}, and made none at {place}",
                 difference=0.0,

@@ -19,7 +19,7 @@ from stackgru.harness.pair import Pair
 from stackgru.harness.reference import Expected, expected
 from stackgru.laws.helpers.values import HN, OUTPUT, pick, unroll
 from stackgru.laws.registry import law
-from stackgru.outcomes import NotApplicable, Violation
+from stackgru.outcomes import NotApplicable, Violated
 from stackgru.targets.adapter import ConventionMismatch
 from stackgru.targets.importing import TargetError, describe_error
 
@@ -56,7 +56,7 @@ def _batch_first(pair: Pair, module: nn.Module) -> None:
     try:
         outputs, hn = _called(module, pair.input.transpose(0, 1).contiguous(), pair.h0)
     except _Refused as error:
-        raise Violation(f"batch first {error}") from error
+        raise Violated(f"batch first {error}") from error
     _assert_tensor(pair, "batch first: output", outputs, _swapped(pair.input, pair.case))
     _assert_results(pair, "batch first", outputs.transpose(0, 1), hn, expected(pair, None))
 
@@ -111,11 +111,11 @@ def _assert_packed(
     except _Refused as error:
         return _not_offered(pair, what, error)
     if not isinstance(outputs, PackedSequence):
-        raise Violation(f"{what}: output is {type(outputs).__name__}, where nn.GRU's is packed")
+        raise Violated(f"{what}: output is {type(outputs).__name__}, where nn.GRU's is packed")
     for name in ("batch_sizes", "sorted_indices", "unsorted_indices"):
         own, other = getattr(outputs, name), getattr(packed, name)
         if (own is None) != (other is None) or (own is not None and not torch.equal(own, other)):
-            raise Violation(f"{what}: {name} of the output is not the input's, as nn.GRU's")
+            raise Violated(f"{what}: {name} of the output is not the input's, as nn.GRU's")
     padded, _ = pad_packed_sequence(outputs)
     _assert_tensor(pair, f"{what}: hn", hn, tuple(h0.shape))
     for row, length in enumerate(lengths):
@@ -128,7 +128,7 @@ def _assert_packed(
 
 def _not_offered(pair: Pair, what: str, error: Exception) -> bool:
     if pair.strict:
-        raise Violation(f"{what} {error}") from error
+        raise Violated(f"{what} {error}") from error
     return False
 
 
@@ -165,7 +165,7 @@ def bidirectional(pair: Pair) -> None:
     try:
         outputs, hn = _called(module, pair.input, h0)
     except _Refused as error:
-        raise Violation(f"bidirectional {error}") from error
+        raise Violated(f"bidirectional {error}") from error
     _assert_results(pair, "bidirectional", outputs, hn, bound_of(pair.input, h0))
 
 
@@ -181,16 +181,16 @@ def empty_batch(pair: Pair) -> None:
     with torch.enable_grad():
         run = unroll(pair, input, h0)
         if not torch.equal(before, pair.generator_state()):
-            raise Violation("for an empty batch torch's generator has moved")
+            raise Violated("for an empty batch torch's generator has moved")
         try:
             (run.outputs.sum() + run.hn.sum()).backward()  # type: ignore[no-untyped-call]
         except RuntimeError as error:
-            raise Violation(
+            raise Violated(
                 f"a backward pass through an empty batch: {describe_error(error)}"
             ) from error
     for name, tensor in {**pair.weights.leaves, "input": input, "h0": h0}.items():
         if tensor.grad is not None and bool(tensor.grad.any()):
-            raise Violation(f"the gradient of {name} for an empty batch is not zeros")
+            raise Violated(f"the gradient of {name} for an empty batch is not zeros")
 
 
 def both_ways(layers: Sequence[Layer], input: Tensor, h0: Tensor, dtype: torch.dtype) -> Expected:
@@ -224,7 +224,7 @@ def _with_option(pair: Pair, name: str) -> nn.Module | None:
         return pair.target.build(pair.case, **{name: True})
     except TargetError as error:
         if pair.strict:
-            raise Violation(str(error)) from error
+            raise Violated(str(error)) from error
         return None
 
 
@@ -245,11 +245,11 @@ def _called(module: nn.Module, *arguments: Any) -> tuple[Any, Any]:
 
 def _assert_tensor(pair: Pair, what: str, value: Any, shape: tuple[int, ...]) -> None:
     if not isinstance(value, Tensor):
-        raise Violation(f"{what} is {type(value).__name__}, where nn.GRU's is a tensor")
+        raise Violated(f"{what} is {type(value).__name__}, where nn.GRU's is a tensor")
     if value.shape != shape:
-        raise Violation(f"{what} has shape {tuple(value.shape)}, where nn.GRU's is {shape}")
+        raise Violated(f"{what} has shape {tuple(value.shape)}, where nn.GRU's is {shape}")
     if value.dtype != pair.case.torch_dtype:
-        raise Violation(f"{what} is {value.dtype}, where nn.GRU's is {pair.case.torch_dtype}")
+        raise Violated(f"{what} is {value.dtype}, where nn.GRU's is {pair.case.torch_dtype}")
 
 
 def _assert_results(pair: Pair, what: str, outputs: Any, hn: Any, bound: Expected) -> None:

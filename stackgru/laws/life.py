@@ -21,7 +21,7 @@ from stackgru.harness.reference import expected, seeded_reference
 from stackgru.laws.helpers.autograd import as_violation, noise
 from stackgru.laws.helpers.values import assert_end_to_end, assert_equation, under_masks, unroll
 from stackgru.laws.registry import law
-from stackgru.outcomes import Violation, assert_equal
+from stackgru.outcomes import Violated, assert_equal
 from stackgru.targets.importing import describe_error
 
 
@@ -68,7 +68,7 @@ class Life:
         """Do what is called so, and look whether target and reference are still the same.
 
         Raises:
-            Violation: where they are not.
+            Violated: where they are not.
         """
         getattr(self, f"_{action}")()
         self._assert_parameters()
@@ -152,7 +152,7 @@ class Life:
             for name, grad in grads.items():
                 dtype = layer[name].dtype
                 if grad is not None and grad.dtype != dtype:
-                    raise Violation(f"{name} is {dtype}, its gradient {grad.dtype}")
+                    raise Violated(f"{name} is {dtype}, its gradient {grad.dtype}")
                 other[name].grad = None if grad is None else grad.clone()
         for module in (pair.module, pair.reference):
             torch.optim.SGD(module.parameters(), lr=0.125, foreach=False).step()
@@ -181,7 +181,7 @@ class Life:
         for index, (layer, other) in enumerate(zip(self.pair.layers, others, strict=True)):
             for name, value in layer.items():
                 if value.dtype != other[name].dtype:
-                    raise Violation(f"{name} of layer {index} is {value.dtype}")
+                    raise Violated(f"{name} of layer {index} is {value.dtype}")
                 assert_equal(value, other[name], what=f"{name} of layer {index}")
         for module, parameters in self._left_behind:
             for value, before in zip(module.parameters(), parameters, strict=True):
@@ -192,10 +192,10 @@ class Life:
 def _unharmed(what: str) -> Iterator[None]:
     try:
         yield
-    except Violation:
+    except Violated:
         raise
     except Exception as error:
-        raise Violation(f"{what} raised {describe_error(error)}; nn.GRU survives it") from error
+        raise Violated(f"{what} raised {describe_error(error)}; nn.GRU survives it") from error
 
 
 def machine(

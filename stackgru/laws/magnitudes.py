@@ -23,7 +23,7 @@ from stackgru.laws.helpers.values import (
     pick,
 )
 from stackgru.laws.registry import law
-from stackgru.outcomes import NotApplicable, Violation
+from stackgru.outcomes import NotApplicable, Violated
 from stackgru.targets.importing import describe_error
 
 _FULL = ("float64", "float32")
@@ -109,7 +109,7 @@ def autocast(pair: Pair) -> None:
                     output, hn = pair.module(*arguments)
             except Exception as error:
                 if pair.strict:
-                    raise Violation(
+                    raise Violated(
                         f"under autocast the target raised {describe_error(error)}"
                     ) from error
                 raise NotApplicable(
@@ -117,7 +117,7 @@ def autocast(pair: Pair) -> None:
                 ) from error
             for name, value in (("output", output), ("hn", hn)):
                 if value.dtype != dtype:
-                    raise Violation(
+                    raise Violated(
                         f"under autocast {name} is {value.dtype}, where nn.GRU's is {dtype}"
                     )
             _assert_autocast(pair, x, state, hn)

@@ -11,7 +11,7 @@ from stackgru.harness.masks import ORDERS, Recorder, arrange
 from stackgru.harness.pair import Pair
 from stackgru.laws.helpers.values import other_input
 from stackgru.laws.registry import law
-from stackgru.outcomes import Violation
+from stackgru.outcomes import Violated
 
 
 @law("randomness", {"mode": "train", "seq_len": 1, "min_batch": 1}, question="seeds")
@@ -23,7 +23,7 @@ def same_draws(pair: Pair) -> None:
     pair.seed()
     pair.run()
     if not torch.equal(after_reference, pair.generator_state()):
-        raise Violation("after one step torch's generator is not where nn.GRU leaves it")
+        raise Violated("after one step torch's generator is not where nn.GRU leaves it")
 
 
 @law(
@@ -41,9 +41,9 @@ def no_draws(pair: Pair) -> None:
     python_before, before = random.getstate(), pair.generator_state()
     pair.run()
     if not torch.equal(before, pair.generator_state()):
-        raise Violation("torch's generator has moved, where nn.GRU draws nothing")
+        raise Violated("torch's generator has moved, where nn.GRU draws nothing")
     if random.getstate() != python_before:
-        raise Violation("Python's random generator has moved, where nn.GRU draws nothing")
+        raise Violated("Python's random generator has moved, where nn.GRU draws nothing")
 
 
 @law("randomness", {"min_batch": 1, "max_steps": 4}, question="seeds")
@@ -75,20 +75,20 @@ def mask_count(pair: Pair) -> None:
     with Recorder() as recorder:
         pair.run()
     if recorder.others:
-        raise Violation(f"random numbers are drawn by {', '.join(sorted(set(recorder.others)))}")
+        raise Violated(f"random numbers are drawn by {', '.join(sorted(set(recorder.others)))}")
     shape = (case.num_layers - 1, case.seq_len, case.batch, case.hidden_size)
     every = [arrange(recorder.draws, shape, order) for order in ORDERS]
     masks = next((one for one in every if one is not None), None)
     if masks is None:
         seen = [tuple(draw.mask.shape) for draw in recorder.draws]
-        raise Violation(
+        raise Violated(
             f"the masks drawn have shapes {_listed(seen)}, where nn.GRU draws num_layers - 1 = "
             f"{shape[0]} of {shape[2:]} for each of {shape[1]} steps"
         )
     for draw in recorder.draws:
         # The rate may have been rounded once more on its way through 1 - p.
         if not abs(draw.keep - (1 - case.dropout)) <= 2.0**-52:
-            raise Violation(
+            raise Violated(
                 f"values are kept with probability {draw.keep!r}, where 1 - p is "
                 f"{1 - case.dropout!r}",
                 difference=abs(draw.keep - (1 - case.dropout)),
@@ -98,7 +98,7 @@ def mask_count(pair: Pair) -> None:
     if _equal_by_chance(case) < 2.0**-80:
         drawn = masks.flatten(0, 1).flatten(1)
         if len(torch.unique(drawn, dim=0)) < len(drawn):
-            raise Violation("two masks are alike, of different steps or layers")
+            raise Violated("two masks are alike, of different steps or layers")
 
 
 def _equal_by_chance(case: Case) -> float:

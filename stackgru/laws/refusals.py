@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from stackgru.harness.pair import Pair
 from stackgru.laws.registry import law
-from stackgru.outcomes import Violation
+from stackgru.outcomes import Violated
 from stackgru.targets.adapter import ConventionMismatch
 
 #: What every target can be built with.
@@ -62,14 +62,14 @@ def refusals(pair: Pair) -> None:
             continue
         if builds(pair, pair.target.build, options):
             named_options = ", ".join(f"{name}={value}" for name, value in options.items())
-            raise Violation(f"the target is built with {named_options}, which nn.GRU refuses")
+            raise Violated(f"the target is built with {named_options}, which nn.GRU refuses")
     for what, input, h0 in _refused(pair):
         if pair.kind == "cell":
             input = input[:1]
         if not _raises(pair.reference, input, h0):
             continue
         if not _raises(pair.module, input[0] if pair.kind == "cell" else input, h0):
-            raise Violation(f"the target takes {what}, which nn.GRU refuses")
+            raise Violated(f"the target takes {what}, which nn.GRU refuses")
 
 
 def builds(pair: Pair, build: Callable[..., nn.Module], options: dict[str, float]) -> bool:

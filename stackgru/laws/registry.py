@@ -1,6 +1,6 @@
 """The laws, and the registry that holds them.
 
-A law is a plain function of a Pair; its docstring is its statement, and it raises a Violation where
+A law is a plain function of a Pair; its docstring is its statement, and it raises Violated where
 the statement does not hold.
 """
 
@@ -40,7 +40,7 @@ class Law:
         question: what a violation answers: "gradients" or "conduct", or where the smallest case is
             one of training "training", "seeds" or "sequences".
         statement: the docstring, on one line.
-        check: raises a Violation where the statement does not hold.
+        check: raises Violated where the statement does not hold.
         domains: arguments of strategies.cases; the law's domain is the union of these.
         kinds: which kinds of target it is about.
         half: which kinds it is tried on in half precision.

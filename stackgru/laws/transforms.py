@@ -30,7 +30,7 @@ from stackgru.laws.helpers.transforms import (
 )
 from stackgru.laws.helpers.values import assert_end_to_end, unroll
 from stackgru.laws.registry import law
-from stackgru.outcomes import NotApplicable, Violation, assert_equal
+from stackgru.outcomes import NotApplicable, Violated, assert_equal
 from stackgru.targets.adapter import ConventionAdapter
 
 #: Tracing takes milliseconds a layer and step, and does not depend on sizes.
@@ -75,7 +75,7 @@ def checkpoint(pair: Pair) -> None:
         other = others[name]
         if gradient is None or other is None:
             if gradient is not other:
-                raise Violation(f"under torch.utils.checkpoint {name} has another gradient")
+                raise Violated(f"under torch.utils.checkpoint {name} has another gradient")
             continue
         what = f"under torch.utils.checkpoint the gradient of {name}"
         assert_equal(other, gradient, what=what)
@@ -93,7 +93,7 @@ def _with_gradients(pair: Pair, module: Callee | None) -> tuple[Run, dict[str, T
             found = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
         except RuntimeError as error:
             how = "a backward pass" + (" under torch.utils.checkpoint" if module else "")
-            raise Violation(f"{how} raised {short(error)}") from error
+            raise Violated(f"{how} raised {short(error)}") from error
     return run, dict(zip(leaves, found, strict=True))
 
 
@@ -146,7 +146,7 @@ def vmap(pair: Pair) -> None:
         try:
             outputs, hn = ensemble([one.module for one in pairs])(*map(torch.stack, arguments))
         except Exception as error:
-            raise Violation(f"under vmap the target raised {short(error)}") from error
+            raise Violated(f"under vmap the target raised {short(error)}") from error
         for index, one in enumerate(pairs):
             steps = one.input[:1] if pair.kind == "cell" else one.input
             alone = unroll(one, steps, one.h0.clone())

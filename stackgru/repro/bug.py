@@ -18,7 +18,7 @@ from stackgru.harness.pair import Pair
 from stackgru.harness.reference import expected
 from stackgru.laws.registry import Law
 from stackgru.options import DEFAULT_SHRINK_SECONDS
-from stackgru.outcomes import NotApplicable, Violation
+from stackgru.outcomes import NotApplicable, Violated
 from stackgru.report.report import Finding
 from stackgru.repro.issue import issue_text
 from stackgru.repro.replay import run_script
@@ -181,7 +181,7 @@ def plainest(
     left = max(0.0, seconds - small.seconds)
     if whole.problem is None and left:
 
-        def tells(one: Case, violation: Violation) -> bool:
+        def tells(one: Case, violation: Violated) -> bool:
             return shows_violation(target, law, one, violation.message, strict=strict)
 
         again = simplify(target, law, case, strict=strict, seconds=left, tells=tells) or small
@@ -226,7 +226,7 @@ def which_is_wrong(target: Target, case: Case, *, strict: bool) -> str | None:
             pair.seed()
             run = pair.run()
             bound = expected(pair, gaps)
-        except (Violation, NotApplicable):
+        except (Violated, NotApplicable):
             return None
     for name, value in (("output", bound.outputs), ("hn", bound.hn)):
         attribute = "outputs" if name == "output" else name

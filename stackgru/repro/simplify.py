@@ -22,7 +22,7 @@ from stackgru.cases.tensors import is_literal, numbers_of, with_numbers
 from stackgru.harness.pair import Pair
 from stackgru.laws.registry import Law
 from stackgru.options import DEFAULT_SHRINK_SECONDS
-from stackgru.outcomes import NotApplicable, Violation
+from stackgru.outcomes import NotApplicable, Violated
 from stackgru.targets.target import Target
 
 _PLAIN = (0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0)
@@ -45,7 +45,7 @@ class Simplified:
     """
 
     case: Case
-    violation: Violation
+    violation: Violated
     seconds: float
     before: int
     after: int
@@ -58,7 +58,7 @@ def simplify(
     *,
     strict: bool = False,
     seconds: float = DEFAULT_SHRINK_SECONDS,
-    tells: Callable[[Case, Violation], bool] | None = None,
+    tells: Callable[[Case, Violated], bool] | None = None,
 ) -> Simplified | None:
     """Put the plainest numbers into a case that still show its violation.
 
@@ -81,7 +81,7 @@ def simplify(
             return None
         best: Case = case
 
-        def shown(drawn: Case) -> Violation | None:
+        def shown(drawn: Case) -> Violated | None:
             violation = violation_in(target, law, drawn, strict=strict)
             if violation is None or (tells is not None and not tells(drawn, violation)):
                 return None
@@ -98,11 +98,11 @@ def simplify(
     return Simplified(best, seen, spent, _digits(numbers_of(case)), _digits(numbers_of(best)))
 
 
-def violation_in(target: Target, law: Law, case: Case, *, strict: bool) -> Violation | None:
+def violation_in(target: Target, law: Law, case: Case, *, strict: bool) -> Violated | None:
     """Return the violation that a case shows, or None if it shows none."""
     try:
         law.check(Pair(target, case, strict=strict))
-    except Violation as violation:
+    except Violated as violation:
         violation.law, violation.case = law.name, str(case)
         return violation
     except NotApplicable:
@@ -113,11 +113,11 @@ def violation_in(target: Target, law: Law, case: Case, *, strict: bool) -> Viola
 def _search(
     choices: st.SearchStrategy[_Choice],
     chosen: Callable[[_Choice], Case],
-    shown: Callable[[Case], Violation | None],
+    shown: Callable[[Case], Violated | None],
     until: float,
-) -> tuple[Case, Violation] | None:
+) -> tuple[Case, Violated] | None:
     """Return the case with the plainest numbers found, and its violation."""
-    seen: dict[Case, Violation] = {}
+    seen: dict[Case, Violated] = {}
 
     def shows(choice: _Choice) -> bool:
         # Once time is over nothing new is tried; what was seen stays seen, for it is asked again.

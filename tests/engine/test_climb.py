@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 from hypothesis import settings
 
-from stackgru.outcomes import Violation
+from stackgru.outcomes import Violated
 from tests.helpers import law_run
 from tests.subjects.right.variants import Stack
 
@@ -46,7 +46,7 @@ def examples_needed(seed):
     )
     try:
         run.run()
-    except Violation:
+    except Violated:
         return run.result.examples
     return EXAMPLES
 
@@ -73,7 +73,7 @@ def test_climbing_is_told_ratios_that_are_near(monkeypatch):
     monkeypatch.setattr(hypothesis, "target", called.append)
     for seed in SEEDS:
         run = law_run(LosesDigitsInLargeBatches, "equation", seed=seed, dtypes=("float64",))
-        with contextlib.suppress(Violation):
+        with contextlib.suppress(Violated):
             run.run()
     assert called
     assert all(0.5 < ratio <= 2 for ratio in called)

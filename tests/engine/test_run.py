@@ -22,7 +22,7 @@ from stackgru.engine.run import LawRun
 from stackgru.engine.time_limit import TimedOut
 from stackgru.laws.registry import all_laws
 from stackgru.options import Options
-from stackgru.outcomes import Violation
+from stackgru.outcomes import Violated
 from stackgru.targets.target import load
 from tests.subjects.broken.equations import GatesInterleaved
 from tests.subjects.broken.precision import Gain
@@ -85,7 +85,7 @@ def test_ctrl_c_is_said_again_to_what_did_not_hear_it(then, timeout):
         with suppress(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
         time.sleep(then)
-        raise Violation("found after it was interrupted")
+        raise Violated("found after it was interrupted")
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -147,7 +147,7 @@ def kept():
 def first_case(target, law):
     """Return the case that a law's violation is told by, and how many examples it took."""
     run = LawRun(load(target), all_laws()[law], Options(max_examples=100))
-    with pytest.raises(Violation):
+    with pytest.raises(Violated):
         run.run()
     return Case.parse(run.result.violation.case), run.result.examples
 

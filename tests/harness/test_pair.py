@@ -9,7 +9,7 @@ import torch
 
 from stackgru.cases.case import Case
 from stackgru.harness.pair import Pair
-from stackgru.outcomes import Violation
+from stackgru.outcomes import Violated
 from stackgru.targets.target import load
 from tests.subjects.right.variants import Stack
 
@@ -34,7 +34,7 @@ def test_a_case_that_a_target_refuses_is_a_violation():
                 raise ValueError("too deep")
             super().__init__(input_size, hidden_size, num_layers, dropout)
 
-    with pytest.raises(Violation, match=r"num_layers=3, .* raised ValueError: too deep"):
+    with pytest.raises(Violated, match=r"num_layers=3, .* raised ValueError: too deep"):
         Pair(load(AtMostTwoLayers), Case(num_layers=3))
 
 
@@ -65,5 +65,5 @@ def test_a_result_that_is_not_one_is_a_violation(result, said):
     pair = Pair(target, Case(num_layers=2))
     forward = pair.module.forward
     pair.module.forward = lambda input, h0: result(*forward(input, h0))
-    with pytest.raises(Violation, match=said):
+    with pytest.raises(Violated, match=said):
         pair.run()

@@ -8,7 +8,7 @@ import torch
 from stackgru.cases.case import Case
 from stackgru.harness.pair import Pair
 from stackgru.laws.registry import all_laws
-from stackgru.outcomes import NotApplicable, Violation
+from stackgru.outcomes import NotApplicable, Violated
 from stackgru.targets.target import load
 from tests.helpers import DROPS, EVAL, check_law, law_run
 from tests.subjects.broken.calls import GoesIntoEval
@@ -86,14 +86,14 @@ class StateOnTheCpu(Stack):
     ],
 )
 def test_a_violation_shows_what_was_seen(law, fault, case, message):
-    with pytest.raises(Violation, match=message):
+    with pytest.raises(Violated, match=message):
         check_law(law, fault, case)
     check_law(law, Stack, case)
 
 
 def test_masks_that_are_not_nn_grus_are_left_to_other_laws_by_strided():
     check_law("strided", TwiceAsManyRows, DROPS)
-    with pytest.raises(Violation, match="the masks drawn have shapes"):
+    with pytest.raises(Violated, match="the masks drawn have shapes"):
         check_law("mask-count", TwiceAsManyRows, DROPS)
 
 
@@ -116,14 +116,14 @@ class LetsStridesThrough(Stack):
 
 def test_masks_that_follow_strides_are_violated_with_strict_only():
     law_run(LetsStridesThrough, "strided", seed=0).run()
-    with pytest.raises(Violation, match="the masks are others"):
+    with pytest.raises(Violated, match="the masks are others"):
         law_run(LetsStridesThrough, "strided", seed=0, strict=True).run()
 
 
 @pytest.mark.parametrize("fault", [TurnsGradientsOff, SetsThreads, SetsDeterminism])
 def test_settings_are_put_back_after_a_fault(fault):
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    with pytest.raises(Violation):
+    with pytest.raises(Violated):
         law_run(fault, "purity", seed=0).run()
     assert torch.is_grad_enabled()
     assert before == (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
@@ -144,7 +144,7 @@ class Infers(Stack):
 
 
 def test_inference_mode_left_on_is_a_violation_and_turned_off_again():
-    with pytest.raises(Violation, match=r"^inference mode is on after a call, and was off before"):
+    with pytest.raises(Violated, match=r"^inference mode is on after a call, and was off before"):
         law_run(Infers, "purity", seed=0).run()
     assert not torch.is_inference_mode_enabled()
     assert torch.is_grad_enabled()

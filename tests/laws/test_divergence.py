@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stackgru.outcomes import Violation
+from stackgru.outcomes import Violated
 from tests.helpers import DROPS, EVAL, check_law
 from tests.subjects.broken.draws import DrawsOneMore
 from tests.subjects.broken.life import UpperBiasesArePlain
@@ -40,7 +40,7 @@ class OneCellAbove(Stack):
     ],
 )
 def test_a_violation_shows_what_was_seen(law, fault, case, message):
-    with pytest.raises(Violation, match=message):
+    with pytest.raises(Violated, match=message):
         check_law(law, fault, case)
     check_law(law, Stack, case)
 
@@ -48,5 +48,5 @@ def test_a_violation_shows_what_was_seen(law, fault, case, message):
 def test_a_sequence_has_to_draw_layer_by_layer_with_strict_only():
     check_law("order-matters", StepByStep, DROPS)
     check_law("order-matters", LayerByLayer, DROPS, strict=True)
-    with pytest.raises(Violation, match=r"^from one seed the masks are not nn.GRU's, which draws"):
+    with pytest.raises(Violated, match=r"^from one seed the masks are not nn.GRU's, which draws"):
         check_law("order-matters", StepByStep, DROPS, strict=True)

@@ -8,7 +8,7 @@ import torch
 from stackgru.cases.case import Case
 from stackgru.harness.pair import Pair
 from stackgru.laws.registry import all_laws
-from stackgru.outcomes import NotApplicable, Violation
+from stackgru.outcomes import NotApplicable, Violated
 from stackgru.targets.target import load
 from tests.helpers import DROPS, EVAL, check_law
 from tests.subjects.broken.calls import FreezesItself
@@ -52,7 +52,7 @@ class FirstDerivativesOnly(Stack):
     ],
 )
 def test_a_violation_shows_what_was_seen(law, fault, case, message):
-    with pytest.raises(Violation, match=message):
+    with pytest.raises(Violated, match=message):
         check_law(law, fault, case)
     check_law(law, Stack, case)
 

@@ -13,7 +13,7 @@ from stackgru.cases.case import Case
 from stackgru.engine.run import collect_runs
 from stackgru.laws.registry import all_laws
 from stackgru.options import Options
-from stackgru.outcomes import Violation
+from stackgru.outcomes import Violated
 from stackgru.targets.target import load
 from tests.helpers import law_run
 from tests.subjects.catalogue import CAUGHT_BY
@@ -52,7 +52,7 @@ def test_law_catches_its_fault(name):
     """In one of three seeds: what is drawn depends on what else has been imported as well."""
     for seed in range(3):
         run = law_run(CAUGHT_BY[name], name, seed=seed, strict=all_laws()[name].strict)
-        with contextlib.suppress(Violation):
+        with contextlib.suppress(Violated):
             run.run()
         if run.result.violation:
             break

@@ -9,7 +9,7 @@ import stackgru
 from stackgru.cases.case import Case
 from stackgru.harness.pair import Pair
 from stackgru.laws.registry import all_laws
-from stackgru.outcomes import NotApplicable, Violation
+from stackgru.outcomes import NotApplicable, Violated
 from stackgru.targets.target import load
 from tests.helpers import check_law
 from tests.subjects.broken.layouts import (
@@ -114,7 +114,7 @@ class Flattens(LayerByLayer):
     ],
 )
 def test_a_violation_shows_what_was_seen(law, fault, case, message):
-    with pytest.raises(Violation, match=message):
+    with pytest.raises(Violated, match=message):
         check_law(law, fault, case)
     check_law(law, Whole, case)
 
@@ -141,7 +141,7 @@ def test_what_a_sequence_does_not_take_is_a_violation_with_strict_only(
 ):
     with pytest.raises(NotApplicable, match=reason):
         check_law(law, fault, ROWS)
-    with pytest.raises(Violation, match=violation):
+    with pytest.raises(Violated, match=violation):
         check_law(law, fault, ROWS, strict=True)
 
 
@@ -157,7 +157,7 @@ def test_what_a_sequence_does_not_take_is_a_violation_with_strict_only(
 )
 def test_other_layouts_are_tried_where_one_is_refused_but_with_strict(fault, message):
     check_law("layouts", fault, ROWS)
-    with pytest.raises(Violation, match=message):
+    with pytest.raises(Violated, match=message):
         check_law("layouts", fault, ROWS, strict=True)
 
 
@@ -173,5 +173,5 @@ def test_a_layout_that_gives_something_else_is_not_offered():
 
     target = load(stackgru.Convention(Odd, returns="state, output"))
     assert target.kind == "sequence"
-    with pytest.raises(Violation, match="unbatched the target gave one tensor"):
+    with pytest.raises(Violated, match="unbatched the target gave one tensor"):
         all_laws()["layouts"].check(Pair(target, Case(2, 3, 1, 2, 2), strict=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stackgru.cases.case import ACTIONS, Case
-from stackgru.outcomes import Violation
+from stackgru.outcomes import Violated
 from tests.helpers import check_law, law_run
 from tests.subjects.broken.life import (
     CannotBeCopied,
@@ -45,13 +45,13 @@ class NotOfOneUnit(Stack):
 
 def test_a_life_is_read_back_from_its_text_and_lived_again():
     run = law_run(CopiesForgetTheRate, "life", seed=0)
-    with pytest.raises(Violation):
+    with pytest.raises(Violated):
         run.run()
     case = Case.parse(run.result.violation.case)
     actions = case.actions.split(",")
     assert set(actions) <= {"deepcopy", "pickle", "step", "train", "optimise"}
     assert len(actions) <= 4, "it was not shrunk"
-    with pytest.raises(Violation) as again:
+    with pytest.raises(Violated) as again:
         check_law("life", CopiesForgetTheRate, case)
     assert again.value.message == run.result.violation.message
 
@@ -71,12 +71,12 @@ def test_what_cannot_be_pickled_is_said_and_no_violation():
     run.run()
     assert run.result.status == "holds"
     assert run.result.reason.startswith("without pickle: ")
-    with pytest.raises(Violation, match="pickle raised"):
+    with pytest.raises(Violated, match="pickle raised"):
         law_run(Inside, "life", seed=0, strict=True).run()
 
 
 def test_what_cannot_be_copied_is_a_violation():
-    with pytest.raises(Violation, match=r"(deepcopy|pickle) raised .*nn.GRU survives it"):
+    with pytest.raises(Violated, match=r"(deepcopy|pickle) raised .*nn.GRU survives it"):
         law_run(CannotBeCopied, "life", seed=0).run()
 
 
@@ -87,7 +87,7 @@ def test_an_unknown_action_is_refused():
 
 def test_a_gradient_of_another_dtype_is_a_violation():
     case = Case(mode="train", actions="step,to,optimise")
-    with pytest.raises(Violation, match=r"is torch.float32, its gradient torch.float64"):
+    with pytest.raises(Violated, match=r"is torch.float32, its gradient torch.float64"):
         check_law("life", KeepsWeightsByVersion, case)
 
 
@@ -103,10 +103,10 @@ def test_a_gradient_of_another_dtype_is_a_violation():
     ],
 )
 def test_life_says_what_became_of_the_parameters(fault, action, message):
-    with pytest.raises(Violation, match=message):
+    with pytest.raises(Violated, match=message):
         check_law("life", fault, Case(2, 3, 3, 2, actions=action))
 
 
 def test_a_life_that_cannot_begin_is_a_violation():
-    with pytest.raises(Violation, match=r"NotOfOneUnit\(.*\) raised ValueError: one unit is too f"):
+    with pytest.raises(Violated, match=r"NotOfOneUnit\(.*\) raised ValueError: one unit is too f"):
         law_run(NotOfOneUnit, "life", seed=0).run()

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from stackgru.cases.case import Case
-from stackgru.outcomes import NotApplicable, Violation
+from stackgru.outcomes import NotApplicable, Violated
 from tests.helpers import check_law
 from tests.subjects.broken.draws import DrawsForEmptyBatches
 from tests.subjects.right.variants import Stack
@@ -65,7 +65,7 @@ class NoAutocast(Stack):
     ],
 )
 def test_a_violation_shows_what_was_seen(law, fault, case, message):
-    with pytest.raises(Violation, match=message):
+    with pytest.raises(Violated, match=message):
         check_law(law, fault, case)
     check_law(law, Stack, case)
 
@@ -74,5 +74,5 @@ def test_what_is_refused_under_autocast_is_a_violation_with_strict_only():
     message = r"^under autocast the target raised RuntimeError: not in bfloat16$"
     with pytest.raises(NotApplicable, match=message):
         check_law("autocast", NoAutocast, SINGLE)
-    with pytest.raises(Violation, match=message):
+    with pytest.raises(Violated, match=message):
         check_law("autocast", NoAutocast, SINGLE, strict=True)

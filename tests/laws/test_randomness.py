@@ -7,7 +7,7 @@ import random
 import pytest
 
 from stackgru.cases.case import Case
-from stackgru.outcomes import Violation
+from stackgru.outcomes import Violated
 from tests.helpers import DROPS, EVAL, check_law, law_run
 from tests.subjects.broken.draws import (
     MasksByRand,
@@ -57,7 +57,7 @@ class RateALittleOff(Stack):
     ],
 )
 def test_a_violation_shows_what_was_seen(law, fault, case, message):
-    with pytest.raises(Violation, match=message):
+    with pytest.raises(Violated, match=message):
         check_law(law, fault, case)
     check_law(law, Stack, case)
 

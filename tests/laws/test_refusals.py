@@ -11,7 +11,7 @@ from stackgru.cases.case import Case
 from stackgru.harness.pair import Pair
 from stackgru.laws.refusals import builds
 from stackgru.laws.registry import all_laws
-from stackgru.outcomes import Violation
+from stackgru.outcomes import Violated
 from stackgru.repro.scripts.candidates import candidates
 from stackgru.repro.scripts.context import ScriptContext
 from stackgru.targets.target import load
@@ -28,7 +28,7 @@ from tests.subjects.broken.refusals import CutsTheInput, TakesHugeRates, TakesNo
     ],
 )
 def test_a_violation_shows_what_was_taken(fault, message):
-    with pytest.raises(Violation, match=message):
+    with pytest.raises(Violated, match=message):
         check_law("refusals", fault, strict=True)
 
 
@@ -45,7 +45,7 @@ def test_what_gives_something_else_takes_what_it_was_given():
             return hn, output
 
     target = load(stackgru.Convention(Odd, returns="state, output"))
-    with pytest.raises(Violation, match="takes an input that is too wide"):
+    with pytest.raises(Violated, match="takes an input that is too wide"):
         all_laws()["refusals"].check(Pair(target, Case(), strict=True))
 
 
@@ -58,7 +58,7 @@ def test_strict_laws_hold_for_the_bundled_cell_and_the_reference(target):
 
 def test_what_nn_gru_itself_takes_need_not_be_refused():
     pair = Pair(load(CutsTheInput), EVAL)
-    with pytest.raises(Violation, match=r"^the target takes an input that is too wide, which nn.G"):
+    with pytest.raises(Violated, match=r"^the target takes an input that is too wide, which nn.G"):
         all_laws()["refusals"].check(pair)
     pair.reference = lambda input, h0: (input, h0)
     all_laws()["refusals"].check(pair)

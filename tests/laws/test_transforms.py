@@ -9,7 +9,7 @@ from torch import nn
 from stackgru.cases.case import Case
 from stackgru.harness.pair import Pair
 from stackgru.laws.helpers.transforms import assert_possible
-from stackgru.outcomes import NotApplicable, Violation
+from stackgru.outcomes import NotApplicable, Violated
 from stackgru.targets.target import load
 from tests.helpers import DROPS, EVAL, check_law, law_run
 from tests.subjects.broken.calls import HoldsItsWeights
@@ -85,7 +85,7 @@ class RefusesTransforms(Stack):
     ],
 )
 def test_a_violation_shows_what_was_seen(law, fault, case, message):
-    with pytest.raises(Violation, match=message):
+    with pytest.raises(Violated, match=message):
         check_law(law, fault, case)
     check_law(law, Stack, case)
 
@@ -110,7 +110,7 @@ def test_what_cannot_be_transformed_is_violated_with_strict_only():
     if "no torch." in run.result.reason or "nn.GRU itself" in run.result.reason:
         pytest.skip(run.result.reason)
     assert run.result.reason.startswith("the target cannot be ")
-    with pytest.raises(Violation, match="the target cannot be "):
+    with pytest.raises(Violated, match="the target cannot be "):
         law_run(RefusesTransforms, "export", seed=0, strict=True).run()
 
 

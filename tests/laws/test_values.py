@@ -6,7 +6,7 @@ import pytest
 
 from stackgru.cases.case import Case
 from stackgru.harness import reference
-from stackgru.outcomes import NotApplicable, Violation
+from stackgru.outcomes import NotApplicable, Violated
 from tests.helpers import DROPS, check_law
 from tests.subjects.broken.draws import MasksByRand
 from tests.subjects.right.layouts import Whole
@@ -36,7 +36,7 @@ class LaterStepsTooLarge(Whole):
 )
 def test_a_sequence_is_looked_at_as_a_whole(law, message):
     case = Case(2, 3, 1, 2, 2)
-    with pytest.raises(Violation, match=message):
+    with pytest.raises(Violated, match=message):
         check_law(law, LaterStepsTooLarge, case)
     check_law(law, Whole, case)
 

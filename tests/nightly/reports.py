@@ -32,7 +32,7 @@ from stackgru.engine.run import collect_runs
 from stackgru.gru.cell import StackingGRUCell
 from stackgru.laws.registry import all_laws
 from stackgru.options import Options
-from stackgru.outcomes import Violation
+from stackgru.outcomes import Violated
 from stackgru.report.report import Finding
 from stackgru.repro.bug import bug_for
 from stackgru.repro.replay import run_script
@@ -160,7 +160,7 @@ def row(fault: type[nn.Module]) -> Row:
 def first_violation(fault: type[nn.Module], strict: bool) -> Finding | None:
     """Return the violation of the first law, in the catalogue's order, that is violated."""
     for run in collect_runs(fault, Options(seed=1, strict=strict), {}):
-        with contextlib.suppress(Violation, pytest.skip.Exception, pytest.fail.Exception):
+        with contextlib.suppress(Violated, pytest.skip.Exception, pytest.fail.Exception):
             run.run()
         if run.law is not None and run.result is not None and run.result.violation is not None:
             return run.result.violation

@@ -16,7 +16,7 @@ from stackgru.cases.case import Case
 from stackgru.engine.run import collect_runs
 from stackgru.harness.pair import Pair
 from stackgru.options import Options
-from stackgru.outcomes import Violation
+from stackgru.outcomes import Violated
 from stackgru.targets.adapter import ConventionAdapter, ConventionMismatch
 from stackgru.targets.target import load
 from tests.subjects.conventions import catalogue as conventions
@@ -44,7 +44,7 @@ def test_a_fault_is_caught(kind):
     law = FAULTS[kind][1]
     options = Options(laws=(law,), max_examples=30, seed=0)
     (run,) = [one for one in collect_runs(convention_of(kind), options, {}) if one.law]
-    with pytest.raises(Violation):
+    with pytest.raises(Violated):
         run.run()
     assert run.result.violation.law == law
 
@@ -157,7 +157,7 @@ def test_a_result_that_is_not_as_the_convention_says(fields, result, said):
 def test_a_misfit_is_a_violation():
     pair = Pair(load(convention_of(conventions.ListBack)), CASE)
     pair.module.module = Gives((X, H0))
-    with pytest.raises(Violation, match=r"^the target gave one tensor .* a list of L tensors"):
+    with pytest.raises(Violated, match=r"^the target gave one tensor .* a list of L tensors"):
         pair.run()
 
 

@@ -19,7 +19,7 @@ from stackgru.harness.masks import Recorder
 from stackgru.harness.pair import Pair
 from stackgru.harness.reference import layer_masks
 from stackgru.laws.helpers.values import pick, under_masks, unroll
-from stackgru.outcomes import Violation
+from stackgru.outcomes import Violated
 from stackgru.targets.importing import describe_error
 from stackgru.targets.weights import DirectWeights, by_label
 
@@ -93,7 +93,7 @@ def taped(
         outputs, hn = call(leaves["input"], leaves["h0"])
     for name, leaf in leaves.items():
         if leaf.requires_grad != (name in wanted):
-            raise Violation(f"a call changes requires_grad of {name}")
+            raise Violated(f"a call changes requires_grad of {name}")
     return Tape(wanted, weights, outputs, hn)
 
 
@@ -135,7 +135,7 @@ def as_violation(what: str) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise Violation(f"{what} raised {describe_error(error)}; nn.GRU has them") from error
+        raise Violated(f"{what} raised {describe_error(error)}; nn.GRU has them") from error
 
 
 def network_for(pair: Pair, masks: Tensor | None) -> StackInputs:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from stackgru.harness.pair import Pair
-from stackgru.outcomes import Violation
+from stackgru.outcomes import Violated
 from stackgru.torch_settings import SETTINGS, settings_kept
 
 
@@ -20,7 +20,7 @@ def settings_watched(pair: Pair, what: str = "a call") -> Iterator[None]:
     would otherwise be there before.
 
     Raises:
-        Violation: if one of them was changed within.
+        Violated: if one of them was changed within.
     """
     case = pair.case
     wanted = {
@@ -36,6 +36,6 @@ def settings_watched(pair: Pair, what: str = "a call") -> Iterator[None]:
         yield
         for name, (read, _) in SETTINGS.items():
             if read() != wanted[name]:
-                raise Violation(f"{name} is {read()} after {what}, and was {wanted[name]} before")
+                raise Violated(f"{name} is {read()} after {what}, and was {wanted[name]} before")
         if torch.is_inference_mode_enabled():
-            raise Violation(f"inference mode is on after {what}, and was off before")
+            raise Violated(f"inference mode is on after {what}, and was off before")

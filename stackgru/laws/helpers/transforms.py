@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from stackgru.cases.case import MAX_SEED, MODES, Case
 from stackgru.harness.pair import Pair, Run
 from stackgru.laws.helpers.values import unroll
-from stackgru.outcomes import NotApplicable, Violation
+from stackgru.outcomes import NotApplicable, Violated
 from stackgru.targets.target import Target
 
 Callee = Callable[..., Any]
@@ -121,7 +121,7 @@ def assert_possible(
         raise NotApplicable(f"nn.GRU itself cannot be {name} on this build: {reason}")
     reason = _obstacle(pair.target, transform, modes)
     if reason is not None and pair.strict and is_gru_able:
-        raise Violation(f"the target cannot be {name}: {reason}")
+        raise Violated(f"the target cannot be {name}: {reason}")
     if reason is not None:
         raise NotApplicable(f"the target cannot be {name}: {reason}")
 
@@ -132,7 +132,7 @@ def _obstacle(target: Target, transform: Transform, modes: tuple[str, ...]) -> s
     for mode in modes:
         try:
             pair = Pair(target, target.fitted(replace(_PROBE, mode=mode)))
-        except Violation:
+        except Violated:
             return None  # that it cannot be built is for the drawn cases to show
         try:
             _transformed(transform, pair.module, arguments_of(pair))
@@ -195,12 +195,12 @@ def assert_same(
             warnings.simplefilter("ignore")
             other = transform(pair.module, arguments_of(pair))
     except Exception as error:
-        raise Violation(f"the target cannot be {name} in this case: {short(error)}") from error
+        raise Violated(f"the target cannot be {name} in this case: {short(error)}") from error
     for _ in range(calls):
         try:
             run = seeded(pair, other)
-        except Violation as violation:
-            raise Violation(f"{name}: {violation.message}") from violation
+        except Violated as violation:
+            raise Violated(f"{name}: {violation.message}") from violation
         pair.equal(run, plain, f"{name}, from the same seed")
 
 

@@ -14,7 +14,7 @@ from stackgru.cases.tensors import generator
 from stackgru.harness.masks import CELL_ORDERS, ORDERS, Injector, Recorder
 from stackgru.harness.pair import Pair, Run
 from stackgru.harness.reference import Expected
-from stackgru.outcomes import NotApplicable, Violation
+from stackgru.outcomes import NotApplicable, Violated
 
 OUTPUT = ("step", "row", "unit")
 HN = ("layer", "row", "unit")
@@ -37,10 +37,10 @@ def under_masks(
         pair: the pair.
         gaps: the masks, (L - 1, T, B, H), or None where nothing is dropped.
         run: runs the target; the masks that it draws are replaced.
-        compare: raises a Violation where the result is not as it should be.
+        compare: raises Violated where the result is not as it should be.
 
     Raises:
-        Violation: if the comparison fails in every order in which the target may ask for masks.
+        Violated: if the comparison fails in every order in which the target may ask for masks.
         NotApplicable: if the target draws random numbers, but not as masks.
     """
     __tracebackhide__ = True
@@ -57,7 +57,7 @@ def under_masks(
         try:
             _assert_complete(pair, injector, len(masks))
             compare(result)
-        except Violation as violation:
+        except Violated as violation:
             violations.append((injector.complete, violation))
             pair.ratio = ratio
         else:
@@ -80,7 +80,7 @@ def _assert_complete(pair: Pair, injector: Injector, number: int) -> None:
     drawn = f"{injector.asked} mask{'s' * (injector.asked != 1)}"
     seen = f", one of shape {injector.misfit}" if injector.misfit else ""
     case = pair.case
-    raise Violation(
+    raise Violated(
         f"the target drew {drawn}{seen}, where num_layers - 1 of shape "
         f"{(case.batch, case.hidden_size)} a step make {case.seq_len * (case.num_layers - 1)}"
         if number

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from stackgru.outcomes import NotApplicable, Violation
+from stackgru.outcomes import NotApplicable, Violated
 from stackgru.repro.scripts import (
     conduct,
     gradients,
@@ -70,5 +70,5 @@ def _possible(every: Iterable[_Ways], context: ScriptContext) -> Iterator[Candid
     for ways in every:
         try:
             yield from ways(context)
-        except (Violation, NotApplicable, TargetError, RuntimeError, ValueError):
+        except (Violated, NotApplicable, TargetError, RuntimeError, ValueError):
             continue

@@ -14,7 +14,7 @@ from stackgru.harness.reference import expected
 from stackgru.laws.helpers.autograd import Grads, Tape, by_name, network_for
 from stackgru.laws.helpers.autograd import taped as taped_run
 from stackgru.laws.helpers.values import pick
-from stackgru.outcomes import Violation
+from stackgru.outcomes import Violated
 from stackgru.repro.scripts.context import Candidate, ScriptContext, attempt
 from stackgru.repro.scripts.plain import reference_run
 from stackgru.repro.scripts.tapes import (
@@ -207,7 +207,7 @@ def _parted(
                 thawed,
             )
         )
-    except (RuntimeError, Violation):
+    except (RuntimeError, Violated):
         return
     rows = pair.case.batch, pair.case.hidden_size
     ones = (

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from stackgru.harness.reference import expected
 from stackgru.laws.life import Life
-from stackgru.outcomes import Violation
+from stackgru.outcomes import Violated
 from stackgru.repro.scripts.context import Candidate, ScriptContext, attempt, own_build
 from stackgru.repro.scripts.plain import reference_run
 
@@ -71,7 +71,7 @@ def _bound(context: ScriptContext) -> float:
     """Return the bound of the last step of the life that can be taken."""
     lived = Life(context.pair())
     bound = _of_a_step(lived)
-    with contextlib.suppress(Violation):
+    with contextlib.suppress(Violated):
         for action in filter(None, context.case.actions.split(",")):
             lived.do(action)
             bound = _of_a_step(lived)

@@ -20,7 +20,7 @@ from hypothesis import settings
 from stackgru.engine.run import LawRun
 from stackgru.laws.registry import all_laws
 from stackgru.options import Options
-from stackgru.outcomes import Violation
+from stackgru.outcomes import Violated
 from stackgru.targets.importing import describe_error
 from stackgru.targets.target import Target, load
 from tests.nightly.kill_matrix.results import METHODS, SEED_EXAMPLE, Result
@@ -79,7 +79,7 @@ def _law(law: str, target: Target, seed: int, options: Options) -> Result:
     crash = None
     try:
         run.run()
-    except (Violation, pytest.skip.Exception, pytest.fail.Exception):
+    except (Violated, pytest.skip.Exception, pytest.fail.Exception):
         pass
     except Exception as error:
         crash = describe_error(error)
