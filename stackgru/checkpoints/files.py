@@ -1,4 +1,4 @@
-"""Checkpoints: read without running what is pickled in them, converted, and written whole."""
+"""Checkpoint files: read without executing pickled code, converted, and written atomically."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from stackgru.checkpoints.state_dict import ConversionError, Stack, To, renamed, renaming, stacks
+from stackgru.checkpoints.state_dict import (
+    ConversionError,
+    LayerKeys,
+    To,
+    renamed,
+    renaming,
+    stacks,
+)
 from stackgru.gru.parameters import PARAMETERS
 from stackgru.options import did_you_mean
 from stackgru.report.files import replacing
@@ -21,12 +28,9 @@ _SAFE = ".safetensors"
 
 @dataclass
 class Checkpoint:
-    """What is in a file.
+    """The content of a file: a state dict, or dicts that contain one.
 
-    Attributes:
-        content: as it was saved; a state dict, or dicts in which there is one.
-        metadata: what a safetensors file says beside its tensors.
-        is_safe: whether it is a safetensors file.
+    ``metadata`` is what a safetensors file has besides its tensors.
     """
 
     content: Any
@@ -36,34 +40,27 @@ class Checkpoint:
 
 @dataclass
 class Converted:
-    """What became of a checkpoint.
+    """How a checkpoint was converted.
 
     Attributes:
-        key: where in it the state dict is; empty if it is one.
-        names: the new name of each key that got one.
+        key: the key of its state dict; empty if it is one itself.
+        names: the new name of each renamed key.
         found: the stacks or GRUs that were converted, by their new names.
-        notes: what became of the state of optimisers.
+        notes: what was done with the state of each optimiser.
     """
 
     key: str
     names: dict[str, str]
-    found: dict[str, Stack]
+    found: dict[str, LayerKeys]
     notes: list[str] = field(default_factory=list)
 
 
 def read(
     path: Path, file: BinaryIO, *, trust: bool = False, is_safe: bool | None = None
 ) -> Checkpoint:
-    """Read a checkpoint.
+    """Read a checkpoint from an open file; ``trust`` allows it to execute code.
 
-    Args:
-        path: its name.
-        file: the open file.
-        trust: run what is pickled in it.
-        is_safe: whether it is a safetensors file; None to go by its name.
-
-    Raises:
-        ConversionError: if it cannot be read, or only by running what is pickled in it.
+    ``is_safe`` says whether it is a safetensors file; None decides by the name.
     """
     if path.suffix == _SAFE if is_safe is None else is_safe:
         return _read_safetensors(path)
@@ -72,19 +69,19 @@ def read(
     except pickle.UnpicklingError as error:
         if trust:
             raise ConversionError(
-                f"{path} is no checkpoint that torch can read: {error}"
+                f"{path} is not a checkpoint that torch can read: {error}"
             ) from error
         raise ConversionError(
-            f"{path} holds more than tensors and plain values, and to load that would run code of "
-            "whoever made it; if you trust them, pass --trust"
+            f"{path} contains more than tensors and plain values, and loading it could execute "
+            "code; if you trust the file, pass --trust"
         ) from error
     except Exception as error:  # what torch raises for a broken file differs between versions
         lines = str(error).splitlines() or [""]
         what = f"{type(error).__name__}: {lines[0].partition('. ')[0]}"
-        raise ConversionError(f"{path} is no checkpoint that torch can read: {what}") from error
+        raise ConversionError(f"{path} is not a checkpoint that torch can read: {what}") from error
     if isinstance(content, torch.nn.Module):
         raise ConversionError(
-            f"{path} holds a whole {type(content).__name__}, not a state dict: save that instead"
+            f"{path} contains a whole {type(content).__name__}; save its state dict instead"
         )
     return Checkpoint(content)
 
@@ -93,26 +90,20 @@ def _read_safetensors(path: Path) -> Checkpoint:
     try:
         from safetensors import SafetensorError, safe_open
     except ImportError as error:
-        raise ConversionError(f"{path} needs the package safetensors to be installed") from error
+        raise ConversionError(f"reading {path} requires the package safetensors") from error
     try:
         with safe_open(path, "pt") as file:
             content = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             return Checkpoint(content, file.metadata(), is_safe=True)
     except SafetensorError as error:
-        raise ConversionError(f"{path} is no safetensors file: {error}") from error
+        raise ConversionError(f"{path} is not a safetensors file: {error}") from error
 
 
 def write(path: Path, checkpoint: Checkpoint, check: Callable[[Path], None]) -> None:
-    """Write a checkpoint whole, in the format that it was read in.
+    """Write a checkpoint in the format that it was read in.
 
-    Args:
-        path: where.
-        checkpoint: what.
-        check: is given what was written before it is put in its place; what it raises keeps it
-            from that.
-
-    Raises:
-        OSError: if it cannot be written; what stood there before still does.
+    If ``check`` raises for the file that was written, or writing fails with an OSError, nothing is
+    put at ``path``, and a file that was there stays.
     """
     with replacing(path) as temporary:
         if checkpoint.is_safe:
@@ -132,24 +123,17 @@ def write(path: Path, checkpoint: Checkpoint, check: Callable[[Path], None]) -> 
 def convert(
     checkpoint: Checkpoint, to: To, prefix: str | None, key: str | None, cells: str
 ) -> tuple[Checkpoint, Converted]:
-    """Convert the state dict in a checkpoint, and the state of optimisers that belongs to it.
+    """Return a checkpoint with its state dict and the state of its optimisers converted.
 
-    Args:
-        checkpoint: what was read; it stays as it is.
-        to: as for convert_state_dict.
-        prefix: as for convert_state_dict.
-        key: where the state dict is, keys with full stops between; found if None.
-        cells: as for convert_state_dict.
-
-    Raises:
-        ConversionError: if it is not found, or convert_state_dict refuses it.
+    ``key`` is the dotted key of the state dict, which is searched for if None; see
+    convert_state_dict for the other arguments.
     """
     content = checkpoint.content
     places = [place for place, one in _mappings(content) if stacks(one, to)]
     if key is None:
         if len(places) > 1:
             raise ConversionError(
-                "there is more than one state dict with something to convert: name one of "
+                "more than one state dict can be converted; pass one of "
                 f"{', '.join(map(repr, places))} as the key"
             )
         key = next(iter(places), "")
@@ -166,7 +150,7 @@ def convert(
 
 
 def state_at(content: Any, key: str) -> Mapping[str, Any]:
-    """Return the mapping at a place of a checkpoint; raise a ConversionError if there is none."""
+    """Return the mapping at a key of a checkpoint, or raise a ConversionError."""
     every = dict(_mappings(content))
     if key not in every:
         raise ConversionError(f"there is no state dict at {key!r}{did_you_mean(key, every)}")
@@ -174,9 +158,9 @@ def state_at(content: Any, key: str) -> Mapping[str, Any]:
 
 
 def _mappings(content: Any, place: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield every mapping in a checkpoint whose keys are texts, with its place.
+    """Yield every mapping with string keys in a checkpoint, with its dotted key.
 
-    In a list, as Lightning keeps optimisers in, the place is a number.
+    In lists, in which Lightning keeps optimisers, a key is an index.
     """
     inner: Iterable[tuple[Any, Any]] = ()
     if isinstance(content, Mapping) and all(isinstance(key, str) for key in content):
@@ -189,7 +173,7 @@ def _mappings(content: Any, place: str = "") -> Iterator[tuple[str, Mapping[str,
 
 
 def _replaced(content: Any, place: str, new: Any) -> Any:
-    """Return a copy of what is around a place, with another mapping there."""
+    """Return a copy of the content with another mapping at a place."""
     if not place:
         return new
     items = enumerate(content) if isinstance(content, list) else content.items()
@@ -198,7 +182,7 @@ def _replaced(content: Any, place: str, new: Any) -> Any:
         for key, value in items
         if isinstance(value, (Mapping, list)) and f"{place}.".startswith(f"{key}.")
     ]
-    key = max(around, key=lambda one: len(str(one)))  # a key may hold a full stop itself
+    key = max(around, key=lambda one: len(str(one)))  # a key may itself contain a dot
     copied = content.copy()
     copied[key] = _replaced(content[key], place[len(f"{key}.") :], new)
     return copied
@@ -207,7 +191,7 @@ def _replaced(content: Any, place: str, new: Any) -> Any:
 def _moved(
     optimiser: Mapping[str, Any], state: Mapping[str, Any], done: Converted
 ) -> tuple[dict[str, Any], str]:
-    """Return the state of an optimiser under the new names, and what was done with it."""
+    """Return an optimiser's state under the new names, and a note on what was done with it."""
     own = optimiser["state"]
     groups = [dict(group) for group in optimiser["param_groups"]]
     for group in groups:
@@ -220,15 +204,15 @@ def _moved(
         moved["state"] = {done.names.get(name, name): value for name, value in own.items()}
         return moved, "renamed with its parameters"
     if not _is_in_order(own, state):
-        return dict(optimiser), "left as it is, for it is of other parameters"
+        return dict(optimiser), "left unchanged, since it belongs to other parameters"
     if all(_keeps_order(one, state) for one in done.found.values()):
-        return moved, "kept, for its parameters keep their order"
+        return moved, "kept, since its parameters keep their order"
     moved["state"] = {}
-    return moved, "its state is dropped, for the order of its parameters changes"
+    return moved, "state dropped, since the order of its parameters changes"
 
 
 def _is_in_order(own: Mapping[Any, Any], state: Mapping[str, Any]) -> bool:
-    """Whether the shapes of an optimiser's state are those of a model's parameters, in order."""
+    """Whether the shapes of an optimiser's state are those of the model's parameters, in order."""
     there = iter([tuple(value.shape) for value in state.values() if isinstance(value, Tensor)])
     for _, values in sorted(own.items()):
         shapes = {
@@ -239,8 +223,8 @@ def _is_in_order(own: Mapping[Any, Any], state: Mapping[str, Any]) -> bool:
     return True
 
 
-def _keeps_order(one: Stack, state: Mapping[str, Any]) -> bool:
-    """Whether the weights of a stack stand together, layer by layer, as nn.GRU's do."""
+def _keeps_order(one: LayerKeys, state: Mapping[str, Any]) -> bool:
+    """Whether the weights of a stack are adjacent and ordered by layer, as nn.GRU's are."""
     wanted = [keys[name] for keys in one.keys for name in sorted(keys, key=PARAMETERS.index)]
     order = list(state)
     first = order.index(wanted[0])

@@ -1,4 +1,4 @@
-"""A converted checkpoint against the one that it was made from: same tensors, same results."""
+"""Checks that a converted checkpoint has the tensors and the results of the original."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stackgru.checkpoints.files import Checkpoint, Converted, state_at
-from stackgru.checkpoints.state_dict import Stack, To, stacks
+from stackgru.checkpoints.state_dict import LayerKeys, To, stacks
 from stackgru.gru.cell import StackingGRUCell
 from stackgru.gru.parameters import gru_name
 
@@ -17,32 +17,23 @@ _STEPS, _ROWS = 4, 3
 
 
 class Differs(Exception):
-    """A converted checkpoint does not compute what it was made from does."""
+    """A converted checkpoint does not compute what the original does."""
 
 
 def assert_same(old: Checkpoint, new: Checkpoint, done: Converted, to: To) -> None:
-    """Compare what was read from both files: every tensor, and what the stacks give.
+    """Raise Differs unless a converted checkpoint, as read again, agrees with the original.
 
-    Each stack of cells goes over random input by ``unroll``, each GRU by itself; both call one
-    kernel, so that the results must be equal bit by bit.
-
-    Args:
-        old: what was converted.
-        new: what was written, and read again.
-        done: what was renamed.
-        to: what it was converted to.
-
-    Raises:
-        Differs: if anything is not the same.
+    All tensors must be equal, and so must the results on random input, bit by bit: stacks of
+    cells run by ``unroll``, in the kernel of nn.GRU.
     """
     before, after = state_at(old.content, done.key), state_at(new.content, done.key)
     for key, value in before.items():
         other = after.get(done.names.get(key, key))
         if isinstance(value, Tensor) and not _same(value, other):
-            raise Differs(f"{key!r} is not the same")
+            raise Differs(f"{key!r} differs")
     if len(before) != len(after):
         raise Differs(f"it has {len(after)} entries instead of {len(before)}")
-    # What is in the new file is found there, not taken from the names that it should have got.
+    # The keys are found in the new file, not derived from the names that they should have.
     there = stacks(after, "cell" if to == "gru" else "gru")
     for name, stack in done.found.items():
         wanted = {done.names[key] for keys in stack.keys for key in keys.values()}
@@ -51,11 +42,11 @@ def assert_same(old: Checkpoint, new: Checkpoint, done: Converted, to: To) -> No
             None,
         )
         if new_stack is None or not _gives_the_same(stack, before, new_stack, after, to):
-            raise Differs(f"{name!r} does not give the same on random input")
+            raise Differs(f"{name!r} gives different results on random input")
 
 
 def _gives_the_same(
-    old: Stack, before: Mapping[str, Any], new: Stack, after: Mapping[str, Any], to: To
+    old: LayerKeys, before: Mapping[str, Any], new: LayerKeys, after: Mapping[str, Any], to: To
 ) -> bool:
     weights, others = (
         [{name: state[key] for name, key in keys.items()} for keys in one.keys]
@@ -74,7 +65,7 @@ def _same(one: Tensor, other: Any) -> bool:
 
 
 def _random(weights: Sequence[Mapping[str, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Return an input and a state from a generator of their own."""
+    """Return an input and a state from a generator that is used for nothing else."""
     source = torch.Generator().manual_seed(0)
     first = weights[0]["weight_ih"]
     x = torch.randn(_STEPS, _ROWS, first.shape[1], generator=source)

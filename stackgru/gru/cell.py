@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from stackgru.gru.parameters import PARAMETERS
-from stackgru.gru.unroll import Stack, unroll
+from stackgru.gru.unroll import StackArguments, unroll
 from stackgru.gru.validation import check_options, check_sizes, check_step
 
 
 class _Layers(nn.ModuleList):
-    """A ModuleList that prints one line a layer; recent torch folds equal ones ("2 x GRUCell")."""
+    """A ModuleList that prints one line per layer; recent torch folds equal ones (2 x GRUCell)."""
 
     __repr__ = nn.Module.__repr__
 
@@ -34,17 +34,17 @@ class _Layers(nn.ModuleList):
 class StackingGRUCell(nn.Module):
     """A stack of GRU cells that makes one time step; ``nn.GRU`` on a sequence of length one.
 
-    Under one seed it gets the initial weights of ``nn.GRU``, and in training it draws the same
+    From the same seed it gets ``nn.GRU``'s initial weights and, in training, draws the same
     dropout masks: ``num_layers - 1`` of shape (batch, hidden_size), between the layers only.
 
     Args:
         input_size: width I of the input, at least 1.
         hidden_size: width H of every layer's state, at least 1.
         num_layers: number L of layers, at least 1.
-        dropout: probability, in [0, 1], of zeroing a value that goes up to the next layer.
+        dropout: probability, in [0, 1], of zeroing a value on its way to the next layer.
         bias: whether the cells have ``bias_ih`` and ``bias_hh``.
-        device: where the parameters are.
-        dtype: what the parameters are.
+        device: device of the parameters.
+        dtype: dtype of the parameters.
 
     Raises:
         TypeError: if a size is not an int or ``bias`` not a bool.
@@ -52,7 +52,7 @@ class StackingGRUCell(nn.Module):
 
     Shape:
         - input: (B, I), or (I,) for a single row
-        - h0: (L, B, H), or (L, H) for a single row; zeros where it is left out
+        - h0: (L, B, H), or (L, H) for a single row; zeros if omitted
         - output: (B, H), the last layer's new state
         - hn: (L, B, H), every layer's new state
     """
@@ -91,7 +91,7 @@ class StackingGRUCell(nn.Module):
             output (B, H) or (H,), and hn (L, B, H) or (L, H).
 
         Raises:
-            RefusedArgument: if a rank, size or dtype does not fit; nn.GRU refuses it as well.
+            RefusedArgument: if a rank, size or dtype is wrong; nn.GRU refuses it as well.
         """
         if h0 is None:
             shape = [self.num_layers] + list(input.shape[:-1]) + [self.hidden_size]
@@ -114,11 +114,11 @@ class StackingGRUCell(nn.Module):
     def unroll(
         self, input: Tensor | PackedSequence, h0: Tensor | None = None, batch_first: bool = False
     ) -> tuple[Any, Tensor]:
-        """Go over a whole sequence, in nn.GRU's own kernel, on the parameters of the cells.
+        """Run a whole sequence through nn.GRU's own kernel, on the parameters of the cells.
 
-        Output, hn, gradients and the masks that are drawn are those of ``nn.GRU``. With dropout
-        they are not those of the steps one by one: nn.GRU draws a gap's masks for all steps at
-        once, and some builds draw the gaps in another order.
+        Output, hn, gradients and dropout masks are those of ``nn.GRU``. With dropout they differ
+        from those of single steps: nn.GRU draws a layer's masks for all steps at once, and some
+        builds draw the layers in another order.
 
         Args:
             input: (T, B, I), (T, I) for a single row, or a PackedSequence.
@@ -126,10 +126,10 @@ class StackingGRUCell(nn.Module):
             batch_first: whether input and output are (B, T, I) and (B, T, H).
 
         Returns:
-            output (T, B, H) or (T, H), packed where the input is, and hn (L, B, H) or (L, H).
+            output (T, B, H) or (T, H), packed if the input is, and hn (L, B, H) or (L, H).
 
         Raises:
-            RefusedArgument: if a rank, size or dtype does not fit; nn.GRU refuses it as well.
+            RefusedArgument: if a rank, size or dtype is wrong; nn.GRU refuses it as well.
         """
         weights = [
             getattr(gru, name)
@@ -137,5 +137,5 @@ class StackingGRUCell(nn.Module):
             for name in (PARAMETERS if gru.bias else PARAMETERS[:2])
         ]
         sizes = (self.input_size, self.hidden_size, self.num_layers)
-        stack = Stack(*sizes, weights, self.dropout.p, self.dropout.training)
+        stack = StackArguments(*sizes, weights, self.dropout.p, self.dropout.training)
         return unroll(stack, input, h0, batch_first)

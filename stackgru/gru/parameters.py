@@ -19,25 +19,15 @@ def gru_name(name: str, layer: int) -> str:
     return f"{name}_l{layer}"
 
 
-def place(name: str, layer: int) -> str:
-    """Return how a layer's parameter is called in messages, e.g. ``weight_ih of layer 0``."""
+def parameter_label(name: str, layer: int) -> str:
+    """Return a parameter's name in messages, e.g. ``weight_ih of layer 0``."""
     return f"{name} of layer {layer}"
 
 
 def parameter_shapes(
     input_size: int, hidden_size: int, num_layers: int, bias: bool
 ) -> list[dict[str, tuple[int, ...]]]:
-    """Return the shapes of every layer's parameters, gates stacked in the order r, z, n.
-
-    Args:
-        input_size: width of the input.
-        hidden_size: width of every state.
-        num_layers: number of layers.
-        bias: whether there are biases.
-
-    Returns:
-        One mapping a layer, from a name in PARAMETERS to a shape.
-    """
+    """Return each layer's shapes by the names in PARAMETERS, gates stacked in the order r, z, n."""
     gates = 3 * hidden_size
     shapes = []
     for width in [input_size] + [hidden_size] * (num_layers - 1):
@@ -52,7 +42,7 @@ def parameter_shapes(
 
 
 def gru_layers(gru: nn.GRU) -> list[Layer]:
-    """Return the parameters of a one-way nn.GRU, layer by layer, under their cell names."""
+    """Return the parameters of a unidirectional nn.GRU, layer by layer, by their cell names."""
     names = PARAMETERS if gru.bias else PARAMETERS[:2]
     return [
         {name: getattr(gru, gru_name(name, layer)) for name in names}
@@ -61,7 +51,7 @@ def gru_layers(gru: nn.GRU) -> list[Layer]:
 
 
 def copy_layers(source: Sequence[Layer], target: Sequence[Layer]) -> None:
-    """Copy parameters layer by layer; biases that only the target has become zero."""
+    """Copy parameters layer by layer; biases that only the target has are zeroed."""
     with torch.no_grad():
         for old, new in zip(source, target, strict=True):
             for name, parameter in new.items():

@@ -1,4 +1,4 @@
-"""A whole sequence through a stack of cells, by the kernel that nn.GRU calls."""
+"""Running a stack of cells over a whole sequence, with the kernel that nn.GRU calls."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch.nn.utils.rnn import PackedSequence
 from stackgru.gru.validation import RefusedArgument, check_dtypes
 
 
-class Stack(NamedTuple):
-    """What the kernel needs to know about a stack of cells; weights in the order of nn.GRU's."""
+class StackArguments(NamedTuple):
+    """A stack of cells as the kernel takes it; the weights are in nn.GRU's order."""
 
     input_size: int
     hidden_size: int
@@ -29,7 +29,7 @@ class Stack(NamedTuple):
 
 
 def unroll(
-    stack: Stack, input: Tensor | PackedSequence, h0: Tensor | None, batch_first: bool
+    stack: StackArguments, input: Tensor | PackedSequence, h0: Tensor | None, batch_first: bool
 ) -> tuple[Any, Tensor]:
     """Run a stack over a whole sequence; see StackingGRUCell.unroll."""
     if isinstance(input, PackedSequence):
@@ -52,9 +52,9 @@ def unroll(
 
 
 def _packed(
-    stack: Stack, input: PackedSequence, h0: Tensor | None
+    stack: StackArguments, input: PackedSequence, h0: Tensor | None
 ) -> tuple[PackedSequence, Tensor]:
-    """Go over packed sequences; the rows of h0 and hn are in the order before packing."""
+    """Run packed sequences; the rows of h0 and hn are in the order before packing."""
     data, batch_sizes, order, back = input
     if data.dim() != 2 or data.shape[1] != stack.input_size:
         raise RefusedArgument(
@@ -70,8 +70,10 @@ def _packed(
     return PackedSequence(outputs, batch_sizes, order, back), hn
 
 
-def _state(stack: Stack, input: Tensor, h0: Tensor | None, batch: int, is_single: bool) -> Tensor:
-    """Return the state that the sequence starts from, (L, B, H)."""
+def _state(
+    stack: StackArguments, input: Tensor, h0: Tensor | None, batch: int, is_single: bool
+) -> Tensor:
+    """Return the initial state, (L, B, H)."""
     shape = (stack.num_layers, batch, stack.hidden_size)
     if h0 is None:
         h0 = torch.zeros(shape, dtype=input.dtype, device=input.device)

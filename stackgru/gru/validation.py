@@ -1,4 +1,4 @@
-"""What nn.GRU refuses, StackingGRUCell refuses: sizes and options as it is built, then tensors."""
+"""What StackingGRUCell refuses, as nn.GRU does: sizes and options when built, then tensors."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torch import Tensor
 class RefusedArgument(ValueError, RuntimeError):
     """An argument of a call that nn.GRU refuses as well.
 
-    nn.GRU raises RuntimeError for some of these and ValueError for others, and which one has
-    changed between torch versions; code that catches either catches this.
+    nn.GRU raises RuntimeError for some of these and ValueError for others, and has changed which
+    between versions of torch; code that catches either catches this.
     """
 
 
 def check_sizes(**sizes: int) -> None:
-    """Refuse sizes that are no whole numbers, or below one."""
+    """Refuse sizes that are not integers, or below 1."""
     for name, size in sizes.items():
         if not isinstance(size, int) or isinstance(size, bool):
             raise TypeError(f"{name} must be an int, got {size!r}")
@@ -27,7 +27,7 @@ def check_sizes(**sizes: int) -> None:
 
 
 def check_options(dropout: float, bias: bool) -> None:
-    """Refuse a dropout that is no probability, and a bias that is no bool."""
+    """Refuse a dropout that is not a probability, and a bias that is not a bool."""
     is_number = isinstance(dropout, numbers.Real) and not isinstance(dropout, bool)
     if not is_number or math.isnan(dropout) or not 0 <= dropout <= 1:
         raise ValueError(f"dropout must be a number in [0, 1], got {dropout!r}")
@@ -43,8 +43,8 @@ def check_step(
     num_layers: int,
     dtype: torch.dtype,
 ) -> None:
-    """Refuse an input (B, I) or (I,) and a state that do not fit the stack, or each other."""
-    # One comparison of shapes and one of dtypes: the check is a part of every step's time.
+    """Refuse an input (B, I) or (I,), or a state, of the wrong shape or dtype."""
+    # One comparison of shapes and one of dtypes: every step pays for this check.
     shape = input.shape
     hn_shape = (num_layers, *shape[:-1], hidden_size)
     if len(shape) not in (1, 2) or shape[-1] != input_size:
@@ -59,14 +59,14 @@ def check_step(
 
 
 def check_dtypes(input: Tensor, h0: Tensor, dtype: torch.dtype) -> None:
-    """Refuse an input or a state of another dtype than that of the weights."""
+    """Refuse an input or a state whose dtype is not that of the weights."""
     if not (input.dtype == h0.dtype == dtype or autocast(input.device.type)):
         name, wrong = ("input", input) if input.dtype != dtype else ("h0", h0)
-        raise RefusedArgument(f"{name} must be {dtype} as the weights are, got {wrong.dtype}")
+        raise RefusedArgument(f"{name} must be {dtype} like the weights, got {wrong.dtype}")
 
 
 def autocast(device_type: str) -> bool:
-    """Whether autocast is on, in whatever way this torch tells it."""
+    """Whether autocast is enabled for a device type."""
     try:
         return torch.is_autocast_enabled(device_type)
     except TypeError:  # before torch 2.4 each device had a function of its own

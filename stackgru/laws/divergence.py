@@ -7,7 +7,7 @@ from torch import Tensor
 
 from stackgru.cases.case import MAX_SEED
 from stackgru.cases.tensors import generator
-from stackgru.gru.parameters import PARAMETERS, place
+from stackgru.gru.parameters import PARAMETERS, parameter_label
 from stackgru.harness.masks import Recorder, arrange
 from stackgru.harness.pair import Pair, Run
 from stackgru.harness.reference import Expected, expected, layer_masks, seeded_reference
@@ -165,9 +165,9 @@ def everything_matters(pair: Pair) -> None:
         _assert_follows(pair, base, before, f"h0 of layer {layer}", h0=h0)
         for name, parameter in pair.layers[layer].items():
             noise = _noise(pair, f"{name} {layer}", parameter)
-            with pair.weights.perturbed(place(name, layer), noise) as is_moved:
+            with pair.weights.perturbed(parameter_label(name, layer), noise) as is_moved:
                 if is_moved:
-                    _assert_follows(pair, base, before, place(name, layer))
+                    _assert_follows(pair, base, before, parameter_label(name, layer))
 
 
 def _assert_own_parameters(pair: Pair) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from stackgru.cases.case import Case
 from stackgru.cases.tensors import draw_parameter, draw_weights
-from stackgru.gru.parameters import Layer, copy_layers, place
+from stackgru.gru.parameters import Layer, copy_layers, parameter_label
 from stackgru.outcomes import NotApplicable
 
 Parts = dict[str, Tensor]
@@ -217,7 +217,7 @@ class RearrangedWeights(DirectWeights):
 
     def _by_layer(self, parts: Mapping[str, Any]) -> list[Any]:
         return [
-            {name: parts[place(name, index)] for name in names}
+            {name: parts[parameter_label(name, index)] for name in names}
             for index, names in enumerate(self._names)
         ]
 
@@ -266,7 +266,7 @@ class DerivedWeights(DirectWeights):
 def by_label(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return what belongs to the layers' weights by names such as "weight_ih of layer 0"."""
     return {
-        place(name, index): value
+        parameter_label(name, index): value
         for index, layer in enumerate(layers)
         for name, value in layer.items()
     }

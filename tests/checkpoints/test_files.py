@@ -41,7 +41,7 @@ def test_a_state_whose_order_changes_is_dropped():
     content = {"model": state, "adam": {"state": moments, "param_groups": groups}}
     new, done = moved(content)
     assert new.content["adam"] == {"state": {}, "param_groups": groups}
-    assert "its state is dropped, for the order of its parameters changes" in done.notes[0]
+    assert "state dropped, since the order of its parameters changes" in done.notes[0]
 
 
 def test_the_state_of_other_parameters_is_left():
@@ -49,7 +49,9 @@ def test_the_state_of_other_parameters_is_left():
     content = {"model": StackingGRUCell(3, 4).state_dict(), "critic": other}
     new, done = moved(content)
     assert new.content["critic"] == other
-    assert done.notes == ["optimiser 'critic': left as it is, for it is of other parameters"]
+    assert done.notes == [
+        "optimiser 'critic': left unchanged, since it belongs to other parameters"
+    ]
 
 
 def test_optimisers_in_a_list_go_along_as_well():
@@ -62,7 +64,7 @@ def test_optimisers_in_a_list_go_along_as_well():
     assert new.content["optimizer_states"][0] == other
     assert new.content["loops"] == content["loops"]
     assert done.notes == [
-        "optimiser 'optimizer_states.0': left as it is, for it is of other parameters",
+        "optimiser 'optimizer_states.0': left unchanged, since it belongs to other parameters",
         "optimiser 'optimizer_states.1': renamed with its parameters",
     ]
     assert list(content["optimizer_states"][1]["state"]) == list(state)
@@ -79,7 +81,7 @@ def test_a_key_may_hold_a_full_stop():
 
 def test_one_of_several_state_dicts_is_named():
     content = {"m0": StackingGRUCell(3, 4).state_dict(), "m1": StackingGRUCell(3, 4).state_dict()}
-    with pytest.raises(ConversionError, match="name one of 'm0', 'm1' as the key"):
+    with pytest.raises(ConversionError, match="pass one of 'm0', 'm1' as the key"):
         moved(content)
     new, _ = convert(Checkpoint(content), "gru", None, "m1", "grus.{}")
     assert list(new.content["m0"]) == list(content["m0"])
@@ -95,10 +97,10 @@ def test_what_differs_after_writing_is_found():
     new, done = moved(state)
     assert_same(Checkpoint(state), new, done, "gru")
     wrong = {**new.content, "bias_hh_l0": new.content["bias_hh_l0"] + 1}
-    with pytest.raises(Differs, match=r"'grus\.0\.bias_hh' is not the same"):
+    with pytest.raises(Differs, match=r"'grus\.0\.bias_hh' differs"):
         assert_same(Checkpoint(state), Checkpoint(wrong), done, "gru")
     half = {**new.content, "bias_hh_l0": new.content["bias_hh_l0"].half()}
-    with pytest.raises(Differs, match=r"'grus\.0\.bias_hh' is not the same"):
+    with pytest.raises(Differs, match=r"'grus\.0\.bias_hh' differs"):
         assert_same(Checkpoint(state), Checkpoint(half), done, "gru")
     with pytest.raises(Differs, match="5 entries instead of 4"):
         assert_same(Checkpoint(state), Checkpoint({**new.content, "x": 1}), done, "gru")
@@ -106,5 +108,5 @@ def test_what_differs_after_writing_is_found():
     swapped = {**names, "grus.0.bias_ih": "bias_hh_l0", "grus.0.bias_hh": "bias_ih_l0"}
     twisted = {swapped[key]: value for key, value in state.items()}
     crossed = Converted("", swapped, found)
-    with pytest.raises(Differs, match="'' does not give the same on random input"):
+    with pytest.raises(Differs, match="'' gives different results on random input"):
         assert_same(Checkpoint(state), Checkpoint(twisted), crossed, "gru")

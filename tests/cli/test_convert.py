@@ -42,7 +42,7 @@ def test_the_state_of_an_optimiser_goes_along(tmp_path, command):
     process = command("convert", "in.pt", "out.pt", "--to", "gru")
     assert process.returncode == 0, process.stderr
     assert "decoder.rnn.grus.0.weight_ih  ->  decoder.rnn.weight_ih_l0\n" in process.stdout
-    assert "optimiser 'adam': kept, for its parameters keep their order" in process.stdout
+    assert "optimiser 'adam': kept, since its parameters keep their order" in process.stdout
     assert process.stdout.endswith(
         "out.pt is written; 'decoder.rnn' gives bit by bit what it gave in in.pt.\n"
     )
@@ -95,12 +95,12 @@ def files(tmp_path):
     torch.save(TWO, tmp_path / "two.pt")
     torch.save(MIXED, tmp_path / "mixed.pt")
     return {
-        "evil.pt": "to load that would run code",
-        "module.pt": "to load that would run code",
-        "truncated.pt": "is no checkpoint that torch can read",
-        "empty.pt": "is no checkpoint that torch can read",
-        "text.safetensors": "is no safetensors file",
-        "half.pt": "is not complete",
+        "evil.pt": "loading it could execute code",
+        "module.pt": "loading it could execute code",
+        "truncated.pt": "is not a checkpoint that torch can read",
+        "empty.pt": "is not a checkpoint that torch can read",
+        "text.safetensors": "is not a safetensors file",
+        "half.pt": "is incomplete",
         "two.pt": "would both become 'decoder'",
         "mixed.pt": "has mixed dtypes",
         "nowhere.pt": "No such file or directory",
@@ -126,7 +126,7 @@ def test_trusted_code_is_run(tmp_path, command):
     assert (tmp_path / "ran").is_dir()
     assert "Error: out.pt" not in process.stderr
     process = command("convert", "module.pt", "new.pt", "--to", "gru", "--trust")
-    assert "holds a whole StackingGRUCell" in process.stderr
+    assert "contains a whole StackingGRUCell" in process.stderr
 
 
 def test_nothing_is_written_over(tmp_path, command):
@@ -198,7 +198,7 @@ def test_what_is_no_pickle_is_none_though_trusted(tmp_path, command):
     (tmp_path / "a.pt").write_bytes(b"no pickle")
     process = command("convert", "a.pt", "b.pt", "--to", "gru", "--trust")
     assert process.returncode == 1
-    assert "a.pt is no checkpoint that torch can read: " in process.stderr
+    assert "a.pt is not a checkpoint that torch can read: " in process.stderr
 
 
 def test_without_safetensors_that_is_said(tmp_path, monkeypatch, command):
@@ -206,7 +206,7 @@ def test_without_safetensors_that_is_said(tmp_path, monkeypatch, command):
     monkeypatch.setitem(sys.modules, "safetensors", None)
     process = command("convert", "a.safetensors", "b.safetensors", "--to", "gru")
     assert process.returncode == 1
-    assert "a.safetensors needs the package safetensors to be installed." in process.stderr
+    assert "reading a.safetensors requires the package safetensors." in process.stderr
 
 
 def test_a_large_file_is_watched_on_a_terminal(tmp_path, monkeypatch, command):

@@ -226,7 +226,10 @@ def test_what_does_not_match_is_named_and_nothing_copied(source, target, said):
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda: copy_weights([nn.LSTMCell(3, 4)], nn.GRU(3, 4)), "there is a LSTMCell in it"),
+        (
+            lambda: copy_weights([nn.LSTMCell(3, 4)], nn.GRU(3, 4)),
+            "list of nn.GRUCell, not of LSTMCell",
+        ),
         (lambda: as_gru(nn.GRU(3, 4)), "takes a StackingGRUCell, got GRU"),
         (lambda: as_cells(nn.LSTM(3, 4)), "takes an nn.GRU, got LSTM"),
     ],

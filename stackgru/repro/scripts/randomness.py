@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from stackgru.gru.parameters import place
+from stackgru.gru.parameters import parameter_label
 from stackgru.repro.scripts.context import Candidate, ScriptContext, own_leaf
 from stackgru.repro.scripts.plain import by_steps, plain
 
@@ -130,7 +130,7 @@ def everything_matters(context: ScriptContext) -> Iterator[Candidate]:
     changes = [("x", "x"), ("h0", "h0")]
     for layer, weights in enumerate(pair.layers):
         for name in weights:
-            own = own_leaf(place(name, layer))
+            own = own_leaf(parameter_label(name, layer))
             changes.append((own, f"reference.{name}_l{layer}"))
     for own, right in changes:
         lines = []
