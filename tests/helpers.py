@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from click.testing import CliRunner
+
 from stackgru.cases.case import Case
+from stackgru.cli.main import cli
 from stackgru.engine.run import collect_runs
 from stackgru.harness.pair import Pair
 from stackgru.laws.registry import all_laws
@@ -33,6 +36,11 @@ def stackgru(*arguments, cwd, **environment):
         timeout=240,
         check=False,
     )
+
+
+def invoke(*arguments):
+    """Run the command line in this process and return click's result."""
+    return CliRunner().invoke(cli, list(map(str, arguments)))
 
 
 def last_line(process):

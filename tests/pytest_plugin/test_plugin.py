@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from types import SimpleNamespace
 
 import hypothesis
@@ -14,6 +13,7 @@ import stackgru
 from stackgru.pytest_plugin import check as checking
 from stackgru.pytest_plugin.check import CheckerFailed
 from stackgru.pytest_plugin.plugin import Collector
+from tests.helpers import ROOT
 from tests.subjects.broken.draws import DrawsOneMore
 from tests.subjects.broken.precision import Gain
 from tests.subjects.right.variants import Stack
@@ -30,7 +30,7 @@ test_wrong = stackgru.suite_for(Gain, laws=["equation"], max_examples=50)
 
 @pytest.fixture
 def users_file(pytester, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     pytester.makepyfile(TEST_FILE)
     return pytester
 
@@ -239,3 +239,25 @@ def test_an_interrupted_check(monkeypatch):
     monkeypatch.setattr(checking.pytest, "main", lambda *_, **__: pytest.ExitCode.INTERRUPTED)
     with pytest.raises(KeyboardInterrupt):
         stackgru.check(Stack)
+
+
+def test_in_pytest_a_violation_ends_with_its_script(pytester, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    pytester.makepyfile(
+        """
+        import stackgru
+        from tests.subjects.broken.precision import Gain
+        test_it = stackgru.suite_for(Gain, laws=["equation"], max_examples=20)
+        """
+    )
+    result = pytester.runpytest_subprocess("-n", "1", "-p", "no:cacheprovider")
+    result.assert_outcomes(failed=1, passed=1)
+    (place,) = (pytester.path / ".stackgru").iterdir()
+    result.stdout.fnmatch_lines(
+        [
+            "equation is violated*",
+            f"  script:     {place / 'repro.py'}",
+            "  again:      stackgru check tests.subjects.broken.precision:Gain --laws equation",
+        ]
+    )
+    assert json.loads((place / "report.json").read_text())["law"] == "equation"

@@ -180,3 +180,11 @@ def test_progress_is_a_line_a_law(stream, monkeypatch):
         assert shown.endswith("\x1b[2K"), "which is taken away"
     else:
         assert shown.splitlines() == [held, f"{violated[:-7]}{EVAL_CASE}"]
+
+
+def test_what_is_known_is_no_verdict_where_a_law_crashed():
+    crashed = law_result("rows", status="crashed", violation=None, reason="no")
+    known = law_result("chunks", case="seed=1", status="known")
+    found = report(*HELD, crashed, known)
+    assert found.known
+    assert found.sentence == "my:Stack: no verdict, because of rows."

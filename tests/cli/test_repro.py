@@ -1,0 +1,146 @@
+"""`stackgru repro`, `stackgru replay` and `stackgru check --report`, as people call them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from stackgru.cli import repro as report_commands
+from stackgru.repro import bug as bugs
+from stackgru.repro.store import read
+from tests.helpers import HANDWRITTEN, invoke
+from tests.helpers import stackgru as command
+
+WRONG = f"{HANDWRITTEN}:DropoutAfterTheLastLayer"
+CASE = "mode=train dropout=0.5"
+GAIN = "tests.subjects.broken.precision:Gain"
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory):
+    """The folder of a run's reports, and the run."""
+    folder = tmp_path_factory.mktemp("reports")
+    options = ("--seed", 1, "--max-examples", 20, "--laws", "one-step", "--laws", "mask-count")
+    process = command("check", WRONG, *options, "--report", "found", cwd=folder)
+    return folder / "found", process
+
+
+def test_check_saves_reports(reports):
+    folder, process = reports
+    assert process.returncode == 1
+    places = sorted(folder.iterdir())
+    assert [place.name.rpartition("-")[0] for place in places] == ["mask-count", "one-step"]
+    for place in places:
+        assert f"script:     {place / 'repro.py'}" in process.stdout.replace("\n              ", "")
+        assert read(place).problem is None
+    script = subprocess.run(
+        [sys.executable, "-I", str(places[1] / "repro.py")], capture_output=True, text=True
+    )
+    assert script.returncode == 1
+    assert "They differ." in script.stdout
+    text = (places[1] / "issue.md").read_text()
+    assert "### What is wrong" in text
+    assert "away from it" in text
+    assert "It is a draft." in text
+
+
+def test_replay_says_what_is_still_there(reports):
+    folder, _ = reports
+    process = command("replay", folder, "--times", 1, cwd=folder.parent)
+    assert process.returncode == 1
+    assert process.stdout.count("still there  ") == 2
+    assert process.stdout.endswith("2 still there.\n")
+
+
+def test_a_target_that_has_moved(reports, tmp_path):
+    folder, _ = reports
+    source = (folder / os.listdir(folder)[0] / "repro.py").read_text()
+    place = tmp_path / "found" / "moved"
+    place.mkdir(parents=True)
+    (place / "repro.py").write_text(source.replace(str(HANDWRITTEN.parent), "/no/such"))
+    data = (folder / os.listdir(folder)[0] / "report.json").read_text()
+    (place / "report.json").write_text(data)
+    process = command("replay", tmp_path / "found", "--times", 1, cwd=tmp_path)
+    assert process.returncode == 3
+    assert "broken" in process.stdout
+    assert "No module named 'handwritten'" in process.stdout
+
+
+@pytest.mark.parametrize(("name", "said"), [("nowhere", "No such file"), ("", "no report in")])
+def test_replay_of_nothing(name, said, tmp_path):
+    process = command("replay", tmp_path / name, cwd=tmp_path)
+    assert process.returncode == 2
+    assert said in process.stderr
+
+
+def test_repro_prints_the_script(tmp_path):
+    process = command("repro", CASE, "--target", WRONG, "--law", "one-step", cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    assert len(process.stdout.splitlines()) <= 40
+    assert process.stdout.startswith('"""')
+    assert process.stderr == ""
+
+
+def test_repro_writes_a_file(tmp_path):
+    options = ("--target", WRONG, "--law", "one-step", "--issue", "-o")
+    process = command("repro", CASE, *options, "text.md", cwd=tmp_path)
+    assert process.returncode == 0
+    assert process.stdout == ""
+    assert (tmp_path / "text.md").read_text().startswith(f"# {WRONG}")
+    process = command("repro", CASE, *options, "no/such/folder.md", cwd=tmp_path)
+    assert process.returncode == 3
+    assert process.stdout.startswith("# ")
+    assert "could not be written to no/such/folder.md" in process.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        ([CASE, "--law", "one-step"], 1, "one-step holds in this case"),
+        (["dropuot=1", "--law", "one-step"], 2, "did you mean 'dropout'?\n"),
+        (["seed=x", "--law", "one-step"], 2, "seed must be a whole number, got 'x'.\n"),
+        ([CASE, "--law", "one-stop"], 2, "did you mean 'one-step'?"),
+        ([CASE, "--law", "*"], 2, "'*' is more than one law."),
+        ([CASE, "--law", "one-step", "--target", "nowhere:X"], 2, "no module named 'nowhere'"),
+    ],
+)
+def test_repro_of_what_cannot_be(arguments, status, said, tmp_path):
+    process = command("repro", *arguments, cwd=tmp_path)
+    assert process.returncode == status
+    assert said in process.stderr
+    assert "Traceback" not in process.stderr
+
+
+def test_a_folder_that_cannot_be_written_to(tmp_path):
+    """A folder below a file; what was found is still printed."""
+    (tmp_path / "file").write_text("")
+    options = ("--seed", 1, "--max-examples", 10, "--laws", "one-step")
+    process = command("check", WRONG, *options, "--report", "file/reports", cwd=tmp_path)
+    assert process.returncode == 3
+    assert "one-step is violated" in process.stdout
+    assert "is not interchangeable with nn.GRU" in process.stdout
+    assert "Error: a report is missing, for it could not be saved in " in process.stderr
+    assert "Not a directory" in process.stderr
+
+
+def test_a_case_of_a_target_without_a_name_has_no_script(monkeypatch):
+    def none(*_, **__):
+        raise bugs.NoScript("it is local")
+
+    monkeypatch.setattr(bugs, "script_for", none)
+    result = invoke("repro", "seed=1", "--target", GAIN, "--law", "equation")
+    assert result.exit_code == 2
+    assert result.stderr == "Error: there is no script, for it is local.\n"
+
+
+def test_repro_that_fails_itself_says_so(monkeypatch):
+    def fails(*_):
+        raise ValueError("no")
+
+    monkeypatch.setattr(report_commands, "_bug", fails)
+    result = invoke("repro", "seed=1", "--target", GAIN, "--law", "equation")
+    assert result.exit_code == 3
+    assert "stackgru itself failed, so there is no script: ValueError: no" in result.stderr

@@ -1,0 +1,28 @@
+"""The text of an issue."""
+
+from __future__ import annotations
+
+from stackgru.repro import issue
+from stackgru.repro.store import SavedReport
+
+
+def test_what_collect_env_leaves_out(monkeypatch):
+    lines = "\n".join(issue.left_out("seed=5 batch=1"))
+    for word in ("threads:", "CPU capability:", "TF32:", "cuDNN:", "seed=5"):
+        assert word in lines
+    from torch.utils import collect_env
+
+    def fails():
+        raise OSError("no lspci")
+
+    monkeypatch.setattr(collect_env, "get_pretty_env_info", fails)
+    issue.environment.cache_clear()
+    assert issue.environment().endswith("(collect_env raised OSError: no lspci)")
+    issue.environment.cache_clear()
+
+
+def test_a_long_title_is_cut():
+    report = SavedReport("m:T", "cell", "rows", "S.", "seed=1", "many words " * 20)
+    text = issue.issue_text(report, "script", "out", None, about_torch=False)
+    assert len(text.splitlines()[0]) < 120
+    assert "no float64 reference can say" in text
