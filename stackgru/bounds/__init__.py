@@ -1,1 +1,1 @@
-"""How far two right answers may lie apart."""
+"""How far apart two right answers may be."""

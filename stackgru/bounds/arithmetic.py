@@ -1,9 +1,9 @@
 """Arithmetic on numbers that carry a bound on their error, and on such numbers with a tangent.
 
-Every operation takes over the errors of its operands and charges its own roundings, in the model
-of Higham (see rounding.py). It charges _CHARGE of them, each of the sum of the operands'
-absolute values, so that the same expression expanded, regrouped or in another order stays within
-the bound: G (h - n) bounds G h - G n as well, and G (1 - z) bounds G - G z.
+Every operation propagates the errors of its operands and adds its own roundings, in Higham's
+model (see rounding.py). It adds _CHARGE of them, each relative to the sum of the operands'
+absolute values, so the same expression expanded, regrouped or reordered stays within the bound:
+G (h - n) also bounds G h - G n, and G (1 - z) bounds G - G z.
 """
 
 from __future__ import annotations
@@ -18,20 +18,14 @@ from torch import Tensor
 from stackgru.bounds.formats import Format
 from stackgru.bounds.rounding import Bounded
 
-# Roundings that an operation is charged: one step of a formula is at most four of another's, as
-# where a product is expanded over a difference and the constant 1 / (1 - p) is rounded as well.
+# Roundings added per operation: one step of a formula is at most four of another's, as if a
+# product is expanded over a difference and the constant 1 / (1 - p) is rounded as well.
 _CHARGE = 4
 
 
 @dataclass(frozen=True)
 class Number:
-    """A tensor in float64 and a bound on its error in another format.
-
-    Attributes:
-        value: float64.
-        error: float64, of a shape that broadcasts to the value's.
-        form: what is rounded to.
-    """
+    """A float64 tensor and a bound, which broadcasts to it, on its error in a format."""
 
     value: Tensor
     error: Tensor
@@ -45,12 +39,12 @@ class Number:
 
     @classmethod
     def of(cls, bounded: Bounded, form: Format) -> Number:
-        """Return a bounded value as a number to go on with."""
+        """Return a bounded value as a number."""
         return cls(bounded.value, bounded.error, form)
 
     @property
     def size(self) -> Tensor:
-        """The largest absolute value that it may have."""
+        """The largest possible absolute value."""
         return self.value.abs() + self.error
 
     @property
@@ -74,14 +68,14 @@ class Number:
         terms = self.value.shape[-1] + _CHARGE
         gamma = terms * self.form.unit / (1 - terms * self.form.unit)
         own = gamma * (self.size @ other.size) + terms * self.form.smallest
-        if self.form.flush:  # factors below the smallest normal number may be taken for zero
+        if self.form.flush:  # factors below the smallest normal number may be treated as zero
             factors = self.size.sum(-1, keepdim=True) + other.size.sum(-2, keepdim=True) + terms
             own = own + self.form.flush * factors
         error = self.value.abs() @ other.error + self.error @ other.size + own
         return Number(self.value @ other.value, error, self.form)._unless_too_large()
 
     def where(self, kept: Tensor, scale: float) -> Number:
-        """Return it scaled where a mask keeps it, and zero elsewhere."""
+        """Return the number scaled where a mask keeps it, and zero elsewhere."""
         factor = torch.where(kept, scale, 0.0)
         own = _CHARGE * (self.form.unit * self.size * factor + self.form.smallest * kept)
         error = torch.where(kept, self.error * scale, 0.0) + own
@@ -89,7 +83,7 @@ class Number:
         return Number(value, error, self.form)._unless_too_large()
 
     def _unless_too_large(self) -> Number:
-        # An evaluation may overflow from half the largest number on: nothing is claimed there.
+        # Above half the largest number an evaluation may overflow: nothing is claimed.
         too_large = ~(self.size <= self.form.largest / 2)
         return Number(self.value, torch.where(too_large, torch.inf, self.error), self.form)
 
@@ -98,7 +92,7 @@ class Number:
         return self * (self.constant(torch.ones(())) - self)
 
     def constant(self, value: Tensor) -> Number:
-        """Return a constant to go on with next to it."""
+        """Return an exact constant of the same type."""
         return Number.exact(value, self.form)
 
     @staticmethod
@@ -116,12 +110,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Dual:
-    """A number and its tangent, the derivative along one direction.
-
-    Attributes:
-        value: the number.
-        tangent: its derivative.
-    """
+    """A number and its tangent, the derivative along one direction."""
 
     value: Number
     tangent: Number
@@ -146,11 +135,11 @@ class Dual:
         return Dual(self.value @ other.value, tangent)
 
     def where(self, kept: Tensor, scale: float) -> Dual:
-        """Return it scaled where a mask keeps it, and zero elsewhere."""
+        """Return the number scaled where a mask keeps it, and zero elsewhere."""
         return Dual(self.value.where(kept, scale), self.tangent.where(kept, scale))
 
     def constant(self, value: Tensor) -> Dual:
-        """Return a constant to go on with next to it."""
+        """Return an exact constant of the same type."""
         return Dual(self.value.constant(value), self.value.constant(torch.zeros_like(value)))
 
     @staticmethod
@@ -160,5 +149,5 @@ class Dual:
         return Dual(Number.cat(values, dim), Number.cat(tangents, dim))
 
 
-#: What the equations of stackgru.bounds.backward are written in.
+#: The arithmetic that the equations of stackgru.bounds.backward are written in.
 N = TypeVar("N", Number, Dual)

@@ -1,9 +1,9 @@
-"""How far two right derivatives may lie apart: the equation of a layer, differentiated by hand.
+"""How far apart two right derivatives may be: the equation of a layer, differentiated by hand.
 
 The forward pass is rounding.py's, with its bounds. The backward pass is written once, in an
-arithmetic that carries the bounds on (arithmetic.py): on numbers it gives gradients, on
-numbers with tangents the derivative of the gradients along a direction, that is the product of
-the matrix of second derivatives and that direction. The tangents themselves are forward-mode's.
+arithmetic that propagates the bounds (arithmetic.py): on numbers it gives gradients, on numbers
+with tangents the derivative of the gradients along a direction, that is the product of the matrix
+of second derivatives and that direction. The tangents themselves are those of forward mode.
 
 With G the gradient of the new state h' = (1 - z) n + z h, and p = W_hn h + b_hn::
 
@@ -11,8 +11,8 @@ With G the gradient of the new state h' = (1 - z) n + z h, and p = W_hn h + b_hn
     dz = G h - G n      da_z = dz z (1 - z)      dh = [da_r, da_z, da_n r] W_h + G z
                         da_r = da_n p r (1 - r)
 
-and a weight's gradient is the sum over steps and rows of these times what the weight was
-multiplied by. G is what comes from the outputs, from the next step and from the layer above.
+and a weight's gradient is the sum over steps and rows of these times the weight's factor. G is
+the sum of the gradients from the output, from the next step and from the layer above.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from stackgru.gru.parameters import PARAMETERS, Layer
 
 @dataclass(frozen=True)
 class Direction:
-    """Where to go: a tangent for the input (T, B, I), for h0 (L, B, H), and every parameter."""
+    """A tangent for the input (T, B, I), for h0 (L, B, H), and for every parameter."""
 
     input: Tensor
     h0: Tensor
@@ -50,41 +50,34 @@ class Gradients:
 
 
 @torch.no_grad()
-def gradients(network: StackInputs, outputs: Tensor, hn: Tensor) -> Gradients:
-    """Return the gradients of a combination of the results.
-
-    Args:
-        network: what is differentiated.
-        outputs: factors of the outputs in the combination, (T, B, H).
-        hn: factors of hn, (L, B, H).
-    """
-    form = network.form
-    steps = forward(network)
+def gradients(stack: StackInputs, outputs: Tensor, hn: Tensor) -> Gradients:
+    """Return the gradients of the results' sum, weighted by ``outputs`` (T, B, H) and ``hn``."""
+    form = stack.form
+    steps = forward(stack)
     weights = [
-        {name: Number.exact(value, form) for name, value in layer.items()}
-        for layer in network.layers
+        {name: Number.exact(value, form) for name, value in layer.items()} for layer in stack.layers
     ]
-    return _collected(_backward(network, steps, weights, outputs, hn), _bounded)
+    return _collected(_backward(stack, steps, weights, outputs, hn), _bounded)
 
 
 @torch.no_grad()
 def second_derivatives(
-    network: StackInputs, direction: Direction, outputs: Tensor, hn: Tensor
+    stack: StackInputs, direction: Direction, outputs: Tensor, hn: Tensor
 ) -> Gradients:
     """Return the derivative of the gradients along a direction; see gradients."""
-    steps, _, _ = _tangents(network, direction)
+    steps, _, _ = _tangents(stack, direction)
     weights = [
-        {name: Dual(*_exact(network, layer[name], tangent[name])) for name in layer}
-        for layer, tangent in zip(network.layers, direction.layers, strict=True)
+        {name: Dual(*_exact(stack, layer[name], tangent[name])) for name in layer}
+        for layer, tangent in zip(stack.layers, direction.layers, strict=True)
     ]
-    found = _backward(network, steps, weights, outputs, hn)
+    found = _backward(stack, steps, weights, outputs, hn)
     return _collected(found, lambda dual: _bounded(dual.tangent))
 
 
 @torch.no_grad()
-def tangents(network: StackInputs, direction: Direction) -> tuple[Bounded, Bounded]:
+def tangents(stack: StackInputs, direction: Direction) -> tuple[Bounded, Bounded]:
     """Return the derivatives of outputs, (T, B, H), and hn, (L, B, H), along a direction."""
-    _, outputs, hn = _tangents(network, direction)
+    _, outputs, hn = _tangents(stack, direction)
     return (
         rounding.stacked([_bounded(number) for number in outputs]),
         rounding.stacked([_bounded(number) for number in hn]),
@@ -96,25 +89,25 @@ def _bounded(number: Number) -> Bounded:
     return Bounded(number.value, torch.where(error.isnan(), torch.inf, error))
 
 
-def _exact(network: StackInputs, *values: Tensor) -> list[Number]:
-    return [Number.exact(value, network.form) for value in values]
+def _exact(stack: StackInputs, *values: Tensor) -> list[Number]:
+    return [Number.exact(value, stack.form) for value in values]
 
 
 def _tangents(
-    network: StackInputs, direction: Direction
+    stack: StackInputs, direction: Direction
 ) -> tuple[list[list[Step[Dual]]], list[Number], list[Number]]:
     """Return every layer's steps with their tangents, and the tangents of outputs and hn."""
-    below = _exact(network, *direction.input)
+    below = _exact(stack, *direction.input)
     hn, steps = [], []
-    for layer, plain in enumerate(forward(network)):
-        (tangent,) = _exact(network, direction.h0[layer])
+    for layer, plain in enumerate(forward(stack)):
+        (tangent,) = _exact(stack, direction.h0[layer])
         taken, above = [], []
         for t, (step, x) in enumerate(zip(plain, below, strict=True)):
-            dual, tangent = _tangent(network, direction, layer, step, x, tangent)
+            dual, tangent = _tangent(stack, direction, layer, step, x, tangent)
             taken.append(dual)
             above.append(tangent)
-            if network.gaps is not None and layer < len(network.layers) - 1:
-                above[-1] = tangent.where(network.gaps[layer][t], network.scale)
+            if stack.masks is not None and layer < len(stack.layers) - 1:
+                above[-1] = tangent.where(stack.masks[layer][t], stack.scale)
         steps.append(taken)
         hn.append(tangent)
         below = above
@@ -122,19 +115,19 @@ def _tangents(
 
 
 def _tangent(
-    network: StackInputs, direction: Direction, layer: int, step: Step[Number], x: Number, h: Number
+    stack: StackInputs, direction: Direction, layer: int, step: Step[Number], x: Number, h: Number
 ) -> tuple[Step[Dual], Number]:
-    """Return a step with its tangents, and that of its new state, from those of x and h."""
+    """Return a step with its tangents, and the new state's tangent, from those of x and h."""
     sums = []
     for side, value, tangent in (("ih", step.x, x), ("hh", step.h, h)):
         weight, toward = _exact(
-            network,
-            network.layers[layer][f"weight_{side}"],
+            stack,
+            stack.layers[layer][f"weight_{side}"],
             direction.layers[layer][f"weight_{side}"],
         )
         total = tangent @ weight.T + value @ toward.T
         if f"bias_{side}" in direction.layers[layer]:
-            total = total + _exact(network, direction.layers[layer][f"bias_{side}"])[0]
+            total = total + _exact(stack, direction.layers[layer][f"bias_{side}"])[0]
         sums.append(total.chunk(3))
     (x_r, x_z, x_n), (h_r, h_z, h_n) = sums
     one = x.constant(torch.ones(()))
@@ -150,8 +143,8 @@ def _tangent(
 def _of_sigmoid(gate: Number, toward: Number) -> Number:
     """Return a gate's tangent, from that of its sum.
 
-    In 1 / (1 + exp(-a)) the tangent of exp(-a) may overflow, and times the square of a gate that
-    has underflowed it is not a number: nothing is claimed there.
+    In 1 / (1 + exp(-a)) the tangent of exp(-a) may overflow, and its product with the square of a
+    gate that has underflowed is NaN: nothing is claimed there.
     """
     found = gate.slope_of_sigmoid() * toward
     unsure = gate.value <= 4 * gate.form.normal * toward.size.clamp(min=1)
@@ -166,15 +159,15 @@ class _Found(Generic[N]):
 
 
 def _backward(
-    network: StackInputs,
+    stack: StackInputs,
     steps: list[list[Step[N]]],
     weights: Sequence[Mapping[str, N]],
     outputs: Tensor,
     hn: Tensor,
 ) -> _Found[N]:
-    """Go back through layers and steps."""
+    """Return the gradients, or with tangents their derivatives, back through layers and steps."""
     like = steps[0][0].x
-    rows = network.input.shape[0] * network.input.shape[1]
+    rows = stack.input.shape[0] * stack.input.shape[1]
     from_above = [like.constant(factor) for factor in outputs]
     h0, layers = [], []
     for layer in reversed(range(len(steps))):
@@ -188,20 +181,20 @@ def _backward(
         h0.append(dh)
         layers.append(_weights_backward(gates, weights[layer], rows))
         from_above = below[::-1]
-        if network.gaps is not None and layer > 0:
-            masks = network.gaps[layer - 1]
+        if stack.masks is not None and layer > 0:
+            masks = stack.masks[layer - 1]
             from_above = [
-                number.where(mask, network.scale)
+                number.where(mask, stack.scale)
                 for number, mask in zip(from_above, masks, strict=True)
             ]
     return _Found(from_above, h0[::-1], layers[::-1])
 
 
 def _gates_backward(step: Step[N], gradient: N) -> tuple[N, N, N]:
-    """Return the gradients of the sums of x, of those of h, and what passes on to h."""
+    """Return the gradients of the sums of x and of h, and the direct one of h."""
     one = step.z.constant(torch.ones(()))
     sum_n = gradient * (one - step.z) * (one - step.n * step.n)
-    # Not h - n: the gradients of z and of 1 - z may come through two sigmoids, of opposite sums.
+    # Not h - n: z and 1 - z may be two sigmoids of opposite sums, each with its own gradient.
     slope = step.z * (one - step.z)
     sum_z = gradient * step.h * slope - gradient * step.n * slope
     sum_r = sum_n * step.state_part * (step.r * (one - step.r))
@@ -212,7 +205,7 @@ def _gates_backward(step: Step[N], gradient: N) -> tuple[N, N, N]:
 def _weights_backward(
     gates: Sequence[tuple[N, N, Step[N]]], weights: Mapping[str, N], rows: int
 ) -> dict[str, N]:
-    """Sum over steps and rows what the sums' gradients make of a layer's parameters."""
+    """Return the gradients of a layer's parameters: sums over steps and rows."""
     kind = type(gates[0][0])
     of_x = kind.cat([gate for gate, _, _ in gates], 0)
     of_h = kind.cat([gate for _, gate, _ in gates], 0)

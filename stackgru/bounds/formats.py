@@ -1,4 +1,4 @@
-"""What each dtype rounds like; stackgru.bounds.rounding says why."""
+"""How each dtype rounds; the reasons are in stackgru.bounds.rounding."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _STORED = 5  # stored numbers on the way to a gate's sum in half precision
 
 @dataclass(frozen=True)
 class Format:
-    """What a dtype rounds like.
+    """How a dtype rounds.
 
     Attributes:
         unit: the unit roundoff u.
@@ -19,7 +19,7 @@ class Format:
         stored: roundings to ``unit`` on the way to a gate's sum, beyond the accumulator's.
         smallest: the smallest subnormal number.
         normal: the smallest normal number.
-        flush: what a factor may lose where subnormal numbers are taken for zero.
+        flush: what a factor may lose if subnormal numbers are treated as zero.
         largest: the largest number.
     """
 

@@ -1,9 +1,9 @@
-"""The steps of a stack with their gates, each with its bound: what a backward pass goes back over.
+"""The forward pass that a backward pass needs: every step's gates, each with its bound.
 
-Who writes a sigmoid s as 1 / (1 + exp(-a)) gets its derivative as s s exp(-a). There s s may
-underflow, which costs up to min(s, smallest / s), charged to s; and below the smallest normal
-numbers exp may have overflowed, so that nothing is claimed. Who writes h' as lerp(h, n, 1 - z)
-multiplies by 1 - (1 - z) in place of z, which is off by the roundings of 1.
+A sigmoid s written as 1 / (1 + exp(-a)) has the derivative s s exp(-a). There s s may underflow,
+which costs up to min(s, smallest / s) and is added to the error of s; and below the smallest normal
+numbers exp may have overflowed, so nothing is claimed. With h' written as lerp(h, n, 1 - z) the
+factor of z is 1 - (1 - z), which is off by the roundings of 1.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from stackgru.gru.parameters import Layer
 
 @dataclass(frozen=True)
 class Step(Generic[N]):
-    """One layer's step: its input, its state before, its gates, and W_hn h + b_hn."""
+    """One step of a layer: its input, its previous state, its gates, and W_hn h + b_hn."""
 
     x: N
     h: N
@@ -36,54 +36,47 @@ class Step(Generic[N]):
 
 @dataclass(frozen=True)
 class StackInputs:
-    """What is differentiated.
+    """The stack that is differentiated: input (T, B, I), h0 (L, B, H) and parameters by layer.
 
-    Attributes:
-        input: (T, B, I).
-        h0: (L, B, H).
-        layers: the parameters, layer by layer.
-        gaps: the masks between layers, bool, (L - 1, T, B, H); None where nothing is dropped.
-        scale: what kept values are multiplied by.
-        dtype: what is evaluated in.
+    The masks between layers are bool and (L - 1, T, B, H), None without dropout; ``scale`` is the
+    factor of the values that they keep, ``dtype`` the format of the evaluation.
     """
 
     input: Tensor
     h0: Tensor
     layers: Sequence[Layer]
-    gaps: Tensor | None
+    masks: Tensor | None
     scale: float
     dtype: torch.dtype
 
     @property
     def form(self) -> Format:
-        """What is rounded to."""
+        """The format of ``dtype``."""
         return FORMATS[self.dtype]
 
 
-def forward(network: StackInputs) -> list[list[Step[Number]]]:
+def forward(stack: StackInputs) -> list[list[Step[Number]]]:
     """Return every layer's steps."""
-    form = network.form
-    below = list(map(Bounded.exact, network.input))
+    form = stack.form
+    below = list(map(Bounded.exact, stack.input))
     steps = []
-    for layer, start in enumerate(network.h0):
+    for layer, start in enumerate(stack.h0):
         state = Bounded.exact(start)
         taken, above = [], []
         for x in below:
-            numbers, after = _gates(network, x, state, layer)
+            numbers, after = _gates(stack, x, state, layer)
             taken.append(Step(Number.of(x, form), Number.of(state, form), *numbers))
             above.append(after)
             state = after
         steps.append(taken)
-        below = [_dropped(network, value, layer, t) for t, value in enumerate(above)]
+        below = [_dropped(stack, value, layer, t) for t, value in enumerate(above)]
     return steps
 
 
-def _gates(
-    network: StackInputs, x: Bounded, h: Bounded, layer: int
-) -> tuple[list[Number], Bounded]:
+def _gates(stack: StackInputs, x: Bounded, h: Bounded, layer: int) -> tuple[list[Number], Bounded]:
     """Return r, z, n and W_hn h + b_hn, and the new state."""
-    form = network.form
-    gates = rounding.gates(x, h, network.layers[layer], network.dtype)
+    form = stack.form
+    gates = rounding.gates(x, h, stack.layers[layer], stack.dtype)
     unsure = gates.overflow
     numbers = []
     for gate in (gates.r, gates.z):
@@ -96,10 +89,10 @@ def _gates(
     unsafe = [
         Number(part.value, torch.where(unsure, torch.inf, part.error), form) for part in numbers
     ]
-    return unsafe, rounding.new_state(gates, h, network.dtype)
+    return unsafe, rounding.new_state(gates, h, stack.dtype)
 
 
-def _dropped(network: StackInputs, value: Bounded, layer: int, t: int) -> Bounded:
-    if network.gaps is None or layer == len(network.layers) - 1:
+def _dropped(stack: StackInputs, value: Bounded, layer: int, t: int) -> Bounded:
+    if stack.masks is None or layer == len(stack.layers) - 1:
         return value
-    return rounding.dropped(value, network.gaps[layer][t], network.scale, network.dtype)
+    return rounding.dropped(value, stack.masks[layer][t], stack.scale, stack.dtype)

@@ -1,8 +1,8 @@
-r"""How far two right answers may lie apart.
+r"""How far apart two right answers may be.
 
 Two right implementations differ by rounding only. This module computes, next to each value of the
 GRU equation in float64, a bound on the error of any reasonable evaluation in a narrower (or the
-same) format, so that no tolerance is ever picked by hand.
+same) format, so no tolerance is ever picked by hand.
 
 Source: N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., SIAM 2002: the model
 fl(a op b) = (a op b)(1 + d), |d| <= u (ch. 2), and for an inner product of n terms, in any order
@@ -20,18 +20,18 @@ With E(v) the bound carried next to v, u the unit roundoff of the dtype, v the a
 
 1. Sums. A gate's sum has at most I + H products and 4 further terms or additions, in one product
    of [x, h] or in two, so its error is at most gamma_{I+H+4}(v) A + |W_i| E(x) + |W_h| E(h), with A
-   = |W_i|(|x| + E(x)) + |b_i| + |W_h|(|h| + E(h)) + |b_h|. For n the two halves are bounded each
-   by itself, and the product with r and the last addition cost 3 u of the absolute values.
+   = |W_i|(|x| + E(x)) + |b_i| + |W_h|(|h| + E(h)) + |b_h|. For n the two halves are bounded
+   separately, and the product with r and the last addition cost 3 u of the absolute values.
 2. float16 and bfloat16. Assumed: products accumulate in float32 or better (v = 2**-24), and a
    stored number is rounded once. Up to 5 stored numbers lie on the way to a gate's sum (rounded
    products, a half without bias, with bias, both halves together), hence another 5 u A.
-   The law `equation` checks nn.GRU itself against this bound, so a build that accumulates
-   otherwise is named.
+   The law `equation` checks nn.GRU itself against this bound, so it reports a build that
+   accumulates otherwise.
 3. Activations. The error of an argument is multiplied by the largest slope of sigmoid (s (1 - s))
    or tanh (1 - t**2) on the interval that the error allows: the slope at the interval's point
    closest to 0. Their own evaluation adds 6 u of the value: exp to one ulp (2 u), an addition, a
-   division and the rounding of the result. A sigmoid may be (1 + tanh(a / 2)) / 2, where an ulp
-   of a number next to 1 is left however small the sum is: another 2 u. exp may overflow where
+   division and the rounding of the result. A sigmoid may be (1 + tanh(a / 2)) / 2, which keeps
+   the error of an ulp next to 1 however small the sum is: another 2 u. exp may overflow if the
    sigmoid is below the smallest normal number, which is therefore added.
 4. The new state. h' is a product and a convex sum: E(h') = E(z)(|h - n| + E(h) + E(n)) +
    (1 - z) E(n) + z E(h) + 5 u (|h| + |n|), whether it is written (1 - z) n + z h, n + z (h - n)
@@ -39,14 +39,14 @@ With E(v) the bound carried next to v, u the unit roundoff of the dtype, v the a
    1 - z may be the sigmoid of the opposite sum: the error of the sum is the same in both, their
    own evaluations are not, which adds those of point 3 of z times |h| and of 1 - z times |n|.
 5. Dropout multiplies value and bound by mask / (1 - p) and rounds at most three times.
-6. Underflow adds the smallest subnormal number for each operation. In bfloat16 some processors'
-   dot products take subnormal numbers for zero: there each factor, bias and sum may be off by the
+6. Underflow adds the smallest subnormal number for each operation. In bfloat16 the dot products
+   of some processors treat subnormal numbers as zero: each factor, bias and sum may be off by the
    smallest normal number.
-7. Where a sum of absolute values passes half the largest number, an evaluation may overflow: the
-   bound is infinite there, and nothing is claimed.
+7. If a sum of absolute values exceeds half the largest number, an evaluation may overflow: the
+   bound is infinite, and nothing is claimed.
 
 The value itself is computed in float64, with the same kind of error: `allowed` doubles the bound
-in float64, and adds 2**-20 of it in the narrower formats, where it is far below that.
+in float64, and adds 2**-20 of it in the narrower formats, in which that error is far smaller.
 """
 
 from __future__ import annotations
@@ -68,12 +68,7 @@ _DROPOUT = 3  # roundings of a scaled mask and its product, point 5
 
 @dataclass(frozen=True)
 class Bounded:
-    """A value and a bound on its error.
-
-    Attributes:
-        value: float64.
-        error: float64, of the same shape; infinite where nothing is claimed.
-    """
+    """A float64 value and a bound on its error, of one shape; infinite where nothing is claimed."""
 
     value: Tensor
     error: Tensor
@@ -86,7 +81,7 @@ class Bounded:
 
     @classmethod
     def shown(cls, value: Tensor) -> Bounded:
-        """Return what may go on unrounded where ``value`` is what is shown of it."""
+        """Return a value of which ``value`` is the rounded form."""
         form = FORMATS[value.dtype]
         exact = cls.exact(value).value
         return cls(exact, form.unit * exact.abs() + form.smallest)
@@ -113,20 +108,7 @@ class Gates:
 
 @torch.no_grad()
 def layer(x: Bounded, h: Bounded, weights: Layer, dtype: torch.dtype) -> Bounded:
-    """Return one layer's new state and the bound on its error.
-
-    Args:
-        x: the layer's input, (..., B, I).
-        h: the layer's state, (..., B, H).
-        weights: its parameters.
-        dtype: what is evaluated in.
-
-    Returns:
-        The new state, (..., B, H).
-
-    Source:
-        The equation of nn.GRU's documentation; the module's docstring for the bound.
-    """
+    """Return a layer's new state (..., B, H) from input x (..., B, I) and state h (..., B, H)."""
     return new_state(gates(x, h, weights, dtype), h, dtype)
 
 
@@ -138,9 +120,9 @@ def gates(
     dtype: torch.dtype,
     activation: Callable[[Tensor, Tensor, Format], tuple[Tensor, Tensor]] | None = None,
 ) -> Gates:
-    """Return one layer's gates and the bounds on their errors; see layer.
+    """Return a layer's gates; see layer.
 
-    ``activation`` gives r and z for their sums and the bounds on these; sigmoid if None.
+    ``activation`` computes r and z from their sums and the bounds on these; sigmoid if None.
     """
     activation = activation or sigmoid
     form = FORMATS[dtype]
@@ -182,17 +164,7 @@ def new_state(gates: Gates, h: Bounded, dtype: torch.dtype) -> Bounded:
 
 
 def dropped(x: Bounded, mask: Tensor, scale: float, dtype: torch.dtype) -> Bounded:
-    """Return what goes up to the next layer, and the bound on its error.
-
-    Args:
-        x: a layer's new state, (..., B, H).
-        mask: bool, of the same shape; True where a value is kept.
-        scale: what kept values are multiplied by, 1 / (1 - p).
-        dtype: what is evaluated in.
-
-    Returns:
-        The next layer's input, (..., B, H).
-    """
+    """Return the next layer's input, both (..., B, H): zero where the bool mask is False."""
     form = FORMATS[dtype]
     value = torch.where(mask, x.value * scale, 0.0)
     error = torch.where(mask, x.error * scale, 0.0)
@@ -205,22 +177,14 @@ def sequence(
     input: Tensor,
     h0: Tensor,
     layers: Sequence[Layer],
-    gaps: Tensor | None,
+    masks: Tensor | None,
     scale: float,
     dtype: torch.dtype,
 ) -> tuple[Bounded, Bounded]:
-    """Carry value and bound through all layers and steps, from exact input and state.
+    """Return outputs (T, B, H) and hn (L, B, H) of exact input (T, B, I) and h0 (L, B, H).
 
-    Args:
-        input: (T, B, I).
-        h0: (L, B, H).
-        layers: the parameters, layer by layer.
-        gaps: the masks between layers, bool, (L - 1, T, B, H); None where nothing is dropped.
-        scale: what kept values are multiplied by.
-        dtype: what is evaluated in.
-
-    Returns:
-        The outputs, (T, B, H), and hn, (L, B, H).
+    ``masks``, bool and (L - 1, T, B, H), are those between layers, None without dropout; ``scale``
+    is the factor of the values that they keep.
     """
     below = list(map(Bounded.exact, input))
     last = []
@@ -232,9 +196,9 @@ def sequence(
             above.append(state)
         last.append(state)
         below = above
-        if gaps is not None and index < len(layers) - 1:
-            masks = gaps[index]
-            below = [dropped(x, mask, scale, dtype) for x, mask in zip(above, masks, strict=True)]
+        if masks is not None and index < len(layers) - 1:
+            pairs = zip(above, masks[index], strict=True)
+            below = [dropped(x, mask, scale, dtype) for x, mask in pairs]
     return stacked(above), stacked(last)
 
 
@@ -246,7 +210,7 @@ def stacked(parts: Sequence[Bounded]) -> Bounded:
 
 
 def allowed(bounded: Bounded, dtype: torch.dtype) -> Tensor:
-    """Return how far an evaluation in ``dtype`` may lie from ``bounded.value``."""
+    """Return how far an evaluation in ``dtype`` may be from ``bounded.value``."""
     return bounded.error * (2 if dtype == torch.float64 else 1 + 2.0**-20)
 
 
@@ -259,7 +223,7 @@ def relative_error(x: Bounded, h: Bounded, form: Format) -> float:
 def half_sum(
     x: Bounded, weight: Tensor, bias: Tensor | None, form: Format
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return W x + b, the same of absolute values, and the error that x and underflow bring."""
+    """Return W x + b, the same of absolute values, and the error due to x and underflow."""
     weight = weight.detach().double().cpu()
     transposed = weight.T
     value = x.value @ transposed
@@ -277,7 +241,7 @@ def half_sum(
 
 
 def sigmoid(value: Tensor, error: Tensor, form: Format) -> tuple[Tensor, Tensor]:
-    """Return the sigmoid of a sum with this error, and the bound on its own."""
+    """Return the sigmoid of a sum with this error, and the bound on the sigmoid's error."""
     s = torch.sigmoid(value)
     # The slope is s (1 - s) on either side; with s close to 1 the difference would lose all digits.
     steepest = torch.sigmoid(-(value.abs() - error).clamp(min=0))
@@ -286,7 +250,7 @@ def sigmoid(value: Tensor, error: Tensor, form: Format) -> tuple[Tensor, Tensor]
 
 
 def tanh(value: Tensor, error: Tensor, form: Format) -> tuple[Tensor, Tensor]:
-    """Return the tanh of a sum with this error, and the bound on its own."""
+    """Return the tanh of a sum with this error, and the bound on the tanh's error."""
     t = torch.tanh(value)
     # 1 - tanh**2 loses all digits for large arguments; 1 / cosh**2 does not.
     steepest = 1 / torch.cosh((value.abs() - error).clamp(min=0)) ** 2

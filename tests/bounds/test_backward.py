@@ -40,7 +40,7 @@ class Setting:
         layers = gru_layers(self.gru)
         copy_layers(draw_weights(case), layers)
         input, h0 = draw_input(case).to(dtype), draw_h0(case).to(dtype)
-        self.network = StackInputs(input, h0, [_detached(one) for one in layers], None, 1.0, dtype)
+        self.stack = StackInputs(input, h0, [_detached(one) for one in layers], None, 1.0, dtype)
         self.leaves = [input.clone().requires_grad_(), h0.clone().requires_grad_()]
         self.leaves += [value for layer in layers for value in layer.values()]
         self.results = self.gru(*self.leaves[:2])
@@ -51,7 +51,7 @@ class Setting:
     @property
     def direction(self):
         values = iter(self.toward[2:])
-        layers = [{name: next(values) for name in layer} for layer in self.network.layers]
+        layers = [{name: next(values) for name in layer} for layer in self.stack.layers]
         return Direction(self.toward[0], self.toward[1], layers)
 
     def gradients(self, **keywords):
@@ -80,21 +80,21 @@ def assert_bounded(actual, expected):
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_gradients_lie_within_their_bound(case):
     setting = Setting(case)
-    found = gradients(setting.network, *setting.factors)
+    found = gradients(setting.stack, *setting.factors)
     assert_bounded(setting.gradients(), found)
 
 
 def test_the_bound_of_a_gradient_is_sharp():
     """Within a thousand roundings of one step's gradients, so that a small fault shows."""
     setting = Setting(Case(3, 4, 1, 2, 1))
-    for bound in bounded(gradients(setting.network, *setting.factors)):
+    for bound in bounded(gradients(setting.stack, *setting.factors)):
         assert bool((bound.error <= 1000 * FORM.unit * bound.value.abs().max()).all())
 
 
 @pytest.mark.parametrize("case", CASES[:3], ids=str)
 def test_a_gradient_that_is_off_is_outside(case):
     setting = Setting(case)
-    found = bounded(gradients(setting.network, *setting.factors))
+    found = bounded(gradients(setting.stack, *setting.factors))
     for value, bound in zip(setting.gradients(), found, strict=True):
         off = (value * (1 + 1e-8) - bound.value).abs() > bound.error
         assert bool(off[value != 0].any())
@@ -102,7 +102,7 @@ def test_a_gradient_that_is_off_is_outside(case):
 
 def test_float32_gradients_lie_within_their_bound():
     setting = Setting(Case(5, 6, 2, 3, 2), torch.float32)
-    found = gradients(setting.network, *setting.factors)
+    found = gradients(setting.stack, *setting.factors)
     assert_bounded(setting.gradients(), found)
     assert all(bool(bound.error.isfinite().all()) for bound in bounded(found))
 
@@ -111,16 +111,16 @@ def test_masks_scale_what_flows_through_them():
     """With every value dropped, nothing reaches the layer below but through its own hn."""
     case = Case(2, 3, 2, 2, 1)
     setting = Setting(case)
-    network = setting.network
+    stack = setting.stack
     nothing = torch.zeros(1, 1, 2, 3, dtype=torch.bool)
-    masked = StackInputs(network.input, network.h0, network.layers, nothing, 0.0, network.dtype)
+    masked = StackInputs(stack.input, stack.h0, stack.layers, nothing, 0.0, stack.dtype)
     outputs = torch.ones(1, 2, 3)
     found = gradients(masked, outputs, torch.zeros(2, 2, 3))
     assert not bool(found.input.value.any())
     assert not bool(found.layers[0]["weight_hh"].value.any())
     assert bool(found.layers[1]["weight_hh"].value.any())
-    kept = StackInputs(network.input, network.h0, network.layers, ~nothing, 2.0, network.dtype)
-    plain = StackInputs(network.input, network.h0, network.layers, ~nothing, 1.0, network.dtype)
+    kept = StackInputs(stack.input, stack.h0, stack.layers, ~nothing, 2.0, stack.dtype)
+    plain = StackInputs(stack.input, stack.h0, stack.layers, ~nothing, 1.0, stack.dtype)
     scaled, unscaled = (gradients(one, outputs, torch.zeros(2, 2, 3)) for one in (kept, plain))
     assert not torch.equal(scaled.input.value, unscaled.input.value)
 
@@ -130,7 +130,7 @@ def test_second_derivatives_lie_within_their_bound(case):
     setting = Setting(case)
     first = setting.gradients(create_graph=True)
     second = torch.autograd.grad(first, setting.leaves, setting.toward)
-    found = second_derivatives(setting.network, setting.direction, *setting.factors)
+    found = second_derivatives(setting.stack, setting.direction, *setting.factors)
     assert_bounded(second, found)
     assert all(bool(bound.error.isfinite().all()) for bound in bounded(found))
 
@@ -148,13 +148,13 @@ def test_tangents_lie_within_their_bound(case):
 
     primals = tuple(leaf.detach() for leaf in setting.leaves)
     _, found = torch.func.jvp(call, primals, tuple(setting.toward))
-    for value, bound in zip(found, tangents(setting.network, setting.direction), strict=True):
+    for value, bound in zip(found, tangents(setting.stack, setting.direction), strict=True):
         assert bool(((value - bound.value).abs() <= bound.error).all())
 
 
 def test_nothing_is_claimed_where_exp_may_overflow():
-    network = Setting(Case(state="large", weights="large", hidden_size=8)).network
-    far = StackInputs(network.input, network.h0 * 1e4, network.layers, None, 1.0, torch.float32)
+    stack = Setting(Case(state="large", weights="large", hidden_size=8)).stack
+    far = StackInputs(stack.input, stack.h0 * 1e4, stack.layers, None, 1.0, torch.float32)
     found = gradients(far, torch.ones(1, 1, 8), torch.zeros(1, 1, 8))
     assert bool(found.input.error.isinf().all())
 

@@ -191,21 +191,21 @@ def test_a_sequence_is_layer_upon_layer_step_by_step():
         for width in (INPUTS, UNITS, UNITS)
     ]
     input, h0 = torch.randn(4, ROWS, INPUTS), torch.randn(3, ROWS, UNITS)
-    gaps = torch.rand(2, 4, ROWS, UNITS) < 0.8
+    masks = torch.rand(2, 4, ROWS, UNITS) < 0.8
     states, outputs = list(map(Bounded.exact, h0)), []
     for step in range(4):
         up = Bounded.exact(input[step])
         for index, weights in enumerate(layers):
             up = states[index] = rounding.layer(up, states[index], weights, dtype)
             if index < 2:
-                up = rounding.dropped(up, gaps[index, step], scale, dtype)
+                up = rounding.dropped(up, masks[index, step], scale, dtype)
         outputs.append(up)
-    found = rounding.sequence(input, h0, layers, gaps, scale, dtype)
+    found = rounding.sequence(input, h0, layers, masks, scale, dtype)
     for expected, own in zip((outputs, states), found, strict=True):
         assert torch.equal(torch.stack([part.value for part in expected]), own.value)
         assert torch.equal(torch.stack([part.error for part in expected]), own.error)
     with pytest.raises(ValueError, match="zip"):
-        rounding.sequence(input, h0, layers, gaps[:, 1:], scale, dtype)
+        rounding.sequence(input, h0, layers, masks[:, 1:], scale, dtype)
 
 
 @pytest.mark.parametrize("dtype", FORMATS)
