@@ -1,4 +1,4 @@
-"""Torch's own settings, which a target may change for everybody: kept, and put back."""
+"""Torch's global settings, which a target may change: saved and restored."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-#: By name: how a setting is read, and how it is set.
+#: How each setting is read and set, by name.
 SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "the default dtype": (torch.get_default_dtype, torch.set_default_dtype),
     "the number of threads": (torch.get_num_threads, torch.set_num_threads),
@@ -19,13 +19,13 @@ SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "anomaly detection": (torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
     "the grad mode": (torch.is_grad_enabled, torch._C._set_grad_enabled),
 }
-#: Torch leaves inference mode, or goes back to it, by such guards only, while they live.
+#: Torch enters or leaves inference mode only by guards like these, for as long as they live.
 _guards: list[torch.inference_mode] = []
 
 
 @contextmanager
 def settings_kept() -> Iterator[None]:
-    """Put torch's settings back afterwards, whatever was done to them."""
+    """Restore torch's settings afterwards."""
     before = {name: read() for name, (read, _) in SETTINGS.items()}
     inferring = torch.is_inference_mode_enabled()
     try:
@@ -33,7 +33,7 @@ def settings_kept() -> Iterator[None]:
     finally:
         if torch.is_inference_mode_enabled() != inferring:
             _guards.append(torch.inference_mode(inferring))
-            _guards[-1].__enter__()  # which sets the grad mode as well
+            _guards[-1].__enter__()  # which also sets the grad mode
         for name, (read, write) in SETTINGS.items():
-            if read() != before[name]:  # some of them import half of torch as they are set
+            if read() != before[name]:  # setting some of them imports half of torch
                 write(before[name])

@@ -9,7 +9,7 @@ import torch
 
 from stackgru.options import did_you_mean
 
-#: Simplest first: a violation is shown in the first one that still shows it.
+#: Simplest first: shrinking ends at the first one that still shows the violation.
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 MODES = ("eval", "train")
 MAGNITUDES = ("usual", "zero", "large", "tiny", "subnormal")
@@ -81,8 +81,9 @@ class Case:
 
     def __post_init__(self) -> None:
         for name in ("input_size", "hidden_size", "num_layers", "seq_len", "batch"):
-            if getattr(self, name) < (name != "batch"):
-                raise ValueError(f"{name} is too small: {getattr(self, name)}")
+            value, least = getattr(self, name), 0 if name == "batch" else 1
+            if value < least:
+                raise ValueError(f"{name} must be at least {least}, got {value}")
         if not 0 <= self.dropout <= 1 or math.isnan(self.dropout):
             raise ValueError(f"dropout must be in [0, 1], got {self.dropout}")
         if not 0 <= self.seed <= MAX_SEED:

@@ -5,7 +5,7 @@ step, one row, one unit, no dropout, float64, eval, seed 0, the usual magnitudes
 
 Numbers come from sampled_from, not from integers: Hypothesis follows each example with up to five
 that copy one draw over another of the same strategy, so with integers everywhere a hundred examples
-held some twenty independent ones. Lists that differ are strategies that differ.
+contained some twenty independent ones. Different lists are different strategies.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ MAX_LAYERS = 6
 MAX_BATCH = 16
 MAX_STEPS = 12
 
-#: Rates next to 0 and 1, where 1 - p rounds or its inverse is huge.
+#: Rates near 0 and 1, for which 1 - p rounds or its inverse is huge.
 _EDGES = [5e-324, 1e-300, 2.0**-54, 2.0**-24, 1e-3, 0.999, 1 - 2.0**-24, 1 - 2.0**-53]
 
 
 def rates(*, partial: bool = False) -> st.SearchStrategy[float]:
-    """Dropout rates in [0, 1], or in (0, 1) if ``partial``; most not at an edge."""
+    """Dropout rates in [0, 1], or in (0, 1) if ``partial``, mostly away from the edges."""
     middle = [0.5, 0.1, 0.9, 0.25, 0.75]
     if partial:
         return st.sampled_from(middle * 3 + _EDGES) | st.floats(0.01, 0.99)
@@ -36,14 +36,14 @@ def rates(*, partial: bool = False) -> st.SearchStrategy[float]:
 
 @functools.cache
 def magnitudes(usual: int) -> st.SearchStrategy[str]:
-    """Magnitudes of weights, input or state; ``usual`` times as often the usual one."""
+    """Magnitudes of weights, input or state; the usual one is ``usual`` times as likely."""
     plain, *others = MAGNITUDES
     return st.sampled_from([plain] * usual + others)
 
 
 @functools.cache
 def sizes(low: int, high: int, small: int = 0) -> st.SearchStrategy[int]:
-    """Numbers from low to high; about half of them among the ``small`` smallest, if any."""
+    """Sizes from low to high; about half of them among the ``small`` smallest, if any."""
     every = list(range(low, high + 1))
     some = every[:small]
     return st.sampled_from(some * (len(every) // max(1, small)) + every)
@@ -51,7 +51,7 @@ def sizes(low: int, high: int, small: int = 0) -> st.SearchStrategy[int]:
 
 @functools.cache
 def batches(low: int, high: int) -> st.SearchStrategy[int]:
-    """Numbers of rows; an empty batch is drawn like any other, but one row is the simplest."""
+    """Numbers of rows; an empty batch is as likely as others, but one row is the simplest."""
     rows = list(range(low, high + 1))
     if rows[:2] == [0, 1]:
         rows[:2] = [1, 0]
@@ -79,29 +79,10 @@ def cases(
     usual: bool = False,
     extreme: bool = False,
 ) -> Case:
-    """Cases; an argument that is None is drawn, another pins its field.
+    """Cases; an argument pins its field or limits it, None leaves it to be drawn.
 
-    Args:
-        draw: given by Hypothesis.
-        num_layers: pins the number of layers.
-        min_layers: fewest layers.
-        max_layers: most layers.
-        seq_len: pins the number of steps.
-        min_steps: fewest steps.
-        max_steps: most steps.
-        min_batch: fewest rows.
-        max_batch: most rows.
-        max_size: largest input_size and hidden_size.
-        dropout: pins the rate.
-        partial: draws rates in (0, 1) only.
-        mode: pins the mode.
-        dtypes: names of the dtypes to draw from.
-        bias: pins whether there are biases.
-        usual: keeps all magnitudes usual.
-        extreme: draws each magnitude as often as the usual one.
-
-    Returns:
-        A strategy for cases.
+    ``partial`` restricts rates to (0, 1), ``usual`` keeps all magnitudes usual, and ``extreme``
+    makes all magnitudes equally likely.
     """
     layers = num_layers or draw(sizes(min_layers, max_layers), label="num_layers")
     steps = seq_len or draw(sizes(min_steps, max_steps, 2), label="seq_len")

@@ -28,7 +28,7 @@ def test_text_of_the_seeds_example():
 
 
 def test_what_is_left_out_of_a_text_is_plain():
-    """One of everything, no dropout, seed 0; what comes after the seed is told where it is not."""
+    """One of everything, no dropout, seed 0; fields after the seed are shown only if changed."""
     plain = "input_size=1 hidden_size=1 num_layers=1 batch=1 seq_len=1 dropout=0.0 dtype=float64"
     assert str(Case()) == f"{plain} mode=eval seed=0"
     assert Case.parse("") == Case() == Case(bias=True, weights="usual", input="usual")
@@ -41,7 +41,7 @@ def test_what_is_left_out_of_a_text_is_plain():
 def test_the_smallest_sizes(name):
     smallest = 0 if name == "batch" else 1
     assert getattr(Case(**{name: smallest}), name) == smallest
-    with pytest.raises(ValueError, match=f"{name} is too small: {smallest - 1}"):
+    with pytest.raises(ValueError, match=f"{name} must be at least {smallest}, got {smallest - 1}"):
         Case(**{name: smallest - 1})
 
 
@@ -99,7 +99,7 @@ def test_when_masks_are_drawn_and_what_they_scale(text, drops, scale):
         ("dropout=-0.1", r"dropout must be in \[0, 1\]"),
         ("bias=0", "bias must be True or False"),
         ("dtype=float8", "dtype must be one of float64"),
-        ("num_layers=0", "num_layers is too small"),
+        ("num_layers=0", "num_layers must be at least 1, got 0"),
         ("seed=18446744073709551616", "seed must be in 0"),
         ("actions=step,jump", "actions must be among step, train, .*, got 'jump'"),
         ("seed=__import__('os').getpid()", "seed must be a whole number"),
