@@ -1,22 +1,31 @@
-"""The options of a run, as the command line, the plugin and the Python call share them."""
+"""What can be set for a run, in one table: OPTIONS.
+
+The command line, pytest's ``--stackgru KEY=VALUE`` and ini keys, the keywords of check() and
+suite_for(), and what check() passes on to pytest are all made from it.
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import json
+import operator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-#: Examples a law. "ci" draws the same examples every time and keeps no database.
+#: Examples per law. "ci" draws the same examples every time and keeps no database.
 PROFILES = {"quick": 20, "default": 100, "thorough": 2000, "ci": 200}
+DEFAULT_TARGET = "stackgru:StackingGRUCell"
 DEFAULT_TIMEOUT = 300.0
 DEFAULT_SHRINK_SECONDS = 20.0
-#: Where violations are saved in somebody's own pytest.
+#: Where bug reports are saved in a pytest run of your own.
 DEFAULT_REPORTS = ".stackgru"
 
+KINDS = ("cell", "sequence")
+DTYPES = ("float64", "float32", "bfloat16", "float16")
 #: The constructor's arguments that a case sets, in the order in which they are given by position.
 ARGUMENTS = ("input_size", "hidden_size", "num_layers", "dropout")
-#: How a state goes in and comes out; stackgru.targets.convention says what each is.
+#: Layouts of the state; stackgru.targets.convention describes each.
 STATES = ("stacked", "batch-first", "tuple", "list", "concatenated")
 #: What a call returns.
 RETURNS = ("output, state", "state", "state, output")
@@ -24,27 +33,31 @@ RETURNS = ("output, state", "state", "state, output")
 
 @dataclass(frozen=True)
 class Options:
-    """What a run is to do.
+    """What a run is to do. Each field is a keyword of ``check`` and ``suite_for``.
 
     Attributes:
-        kind: "cell" or "sequence"; None to find it by calling the target.
-        laws: patterns of law names to run; empty for all.
-        skip: patterns of law names to leave out.
-        max_examples: examples a law; None for the profile's.
-        seed: what the search starts from; None for Hypothesis' own choice.
-        profile: a name in PROFILES; None for Hypothesis' own settings.
+        kind: "cell" or "sequence"; found by calling the target if None.
+        laws: patterns of law or family names to run; empty for all.
+        skip: patterns of law or family names to leave out.
+        max_examples: examples per law; None for the profile's number.
+        seed: random seed of the search; chosen by Hypothesis if None.
+        profile: "quick", "default", "thorough" or "ci"; None for Hypothesis' own settings.
         dtypes: names of dtypes to draw from; empty for all that the build supports.
-        device: where everything is built.
-        strict: count as violations what otherwise is an answer only.
-        timeout: seconds a law may take.
-        shrink: look for the smallest case that breaks a law, not only for one.
-        shrink_seconds: longest time of the second stage, in which the case's numbers become plain.
-        report: the folder where violations are saved, each with its script; None for nowhere.
-        known: names of laws that are known to be violated, each with the reason.
-        arguments: the constructor's arguments by position, names in ARGUMENTS; None to find them.
-        state: one of STATES; None for the first.
-        returns: one of RETURNS; None for the first.
-        time_axis: whether a cell takes its input with a time axis.
+        device: the device that everything is built on.
+        strict: also fail on differences that are normally only reported.
+        timeout: time limit per law, in seconds.
+        shrink: look for the smallest case that violates a law, not just any.
+        shrink_seconds: time limit for simplifying a violation's numbers, in seconds.
+        report: folder for bug reports, each with a script that shows the violation. If None,
+            ``check`` saves none, and a pytest run of your own saves them in ".stackgru"; "" saves
+            none there either.
+        known: violations to ignore, as pairs of law and reason. ``check`` and ``suite_for`` also
+            take a mapping, or the path of a file with one ``law: reason`` per line.
+        arguments: constructor arguments in order, names in ARGUMENTS; found if None. This and
+            the next three describe a target that is no Convention itself; see Convention.
+        state: layout of the state, one of STATES; the first if None.
+        returns: what a call returns, one of RETURNS; the first if None.
+        time_axis: whether a cell takes its input with a time axis of one step.
     """
 
     kind: str | None = None
@@ -68,27 +81,13 @@ class Options:
 
     @property
     def convention(self) -> dict[str, Any]:
-        """The fields of a Convention that are told here."""
+        """The fields of a Convention that are set here."""
         fields = ("arguments", "state", "returns", "time_axis")
         return {name: getattr(self, name) for name in fields if getattr(self, name)}
 
 
 class UsageError(Exception):
-    """An option does not fit; the message is one sentence."""
-
-
-def one_of(what: str, value: str, choices: Iterable[str]) -> str:
-    """Return a name that is among the choices.
-
-    Raises:
-        UsageError: if it is not; the message names the nearest.
-    """
-    choices = tuple(choices)
-    if value in choices:
-        return value
-    hint = did_you_mean(str(value), choices) or "."
-    listed = ", ".join(map(repr, choices))
-    raise UsageError(f"{what} must be one of {listed}, got {value!r}{hint}")
+    """An option is wrong; the message is one sentence."""
 
 
 def did_you_mean(name: str, choices: Iterable[str], cutoff: float = 0.6) -> str:
@@ -97,6 +96,214 @@ def did_you_mean(name: str, choices: Iterable[str], cutoff: float = 0.6) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
+def one_of(what: str, value: str, choices: Iterable[str]) -> str:
+    """Return the value if it is among the choices, or raise a UsageError that names the nearest."""
+    choices = tuple(choices)
+    if value in choices:
+        return value
+    listed = ", ".join(map(repr, choices))
+    hint = did_you_mean(str(value), choices) or "."
+    raise UsageError(f"{what} must be one of {listed}, got {value!r}{hint}")
+
+
 def names(text: str) -> list[str]:
-    """Return names that are written with commas between them."""
+    """Return the names in a text that separates them by commas."""
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+_TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_EXPECTED: dict[type, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    tuple: "names",
+    dict: "a file, or laws with a reason each",
+}
+
+
+@dataclass(frozen=True)
+class Option:
+    """One row of the table.
+
+    Attributes:
+        field: its keyword in Python; a field of Options unless only pytest needs it.
+        group: its heading in ``stackgru check --help``; empty if it is not an option there.
+        help: what it sets, in one sentence.
+        metavar: what stands for its value in help; empty for a flag.
+        type: of its value; tuple for names, dict for laws with their reasons.
+        choices: the values it may have, or each of its names; empty for any.
+        minimum: the least value it may have.
+        key: its name on the command line, if it is not the field's.
+    """
+
+    field: str
+    group: str
+    help: str
+    metavar: str = ""
+    type: type = str
+    choices: tuple[str, ...] = ()
+    minimum: float | None = None
+    key: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its name on the command line, without dashes in front."""
+        return self.key or self.field.replace("_", "-")
+
+    def read(self, value: Any, label: str = "") -> Any:
+        """Return a value as Options holds it, from text or from Python; known may stay a path.
+
+        Args:
+            value: what the user gave.
+            label: what messages call the option; its field if empty.
+
+        Raises:
+            UsageError: if the value is not one that it may have.
+        """
+        label = label or self.field
+        try:
+            found = self._converted(value)
+        except (KeyError, TypeError, ValueError):
+            expected = _EXPECTED[self.type]
+            raise UsageError(f"{label} must be {expected}, got {value!r}.") from None
+        if self.choices:
+            for one in found if self.type is tuple else (found,):
+                one_of(label, one, self.choices)
+        if self.minimum is not None and not found >= self.minimum:
+            raise UsageError(f"{label} must be at least {self.minimum:g}, got {value}.")
+        return found
+
+    def _converted(self, value: Any) -> Any:
+        if self.type is tuple:
+            parts = (value,) if isinstance(value, str) else value
+            return tuple(name for part in parts for name in names(part))
+        if self.type is bool:
+            return _TRUTH[str(value).lower()]
+        if self.type is int:
+            return int(value) if isinstance(value, str) else operator.index(value)
+        if self.type is dict:
+            if isinstance(value, str) and value.startswith("{"):
+                value = json.loads(value)
+            if isinstance(value, Mapping):
+                value = value.items()
+            elif hasattr(value, "__fspath__"):
+                return str(value)
+            return value if isinstance(value, str) else tuple((law, why) for law, why in value)
+        return self.type(value)
+
+    def text(self, value: Any) -> str:
+        """Return a value as text that read takes."""
+        if self.type is tuple:
+            return ",".join(value)
+        if self.type is dict:
+            return json.dumps(dict(value))
+        if self.type is float:
+            return f"{value:g}"
+        return str(value)
+
+
+_WHAT, _HOW, _MUCH = "What to check", "How TARGET is built and called", "How much to try"
+_OUTPUT = "Output"
+
+OPTIONS = (
+    Option("target", "", "What to check: module:attr or path/file.py:attr.", "TARGET"),
+    Option("laws", _WHAT, "Run only these laws or families (repeatable).", "GLOB", tuple),
+    Option("skip", _WHAT, "Leave out these laws or families (repeatable).", "GLOB", tuple),
+    Option("strict", _WHAT, "Also fail on differences that are normally only reported.", type=bool),
+    Option("known", _WHAT, "Violations to ignore, one 'law: reason' per line.", "FILE", dict),
+    Option(
+        "kind", _HOW, "cell or sequence; found by calling TARGET if omitted.", "KIND", choices=KINDS
+    ),
+    Option(
+        "arguments",
+        _HOW,
+        f"Constructor arguments in order, comma-separated; of {', '.join(ARGUMENTS)}.",
+        "NAMES",
+        tuple,
+        ARGUMENTS,
+    ),
+    Option("state", _HOW, f"Layout of the state: {', '.join(STATES)}.", "LAYOUT", choices=STATES),
+    Option(
+        "returns", _HOW, "What a call returns: 'output, state', state or 'state, output'.", "PARTS"
+    ),
+    Option("time_axis", _HOW, "A cell takes (1, B, I) and returns (1, B, H).", type=bool),
+    Option("device", _HOW, "Device to build everything on.", "DEV"),
+    Option("max_examples", _MUCH, "Number of examples per law.", "N", int, minimum=1),
+    Option(
+        "profile",
+        _MUCH,
+        f"The same by name: {', '.join(f'{name} {n}' for name, n in PROFILES.items())}.",
+        "NAME",
+        choices=tuple(PROFILES),
+    ),
+    Option("seed", _MUCH, "Random seed; chosen at random if omitted.", "N", int, minimum=0),
+    Option("dtypes", _MUCH, "Draw only this dtype (repeatable).", "D", tuple, DTYPES, key="dtype"),
+    Option("timeout", _MUCH, "Time limit per law.", "SECONDS", float, minimum=0),
+    Option("shrink", "", "Look for the smallest case that violates a law.", type=bool),
+    Option("report", _OUTPUT, "Save a bug report of every violation in this folder.", "DIR"),
+    Option(
+        "shrink_seconds",
+        _OUTPUT,
+        "Time limit for simplifying a violation's numbers.",
+        "SECONDS",
+        float,
+        minimum=0,
+    ),
+    Option("json", _OUTPUT, "Write the report to this file as JSON.", "FILE"),
+)
+
+
+def option_named(name: str) -> Option:
+    """Return the option of a name or field, or raise a UsageError that names the nearest."""
+    for option in OPTIONS:
+        if name.replace("-", "_") in (option.field, option.name.replace("-", "_")):
+            return option
+    hint = did_you_mean(name, [option.name for option in OPTIONS]) or "."
+    raise UsageError(f"there is no option {name!r}{hint}")
+
+
+def read_fields(fields: Mapping[str, Any], options: Options | None = None) -> dict[str, Any]:
+    """Return the fields of Options that are set, each as read; fields win, and None sets nothing.
+
+    Raises:
+        UsageError: if there is no such field, or its value is wrong.
+    """
+    every = Options.__dataclass_fields__
+    for name in fields:
+        if name not in every:
+            raise UsageError(f"there is no option {name!r}{did_you_mean(name, every) or '.'}")
+    changed = {name: getattr(options, name, None) for name in every}
+    merged = {name: value for name, value in changed.items() if value != getattr(Options, name)}
+    merged |= fields
+    return {
+        name: option_named(name).read(value) for name, value in merged.items() if value is not None
+    }
+
+
+def as_pairs(options: Options) -> list[str]:
+    """Return what differs from the default as KEY=VALUE, which read_pairs takes."""
+    values = ((option, getattr(options, option.field, None)) for option in OPTIONS)
+    return [
+        f"{option.name}={option.text(value)}"
+        for option, value in values
+        if value is not None and value != getattr(Options, option.field)
+    ]
+
+
+def read_pairs(pairs: Iterable[str], label: str) -> dict[str, Any]:
+    """Return the values of texts KEY=VALUE by field; names of several are put together.
+
+    Raises:
+        UsageError: if there is no such key, or its value is wrong.
+    """
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        option = option_named(key)
+        if not equals and option.type is not bool:
+            raise UsageError(f"{label} {key} needs a value, {key}={option.metavar}.")
+        value = option.read(text if equals else True, f"{label} {key}")
+        if option.type is tuple:
+            value = found.get(option.field, ()) + value
+        found[option.field] = value
+    return found

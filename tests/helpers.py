@@ -50,7 +50,7 @@ def last_line(process):
 
 def law_run(target, law, **options):
     """Return the run of one law on a target, ready to run."""
-    return collect_runs(target, Options(laws=(law,), **options), {})[0]
+    return collect_runs(target, Options(laws=(law,), **options))[0]
 
 
 def check_law(law, target, case=None, *, strict=False):

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field, fields
 
 import torch
 
-from stackgru.options import did_you_mean
+from stackgru.options import DTYPES, did_you_mean
 
 #: Simplest first: shrinking ends at the first one that still shows the violation.
-DTYPES = ("float64", "float32", "bfloat16", "float16")
 MODES = ("eval", "train")
 MAGNITUDES = ("usual", "zero", "large", "tiny", "subnormal")
 MAX_SEED = 2**64 - 1

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
-from stackgru.cases.case import DTYPES, MAGNITUDES, MAX_SEED, MODES, Case
+from stackgru.cases.case import MAGNITUDES, MAX_SEED, MODES, Case
+from stackgru.options import DTYPES
 
 MAX_SIZE = 64
 MAX_LAYERS = 6

@@ -1,4 +1,4 @@
-"""Violations that are known: a file of laws, each with the reason why it is to be let be."""
+"""Known violations to ignore, each with a reason."""
 
 from __future__ import annotations
 
@@ -7,16 +7,24 @@ from pathlib import Path
 from stackgru.laws.registry import all_laws
 from stackgru.options import UsageError, did_you_mean
 
+Known = tuple[tuple[str, str], ...]
 
-def read_known(path: str | Path) -> tuple[tuple[str, str], ...]:
+
+def known_violations(known: Known | str, root: Path) -> Known:
+    """Return known violations as pairs of law and reason, read from a file if they are a path."""
+    if isinstance(known, str):
+        return read_known(root / known)
+    for law, _ in known:
+        _check_law(law, "known")
+    return known
+
+
+def read_known(path: str | Path) -> Known:
     """Read a file of known violations.
 
     Args:
-        path: a text file with a line ``law: reason`` for each; empty lines and lines that start
-            with # are left out.
-
-    Returns:
-        Names of laws, each with the reason.
+        path: a text file with one ``law: reason`` per line; empty lines and lines that start
+            with # are skipped.
 
     Raises:
         UsageError: if the file cannot be read, or a line names no law or gives no reason.
@@ -34,11 +42,15 @@ def read_known(path: str | Path) -> tuple[tuple[str, str], ...]:
         where = f"{path}, line {number}"
         if not colon or not reason:
             raise UsageError(f"{where}: expected a law and a reason, 'law: reason', got {line!r}.")
-        laws = all_laws()
-        if law not in laws:
-            hint = did_you_mean(law, laws, cutoff=0.4) or "; `stackgru laws` lists them."
-            raise UsageError(f"{where}: no law is called {law!r}{hint}")
+        _check_law(law, where)
         if law in found:
-            raise UsageError(f"{where}: {law} is there twice.")
+            raise UsageError(f"{where}: {law} is listed twice.")
         found[law] = reason
     return tuple(found.items())
+
+
+def _check_law(name: str, where: str) -> None:
+    laws = all_laws()
+    if name not in laws:
+        hint = did_you_mean(name, laws, cutoff=0.4) or "; `stackgru laws` lists them."
+        raise UsageError(f"{where}: no law is called {name!r}{hint}")

@@ -139,6 +139,7 @@ class LawRun:
             "kind": self.target.kind,
             "convention": self.target.cli_options,
             "torch_version": str(torch.__version__),
+            "seed": self.options.seed,
             "result": asdict(self.result) if self.result else None,
             "facts": dict(self.facts) if self.facts else None,
         }
@@ -245,17 +246,13 @@ class LawRun:
         return again
 
 
-def collect_runs(
-    target: str | Callable[..., Any] | Convention, options: Options, changes: Mapping[str, Any]
-) -> list[LawRun]:
+def collect_runs(target: str | Callable[..., Any] | Convention, options: Options) -> list[LawRun]:
     """Return what pytest is to run: every law asked for, and the facts of the build.
 
     Args:
         target: the class, factory or convention, or its name.
         options: what the run is to do.
-        changes: options that go before these.
     """
-    options = replace(options, **changes)
     loaded = load(target, kind=options.kind, device=options.device, fields=options.convention)
     return [LawRun(loaded, law, options) for law in (*select(options), None)]
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from stackgru.cases.case import DTYPES, Case
+from stackgru.cases.case import Case
 from stackgru.cases.strategies import cases
 from stackgru.harness.build_facts import supported_dtypes
 from stackgru.laws.registry import Law, all_laws
-from stackgru.options import Options, UsageError, did_you_mean
+from stackgru.options import DTYPES, Options, UsageError, did_you_mean
 from stackgru.outcomes import NotApplicable
 from stackgru.targets.target import Target
 

@@ -12,10 +12,11 @@ import torch
 from torch import nn
 
 from stackgru.bounds import rounding
-from stackgru.cases.case import DTYPES, Case
+from stackgru.cases.case import Case
 from stackgru.gru.parameters import gru_layers
 from stackgru.harness.masks import Recorder, arrange
 from stackgru.harness.pair import Pair
+from stackgru.options import DTYPES
 from stackgru.outcomes import Violated
 from stackgru.targets.importing import TargetError
 from stackgru.targets.target import Target

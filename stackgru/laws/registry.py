@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stackgru.harness.pair import Pair
-from stackgru.targets.target import KINDS
+from stackgru.options import KINDS
 
 _MODULES = (
     "values",

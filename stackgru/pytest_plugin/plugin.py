@@ -1,103 +1,70 @@
 """The pytest plugin: options and hooks.
 
-It imports neither torch nor hypothesis at module level, for pytest loads it in every run.
+It imports neither torch nor hypothesis at module level, because pytest loads it in every run.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Generator
 from typing import Any
 
 import pytest
 
-from stackgru.options import (
-    DEFAULT_REPORTS,
-    PROFILES,
-    RETURNS,
-    STATES,
-    Options,
-    UsageError,
-    names,
-)
+from stackgru.options import DEFAULT_REPORTS, OPTIONS, Options, UsageError, read_pairs
 from stackgru.report.files import write_text
 from stackgru.report.report import LawResult, Report
 
+#: The target of stackgru.check, if that is an object and not a name.
+TARGET = pytest.StashKey[Any]()
+_GIVEN = pytest.StashKey[dict[str, Any]]()
+_INI = pytest.StashKey[dict[str, Any]]()
 _COLLECTOR = pytest.StashKey["Collector"]()
 _RESULT = "stackgru"  # the attribute of a test report that carries a law's result, also by xdist
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options of ``stackgru check``, prefixed."""
-    group = parser.getgroup("stackgru", "is this stack of GRU cells nn.GRU?")
-    for name, keywords in _OPTIONS.items():
-        group.addoption(f"--stackgru-{name}", **keywords)
+    """Add one option, which sets any option of ``stackgru check``, and an ini key for each."""
+    keys = ", ".join(option.name for option in OPTIONS)
+    parser.getgroup("stackgru", "is this GRU interchangeable with torch.nn.GRU?").addoption(
+        "--stackgru",
+        action="append",
+        metavar="KEY=VALUE",
+        help=f"set an option of `stackgru check`, such as max-examples=30 (repeatable): {keys}",
+    )
+    for option in OPTIONS:
+        kind: Any = "linelist" if option.type is tuple else "string"
+        parser.addini(f"stackgru_{option.field}", option.help, type=kind, default=None)
 
 
-_OPTIONS: dict[str, dict[str, Any]] = {
-    "target": {
-        "metavar": "TARGET",
-        "help": "module:attr or file:attr",
-    },
-    "kind": {"choices": ("cell", "sequence"), "help": "what the target is, if calling misleads"},
-    "laws": {"action": "append", "metavar": "GLOB", "help": "run these laws only (repeatable)"},
-    "skip": {"action": "append", "metavar": "GLOB", "help": "leave these laws out (repeatable)"},
-    "max-examples": {"type": int, "metavar": "N", "help": "examples a law"},
-    "seed": {"type": int, "metavar": "N", "help": "what the search starts from"},
-    "profile": {"choices": tuple(PROFILES), "help": "examples a law, by name"},
-    "dtype": {"action": "append", "metavar": "D", "help": "draw this dtype only (repeatable)"},
-    "device": {"metavar": "DEV", "help": "where everything is built (default: cpu)"},
-    "strict": {"action": "store_true", "default": None, "help": "count what is an answer only"},
-    "timeout": {"type": float, "metavar": "SECONDS", "help": "longest time of a law"},
-    "arguments": {
-        "type": names,
-        "metavar": "NAMES",
-        "help": "the constructor's arguments by position, with commas between them",
-    },
-    "state": {"choices": STATES, "help": "how the state goes in and comes out"},
-    "returns": {"metavar": "PARTS", "help": "what a call gives: " + "; ".join(RETURNS)},
-    "time-axis": {
-        "action": "store_true",
-        "default": None,
-        "help": "a cell takes (1, B, I) and gives (1, B, H)",
-    },
-    "report": {
-        "metavar": "DIR",
-        "help": f"save violations there, each with its script (default: {DEFAULT_REPORTS})",
-    },
-    "shrink-seconds": {
-        "type": float,
-        "metavar": "SECONDS",
-        "help": "longest time of making a violation's numbers plain",
-    },
-    "known": {"metavar": "FILE", "help": "violations that are known, 'law: reason' a line"},
-    "json": {"metavar": "FILE", "help": "write the report there"},
-}
-
-#: Fields of Options by the option that sets them, where the names differ.
-_FIELDS = {"dtype": "dtypes"}
-
-
-def changes(config: pytest.Config) -> dict[str, Any]:
-    """Return the fields of Options that the command line sets."""
-    names = {name.replace("-", "_"): name for name in _OPTIONS}
-    found = {}
-    for name in names:
-        field = _FIELDS.get(name, name)
-        value = config.getoption(f"stackgru_{name}")
-        if field in Options.__dataclass_fields__ and value is not None:
-            found[field] = tuple(value) if isinstance(value, list) else value
-    if "known" in found:
-        from stackgru.engine.known import read_known
-
-        found["known"] = read_known(config.rootpath / str(found["known"]))
-    return found
+def pytest_load_initial_conftests(args: list[str]) -> None:
+    """Show whoever uses an option of stackgru 0.1 what it is called now."""
+    for argument in args:
+        if argument.startswith("--stackgru-"):
+            new = argument.replace("--stackgru-", "--stackgru ", 1)
+            raise pytest.UsageError(f"{argument} is now written {new}.")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the collector of results."""
+    """Read the options, and register the collector of results."""
+    try:
+        config.stash[_GIVEN] = read_pairs(config.getoption("stackgru") or (), "--stackgru")
+        config.stash[_INI] = _ini(config)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from error
     collector = Collector(config)
     config.stash[_COLLECTOR] = collector
     config.pluginmanager.register(collector, "stackgru-collector")
+
+
+def _ini(config: pytest.Config) -> dict[str, Any]:
+    """Return what the ini file sets, by field."""
+    values = {option: config.getini(f"stackgru_{option.field}") for option in OPTIONS}
+    return {
+        option.field: option.read(value, f"stackgru_{option.field}")
+        for option, value in values.items()
+        if value is not None
+    }
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -107,18 +74,29 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     from stackgru.engine import run
     from stackgru.targets.importing import TargetError
 
-    runs_of = getattr(metafunc.function, "stackgru_runs", None)
     try:
-        if runs_of is None:
-            name = metafunc.config.getoption("stackgru_target")
-            if name is None:
-                raise UsageError("stackgru.pytest_plugin.suite needs --stackgru-target.")
-            runs = run.collect_runs(name, Options(), changes(metafunc.config))
-        else:
-            runs = runs_of(changes(metafunc.config))
+        runs = _runs(metafunc.config, metafunc.function)
     except (TargetError, UsageError) as error:
         raise pytest.UsageError(str(error)) from error
     metafunc.parametrize("stackgru_law", runs, ids=run.run_id)
+
+
+def _runs(config: pytest.Config, function: Any) -> list[Any]:
+    """Return the runs of a function that suite_for gave, or of the suite's own."""
+    from stackgru.engine.known import known_violations
+    from stackgru.engine.run import collect_runs
+
+    target, fields = getattr(function, "stackgru_suite", (None, {}))
+    given = {"report": DEFAULT_REPORTS} | config.stash[_INI] | fields | config.stash[_GIVEN]
+    named = given.pop("target", None)
+    given.pop("json", None)
+    if target is None:
+        target = config.stash.get(TARGET, named)
+    if target is None:
+        raise UsageError("stackgru.pytest_plugin.suite needs --stackgru target=module:attr.")
+    if "known" in given:
+        given["known"] = known_violations(given["known"], config.rootpath)
+    return collect_runs(target, Options(**given))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -144,8 +122,7 @@ def pytest_runtest_makereport(
 
 def _save(config: pytest.Config, run: Any) -> None:
     """Save a violation with its script, and let the result say where."""
-    folder = config.getoption("stackgru_report")
-    folder = DEFAULT_REPORTS if folder is None else folder
+    folder = run.options.report
     if folder and run.result is not None and run.result.status == "violated":
         from stackgru.repro.bug import save_violation
 
@@ -161,11 +138,11 @@ def pytest_terminal_summary(
         return
     from stackgru.report.terminal import render
 
-    writer = terminalreporter
+    writer, width = terminalreporter, shutil.get_terminal_size().columns
     for report in reports:
         writer.section(f"stackgru: {report.target}")
         colour = bool(writer.hasmarkup)
-        writer.write(render(report, width=writer._tw.fullwidth, colour=colour, details=False))
+        writer.write(render(report, width=width, colour=colour, details=False))
     if config.stash[_COLLECTOR].problem:
         writer.write_line(f"Error: {config.stash[_COLLECTOR].problem}", red=True)
 
@@ -209,7 +186,7 @@ class Collector:
         self._diagnoses |= {key: run.diagnosis() for key, run in self._to_diagnose.items()}
         if hasattr(self._config, "workeroutput"):
             self._config.workeroutput[_RESULT] = self._diagnoses
-        path = self._config.getoption("stackgru_json")
+        path = (self._config.stash[_INI] | self._config.stash[_GIVEN]).get("json")
         reports = self.reports()
         if path and reports and not hasattr(self._config, "workerinput"):
             texts = [report.to_json() for report in reports]
@@ -248,7 +225,7 @@ class Collector:
             torch_version=entry["torch_version"],
             build_facts=entry["facts"],
             results=[results[name] for name in laws if name in results],
-            seed=self._config.getoption("stackgru_seed"),
+            seed=entry["seed"],
             diagnosis=self._diagnoses.get(key),
         )
 

@@ -5,62 +5,48 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from stackgru.engine.run import LawRun, collect_runs
-from stackgru.options import Options
+from stackgru.engine.run import LawRun
+from stackgru.options import Options, read_fields
 from stackgru.targets.convention import Convention
 
 
 def suite_for(
     target: str | Callable[..., Any] | Convention,
-    *,
-    kind: str | None = None,
-    laws: Sequence[str] = (),
-    skip: Sequence[str] = (),
-    max_examples: int | None = None,
-    dtypes: Sequence[str] = (),
-    strict: bool = False,
+    options: Options | None = None,
+    **fields: Any,
 ) -> Callable[..., None]:
     """Return a test function that runs the laws on a target, for your own pytest.
 
-    One line in a test file is enough: ``test_my_stack = stackgru.suite_for(MyStack)``. Options
-    that pytest is given (``--stackgru-max-examples`` and so on) go before these.
+    One line in a test file is enough: ``test_my_stack = stackgru.suite_for(MyStack)``. What is
+    given to pytest (``--stackgru max-examples=30`` and so on) wins over what is given here, which
+    wins over pytest's ini keys (``stackgru_max_examples`` and so on).
 
     Args:
         target: the class, factory or Convention, or ``module:attr`` or ``path/file.py:attr``.
-        kind: "cell" or "sequence"; found by calling it if None.
-        laws: patterns of law names to run; all if empty.
-        skip: patterns of law names to leave out.
-        max_examples: examples a law; Hypothesis' own setting if None.
-        dtypes: names of dtypes to draw from; all that the build supports if empty.
-        strict: count as violations what otherwise is an answer only.
+        options: what the run is to do, as an Options.
+        **fields: fields of Options, which win over options: laws, skip, strict, known, kind,
+            arguments, state, returns, time_axis, device, max_examples, profile, dtypes, seed,
+            timeout, shrink, report, shrink_seconds.
 
     Returns:
         A test function; the plugin parametrises it over the laws.
+
+    Raises:
+        UsageError: if there is no such field, or its value is wrong.
     """
-    options = Options(
-        kind=kind,
-        laws=tuple(laws),
-        skip=tuple(skip),
-        max_examples=max_examples,
-        dtypes=tuple(dtypes),
-        strict=strict,
-    )
 
     def test(stackgru_law: LawRun) -> None:
         __tracebackhide__ = True
         stackgru_law.run()
 
-    test.stackgru_runs = functools.partial(  # type: ignore[attr-defined]
-        collect_runs, target, options
-    )
+    test.stackgru_suite = (target, read_fields(fields, options))  # type: ignore[attr-defined]
     return test
 
 
 def test_law(stackgru_law: LawRun) -> None:
-    """Run one law on the target that ``--stackgru-target`` names."""
+    """Run one law on the target that ``--stackgru target=`` names."""
     __tracebackhide__ = True
     stackgru_law.run()

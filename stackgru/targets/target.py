@@ -20,8 +20,6 @@ from stackgru.targets.probe import TargetInfo, probe
 from stackgru.targets.suggest import advice
 from stackgru.targets.weights import DirectWeights
 
-KINDS = ("cell", "sequence")
-
 
 @dataclass(frozen=True)
 class Target(TargetInfo):

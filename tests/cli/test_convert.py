@@ -16,22 +16,7 @@ from stackgru import StackingGRUCell
 from stackgru.checkpoints import verify as verifying
 from stackgru.checkpoints.verify import Differs
 from stackgru.cli import convert as convert_command
-from stackgru.cli.main import cli
 from tests.subjects.checkpoints import HALF, MIXED, TWO, Model, trained
-
-
-@pytest.fixture
-def command(tmp_path, monkeypatch, capsys):
-    """Call the command line in this process, from a folder of the test's own."""
-
-    def call(*arguments):
-        monkeypatch.chdir(tmp_path)
-        with pytest.raises(SystemExit) as ended:
-            cli(arguments)
-        shown = capsys.readouterr()
-        return subprocess.CompletedProcess(arguments, ended.value.code, shown.out, shown.err)
-
-    return call
 
 
 def test_the_state_of_an_optimiser_goes_along(tmp_path, command):

@@ -122,7 +122,7 @@ def test_a_folder_that_cannot_be_written_to(tmp_path):
     assert process.returncode == 3
     assert "one-step is violated" in process.stdout
     assert "is not interchangeable with nn.GRU" in process.stdout
-    assert "Error: a report is missing, for it could not be saved in " in process.stderr
+    assert "Error: a bug report is missing: it could not be saved in " in process.stderr
     assert "Not a directory" in process.stderr
 
 
@@ -133,7 +133,7 @@ def test_a_case_of_a_target_without_a_name_has_no_script(monkeypatch):
     monkeypatch.setattr(bugs, "script_for", none)
     result = invoke("repro", "seed=1", "--target", GAIN, "--law", "equation")
     assert result.exit_code == 2
-    assert result.stderr == "Error: there is no script, for it is local.\n"
+    assert result.stderr == "Error: there is no script: it is local.\n"
 
 
 def test_repro_that_fails_itself_says_so(monkeypatch):

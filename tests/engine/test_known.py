@@ -34,7 +34,7 @@ def test_a_file_of_known_violations(known):
         ("\nqqqqqqq: why", "line 2: no law is called 'qqqqqqq'; `stackgru laws` lists them"),
         ("rows", "expected a law and a reason"),
         ("rows:", "expected a law and a reason"),
-        ("rows: a\nrows: b", "line 2: rows is there twice"),
+        ("rows: a\nrows: b", "line 2: rows is listed twice"),
     ],
 )
 def test_a_line_that_matches_nothing_is_an_error(text, said, known):
@@ -85,10 +85,10 @@ def test_known_in_pytest(pytester, known, monkeypatch):
     result = pytester.runpytest_subprocess(
         "--pyargs",
         "stackgru.pytest_plugin.suite",
-        f"--stackgru-target={TARGET}",
-        "--stackgru-laws=same-draws",
-        "--stackgru-max-examples=20",
-        f"--stackgru-known={path}",
+        f"--stackgru=target={TARGET}",
+        "--stackgru=laws=same-draws",
+        "--stackgru=max-examples=20",
+        f"--stackgru=known={path}",
         "-rx",
         "-p",
         "no:cacheprovider",

@@ -178,5 +178,5 @@ def test_a_diagnosis_that_fails_is_told(monkeypatch):
         raise ValueError("no")
 
     monkeypatch.setattr(running, "diagnose", fails)
-    (run, _) = running.collect_runs(Stack, Options(laws=("equation",)), {})
+    (run, _) = running.collect_runs(Stack, Options(laws=("equation",)))
     assert run.diagnosis()["sentence"] == "could not be compared: ValueError: no"

@@ -29,7 +29,7 @@ COMPILING = ("script", "export", "compile")
 @pytest.mark.parametrize("variant", RIGHT, ids=lambda one: one.__name__)
 def test_no_law_accuses_a_right_variant(variant):
     skip = COMPILING if RIGHT.index(variant) % 4 else ()
-    for run in collect_runs(variant, Options(max_examples=5, skip=skip), {}):
+    for run in collect_runs(variant, Options(max_examples=5, skip=skip)):
         with contextlib.suppress(pytest.skip.Exception):
             run.run()
         assert run.law is None or run.result.status in ("holds", "not applicable")

@@ -159,7 +159,7 @@ def row(fault: type[nn.Module]) -> Row:
 
 def first_violation(fault: type[nn.Module], strict: bool) -> Finding | None:
     """Return the violation of the first law, in the catalogue's order, that is violated."""
-    for run in collect_runs(fault, Options(seed=1, strict=strict), {}):
+    for run in collect_runs(fault, Options(seed=1, strict=strict)):
         with contextlib.suppress(Violated, pytest.skip.Exception, pytest.fail.Exception):
             run.run()
         if run.law is not None and run.result is not None and run.result.violation is not None:

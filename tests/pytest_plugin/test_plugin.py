@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from types import SimpleNamespace
 
 import hypothesis
@@ -36,7 +38,7 @@ def users_file(pytester, monkeypatch):
 
 
 def test_one_line_in_a_users_file(users_file):
-    result = users_file.runpytest_subprocess("--stackgru-json=found.json", "-p", "no:cacheprovider")
+    result = users_file.runpytest_subprocess("--stackgru=json=found.json", "-p", "no:cacheprovider")
     # Each function has one item more, which measures the facts of the build.
     result.assert_outcomes(passed=3, failed=1, skipped=1)
     result.stdout.fnmatch_lines(
@@ -57,7 +59,7 @@ def test_one_line_in_a_users_file(users_file):
 
 def test_options_go_before_those_in_the_file(users_file):
     result = users_file.runpytest_subprocess(
-        "-n", "2", "--stackgru-laws=no-draws", "--stackgru-max-examples=3", "-p", "no:cacheprovider"
+        "-n", "2", "--stackgru=laws=no-draws", "--stackgru=max-examples=3", "-p", "no:cacheprovider"
     )
     result.assert_outcomes(passed=4)
     result.stdout.fnmatch_lines(["*no-draws*holds*3 examples*"])
@@ -67,10 +69,10 @@ def test_a_name_on_the_command_line(pytester):
     result = pytester.runpytest_subprocess(
         "--pyargs",
         "stackgru.pytest_plugin.suite",
-        "--stackgru-target=torch.nn:GRU",
-        "--stackgru-laws=no-draws",
-        "--stackgru-profile=quick",
-        "--stackgru-seed=4",
+        "--stackgru=target=torch.nn:GRU",
+        "--stackgru=laws=no-draws",
+        "--stackgru=profile=quick",
+        "--stackgru=seed=4",
         "-p",
         "no:cacheprovider",
     )
@@ -81,9 +83,9 @@ def test_a_name_on_the_command_line(pytester):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ([], "stackgru.pytest_plugin.suite needs --stackgru-target."),
-        (["--stackgru-target=nowhere:Thing"], "there is no module named 'nowhere'."),
-        (["--stackgru-target=torch.nn:GRU", "--stackgru-laws=rose"], "did you mean 'rows'"),
+        ([], "stackgru.pytest_plugin.suite needs --stackgru target=module:attr."),
+        (["--stackgru=target=nowhere:Thing"], "there is no module named 'nowhere'."),
+        (["--stackgru=target=torch.nn:GRU", "--stackgru=laws=rose"], "did you mean 'rows'"),
     ],
 )
 def test_usage(pytester, options, said):
@@ -96,10 +98,10 @@ def test_a_report_that_cannot_be_written(pytester):
     result = pytester.runpytest_subprocess(
         "--pyargs",
         "stackgru.pytest_plugin.suite",
-        "--stackgru-target=torch.nn:GRU",
-        "--stackgru-laws=no-draws",
-        "--stackgru-max-examples=3",
-        "--stackgru-json=no/such/folder.json",
+        "--stackgru=target=torch.nn:GRU",
+        "--stackgru=laws=no-draws",
+        "--stackgru=max-examples=3",
+        "--stackgru=json=no/such/folder.json",
     )
     assert result.ret == pytest.ExitCode.INTERNAL_ERROR
     result.stdout.fnmatch_lines(
@@ -113,8 +115,14 @@ def test_only_the_law_of_a_worker_that_died_has_crashed():
     def report(nodeid, failed=False, **attributes):
         return SimpleNamespace(nodeid=nodeid, failed=failed, when="???", **attributes)
 
-    facts = {"target": "my:Stack", "kind": "cell", "torch_version": "9.9", "facts": {"python": "4"}}
-    collector = Collector(SimpleNamespace(getoption={"stackgru_seed": 3}.get))
+    facts = {
+        "target": "my:Stack",
+        "kind": "cell",
+        "torch_version": "9.9",
+        "seed": 3,
+        "facts": {"python": "4"},
+    }
+    collector = Collector(SimpleNamespace())
     collector.pytest_runtest_logreport(
         report("test_my.py::test_stack[on-this-build]", stackgru={**facts, "result": None})
     )
@@ -171,9 +179,9 @@ def test_check_leaves_hypothesis_as_it_was():
     ("arguments", "said"),
     [
         ({"laws": ["nothing-like-it"]}, "no law is called 'nothing-like-it'"),
-        ({"profile": "slow"}, "profile must be one of quick, default"),
+        ({"profile": "slow"}, "profile must be one of 'quick', 'default'"),
         ({"max_examples": 0}, "max_examples must be at least 1"),
-        ({"dtypes": ["float8"]}, "dtype must be one of"),
+        ({"dtypes": ["float8"]}, "dtypes must be one of 'float64'"),
         ({"n": 2}, "worker processes need a target by name"),
     ],
 )
@@ -190,10 +198,24 @@ def test_arguments_that_leave_no_law_to_run(arguments):
         stackgru.check(Stack, laws=["no-draws"], max_examples=1, pytest_args=arguments)
 
 
-def test_where_pytest_itself_fails_there_is_no_verdict(monkeypatch):
-    monkeypatch.setenv("PYTEST_ADDOPTS", "--collect-only")
-    with pytest.raises(CheckerFailed, match=r"^pytest ended with status 0:\n(?s:.*)no-draws"):
+def test_if_pytest_itself_fails_there_is_no_verdict(monkeypatch):
+    def fails(*_, **__):
+        sys.stdout.write("why\n")
+        return pytest.ExitCode.OK
+
+    monkeypatch.setattr(pytest, "main", fails)
+    with pytest.raises(CheckerFailed, match=r"^pytest ended with status 0:\nwhy\n$"):
         stackgru.check(Stack, laws=["no-draws"])
+
+
+@pytest.mark.parametrize("options", ["--collect-only", "-x -k nothing", "--no-such-option"])
+def test_what_the_environment_sets_for_pytest_does_not_matter(options, monkeypatch):
+    monkeypatch.setenv("PYTEST_ADDOPTS", options)
+    monkeypatch.setenv("PYTEST_PLUGINS", "no.such.plugin")
+    report = stackgru.check(Stack, laws=["no-draws"], max_examples=1)
+    assert report.ok
+    assert os.environ["PYTEST_ADDOPTS"] == options
+    assert os.environ["PYTEST_PLUGINS"] == "no.such.plugin"
 
 
 def test_check_draws_what_was_asked_for():

@@ -61,7 +61,7 @@ def test_such_a_regression_is_shown(monkeypatch):
 
 
 def test_whatever_fails_the_violation_stays(tmp_path, monkeypatch):
-    (run, _) = collect_runs(WRONG, Options(laws=("one-step",), seed=1, max_examples=10), {})
+    (run, _) = collect_runs(WRONG, Options(laws=("one-step",), seed=1, max_examples=10))
     with pytest.raises(AssertionError):
         run.run()
 
@@ -138,7 +138,7 @@ def test_what_another_process_does_not_show_is_no_report(monkeypatch):
     assert bug.report.problem == "in a clean process the two agree"
     result = invoke("repro", Case(), "--target", f"{__name__}:OnlyHere", "--law", "equation")
     assert result.exit_code == 1
-    assert "This is no report: in a clean process the two agree." in result.stderr
+    assert "Not reproducible: in a clean process the two agree." in result.stderr
 
 
 def test_plain_numbers_that_a_script_does_not_show_are_given_up(monkeypatch):

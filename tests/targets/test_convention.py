@@ -33,7 +33,7 @@ def by_name(kind):
 @pytest.mark.parametrize("kind", RIGHT, ids=by_name)
 def test_no_law_accuses_a_right_stack(kind):
     skip = ("export", "compile") if list(RIGHT).index(kind) % 4 else ()
-    for run in collect_runs(convention_of(kind), Options(max_examples=4, skip=skip), {}):
+    for run in collect_runs(convention_of(kind), Options(max_examples=4, skip=skip)):
         with contextlib.suppress(pytest.skip.Exception):
             run.run()
         assert run.law is None or run.result.status in ("holds", "not applicable")
@@ -43,7 +43,7 @@ def test_no_law_accuses_a_right_stack(kind):
 def test_a_fault_is_caught(kind):
     law = FAULTS[kind][1]
     options = Options(laws=(law,), max_examples=30, seed=0)
-    (run,) = [one for one in collect_runs(convention_of(kind), options, {}) if one.law]
+    (run,) = [one for one in collect_runs(convention_of(kind), options) if one.law]
     with pytest.raises(Violated):
         run.run()
     assert run.result.violation.law == law
