@@ -69,7 +69,7 @@ def test_a_target_that_has_moved(reports, tmp_path):
     assert "No module named 'handwritten'" in process.stdout
 
 
-@pytest.mark.parametrize(("name", "said"), [("nowhere", "No such file"), ("", "no report in")])
+@pytest.mark.parametrize(("name", "said"), [("nowhere", "No such file"), ("", "no bug report in")])
 def test_replay_of_nothing(name, said, tmp_path):
     process = command("replay", tmp_path / name, cwd=tmp_path)
     assert process.returncode == 2
@@ -99,7 +99,7 @@ def test_repro_writes_a_file(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        ([CASE, "--law", "one-step"], 1, "one-step holds in this case"),
+        ([CASE, "--law", "one-step"], 1, "The case does not violate one-step."),
         (["dropuot=1", "--law", "one-step"], 2, "did you mean 'dropout'?\n"),
         (["seed=x", "--law", "one-step"], 2, "seed must be a whole number, got 'x'.\n"),
         ([CASE, "--law", "one-stop"], 2, "did you mean 'one-step'?"),
