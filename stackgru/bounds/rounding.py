@@ -80,7 +80,7 @@ class Bounded:
         return cls(value, torch.zeros_like(value))
 
     @classmethod
-    def shown(cls, value: Tensor) -> Bounded:
+    def rounded(cls, value: Tensor) -> Bounded:
         """Return a value of which ``value`` is the rounded form."""
         form = FORMATS[value.dtype]
         exact = cls.exact(value).value

@@ -32,8 +32,8 @@ def draw_h0(case: Case) -> Tensor:
 def draw_weights(case: Case) -> list[Layer]:
     """Return the case's parameters, layer by layer.
 
-    Rows have about unit norm, so that the gates are neither linear nor saturated. Biases are as
-    large as the weights, and stay as usual where the weights are zero.
+    Rows have about unit norm, so the gates are neither linear nor saturated. Biases have the
+    magnitude of the weights, but the usual one if the weights are zero.
     """
     sizes = (case.input_size, case.hidden_size, case.num_layers, case.bias)
     return [

@@ -80,7 +80,7 @@ def find_first_error(target: Target, case: Case) -> FirstError | None:
                     return _first_error(
                         states[layer], new, case, f"step {step}, layer {layer}", where, gate
                     )
-                below = Bounded.shown(states[layer])
+                below = Bounded.rounded(states[layer])
                 if gaps is not None and layer < case.num_layers - 1:
                     scale = case.dropout_scale
                     below = rounding.dropped(below, gaps[layer, step], scale, case.torch_dtype)
@@ -154,7 +154,7 @@ def _one_step(
     """Take one step in eval; return a layer's new state, what it should be, and where it is not."""
     with pair.mode("eval"):
         states = pair.steps(x[None], before).hn
-    below = Bounded.exact(x) if layer == 0 else Bounded.shown(states[layer - 1])
+    below = Bounded.exact(x) if layer == 0 else Bounded.rounded(states[layer - 1])
     old = Bounded.exact(before[layer])
     dtype = pair.case.torch_dtype
     new = rounding.layer(below, old, pair.layers[layer], dtype)

@@ -1,6 +1,8 @@
-"""Bounds of derivatives: autograd's own lie within them, and what is a little off does not."""
+"""Bounds of derivatives: autograd's derivatives are within them, slightly wrong ones are not."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pytest
 import torch
@@ -85,7 +87,7 @@ def test_gradients_lie_within_their_bound(case):
 
 
 def test_the_bound_of_a_gradient_is_sharp():
-    """Within a thousand roundings of one step's gradients, so that a small fault shows."""
+    """Within a thousand roundings of one step's gradients, so a small fault shows."""
     setting = Setting(Case(3, 4, 1, 2, 1))
     for bound in bounded(gradients(setting.stack, *setting.factors)):
         assert bool((bound.error <= 1000 * FORM.unit * bound.value.abs().max()).all())
@@ -111,17 +113,17 @@ def test_masks_scale_what_flows_through_them():
     """With every value dropped, nothing reaches the layer below but through its own hn."""
     case = Case(2, 3, 2, 2, 1)
     setting = Setting(case)
-    stack = setting.stack
     nothing = torch.zeros(1, 1, 2, 3, dtype=torch.bool)
-    masked = StackInputs(stack.input, stack.h0, stack.layers, nothing, 0.0, stack.dtype)
+    masked = replace(setting.stack, masks=nothing, scale=0.0)
     outputs = torch.ones(1, 2, 3)
     found = gradients(masked, outputs, torch.zeros(2, 2, 3))
     assert not bool(found.input.value.any())
     assert not bool(found.layers[0]["weight_hh"].value.any())
     assert bool(found.layers[1]["weight_hh"].value.any())
-    kept = StackInputs(stack.input, stack.h0, stack.layers, ~nothing, 2.0, stack.dtype)
-    plain = StackInputs(stack.input, stack.h0, stack.layers, ~nothing, 1.0, stack.dtype)
-    scaled, unscaled = (gradients(one, outputs, torch.zeros(2, 2, 3)) for one in (kept, plain))
+    scaled, unscaled = (
+        gradients(replace(masked, masks=~nothing, scale=scale), outputs, torch.zeros(2, 2, 3))
+        for scale in (2.0, 1.0)
+    )
     assert not torch.equal(scaled.input.value, unscaled.input.value)
 
 
@@ -154,7 +156,7 @@ def test_tangents_lie_within_their_bound(case):
 
 def test_nothing_is_claimed_where_exp_may_overflow():
     stack = Setting(Case(state="large", weights="large", hidden_size=8)).stack
-    far = StackInputs(stack.input, stack.h0 * 1e4, stack.layers, None, 1.0, torch.float32)
+    far = replace(stack, h0=stack.h0 * 1e4, dtype=torch.float32)
     found = gradients(far, torch.ones(1, 1, 8), torch.zeros(1, 1, 8))
     assert bool(found.input.error.isinf().all())
 
@@ -165,7 +167,7 @@ def test_nothing_is_claimed_of_a_sigmoid_whose_exp_overflows_in_its_tangent(a, t
     given = torch.tensor([a]), torch.tensor([toward])
     _, seen = torch.func.jvp(lambda a: 1 / (1 + torch.exp(-a)), given[:1], given[1:])
     form = FORMATS[torch.float32]
-    # As steps.py takes a gate's error: its square may underflow on the way to the slope.
+    # A gate's error as in forward.py: its square may underflow on the way to the slope.
     value = given[0].double().sigmoid()
     known = Number(value, torch.minimum(value, 4 * form.smallest / value), form)
     found = _of_sigmoid(known, Number.exact(given[1], form))
@@ -213,7 +215,7 @@ def test_a_dual_number_is_differentiated():
     assert (x * x.constant(torch.ones(()))).tangent.value.item() == 1.0
 
 
-def test_a_number_that_may_overflow_claims_nothing():
+def test_nothing_is_claimed_of_a_number_that_may_overflow():
     half = FORMATS[torch.float16]
     large = Number(torch.tensor([[3e4]]).double(), torch.zeros(1, 1).double(), half)
     assert (large @ large).error.isinf().all()

@@ -114,7 +114,6 @@ def test_numbers_stand_in_for_those_drawn():
 
 
 def test_a_literal_case_has_at_most_64_numbers_besides_zeros():
-    assert is_literal(Case())
-    assert is_literal(Case(input_size=13))  # 62 numbers
-    assert not is_literal(Case(input_size=14))  # 66
-    assert is_literal(Case(input_size=14, input="zero"))  # 66, of which 14 are zeros
+    assert is_literal(Case(input_size=15, bias=False))  # 64 numbers
+    assert not is_literal(Case(input_size=12, batch=2, bias=False))  # 65
+    assert is_literal(Case(input_size=12, batch=2, bias=False, state="zero"))  # 63, and 2 zeros

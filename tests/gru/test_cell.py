@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from stackgru import RefusedArgument, StackingGRUCell
+from stackgru import RefusedArgument, StackingGRUCell, as_gru
 from stackgru.gru.parameters import gru_layers
 from stackgru.gru.validation import autocast
 
@@ -184,6 +184,13 @@ def test_autocast_of_a_device_before_torch_2_4(monkeypatch, device_type):
     monkeypatch.setattr(torch, "is_autocast_cpu_enabled", lambda: "cpu")
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda: "cuda")
     assert autocast(device_type) == device_type
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_sequence_has_the_results_of_gru(bias):
+    cell = StackingGRUCell(3, 4, 2, bias=bias)
+    x, gru = torch.randn(5, 2, 3), as_gru(cell)
+    assert all(torch.equal(*both) for both in zip(cell.unroll(x), gru(x), strict=True))
 
 
 def test_an_empty_batch_is_fine():

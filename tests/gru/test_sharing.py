@@ -1,4 +1,4 @@
-"""Laws of swapping: the parameters are shared, the results nn.GRU's, and back is where it was."""
+"""Stacks as nn.GRU and back: shared parameters, nn.GRU's results, and copies between stacks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from hypothesis import assume, given
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
-import stackgru
 from stackgru import RefusedArgument, StackingGRUCell, as_cells, as_gru, copy_weights
 from stackgru.cases.strategies import cases
 from stackgru.cases.tensors import draw_h0, draw_input
@@ -39,12 +38,15 @@ def seeded(call, *arguments):
         return *call(*arguments), torch.rand(1)
 
 
+def assert_same(found, expected):
+    torch.testing.assert_close(found, expected, rtol=0, atol=0, equal_nan=True)
+
+
 @given(cases())
 def test_they_share_their_parameters(case):
     stack = built(case)
     gru = as_gru(stack)
     own, shared = list(stack.parameters()), list(gru.parameters())
-    assert len(own) == len(shared)
     assert all(one is other for one, other in zip(own, shared, strict=True))
     back = as_cells(gru)
     assert all(one is other for one, other in zip(own, back.parameters(), strict=True))
@@ -60,16 +62,10 @@ def test_unrolled_it_is_nn_gru_bit_by_bit(case):
     for batch_first in (False, True):
         gru = as_gru(stack, batch_first=batch_first)
         x = input.transpose(0, 1) if batch_first else input
-        found = seeded(stack.unroll, x, h0, batch_first)
-        right = seeded(gru, x, h0)
-        for one, other in zip(found, right, strict=True):
-            torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)
+        assert_same(seeded(stack.unroll, x, h0, batch_first), seeded(gru, x, h0))
     assume(case.batch)
-    row = seeded(stack.unroll, input[:, 0], h0[:, 0])
-    right = seeded(as_gru(stack), input[:, 0], h0[:, 0])
-    without = seeded(stack.unroll, input), seeded(as_gru(stack), input)
-    for one, other in zip((*row, *without[0]), (*right, *without[1]), strict=True):
-        torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)
+    for arguments in ((input[:, 0], h0[:, 0]), (input,)):
+        assert_same(seeded(stack.unroll, *arguments), seeded(as_gru(stack), *arguments))
 
 
 @given(cases(min_batch=1))
@@ -100,8 +96,7 @@ def test_gradients_are_those_of_nn_gru(case):
         output, hn, _ = seeded(call, *leaves)
         (output.sum() + (hn * hn).sum()).backward()
         grads.append([leaf.grad for leaf in (*leaves, *module.parameters())])
-    for one, other in zip(*grads, strict=True):
-        torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)
+    assert_same(*grads)
 
 
 @given(cases(min_batch=1, seq_len=1, dtypes=["float64", "float32"]))
@@ -115,12 +110,9 @@ def test_a_step_of_an_optimiser_is_seen_by_both(case):
     (output.sum() + hn.sum()).backward()
     optimiser.step()
     for one, other, old in zip(stack.parameters(), gru.parameters(), before, strict=True):
-        stepped = old.add(other.grad, alpha=-0.5)
-        torch.testing.assert_close(one.detach(), stepped, rtol=0, atol=0, equal_nan=True)
+        assert_same(one.detach(), old.add(other.grad, alpha=-0.5))
         assert one.grad is other.grad
-    found, right = seeded(stack.unroll, input, h0), seeded(gru, input, h0)
-    for one, other in zip(found, right, strict=True):
-        torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)
+    assert_same(seeded(stack.unroll, input, h0), seeded(gru, input, h0))
 
 
 @pytest.mark.parametrize("cast", ["double", "half", "bfloat16"])
@@ -144,7 +136,7 @@ def test_loading_into_one_loads_both():
     assert torch.equal(gru.weight_hh_l1, other.grus[1].weight_hh)
 
 
-def test_a_copy_and_the_meta_device_break_the_tie():
+def test_a_copy_and_the_meta_device_end_the_sharing():
     stack = StackingGRUCell(3, 4, 2)
     gru = as_gru(stack)
     assert copy.deepcopy(gru).weight_ih_l0 is not stack.grus[0].weight_ih
@@ -154,14 +146,14 @@ def test_a_copy_and_the_meta_device_break_the_tie():
     assert stack.grus[0].weight_ih.device.type == "cpu"
 
 
-def test_swapping_draws_no_random_number():
+def test_conversion_draws_no_random_number():
     stack = StackingGRUCell(3, 4, 2)
     before = torch.get_rng_state()
     as_cells(as_gru(stack))
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_a_rate_that_one_layer_makes_no_use_of_is_kept():
+def test_the_rate_of_a_single_layer_is_kept():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         gru = as_gru(StackingGRUCell(3, 4, 1, 0.5))
@@ -182,7 +174,7 @@ KINDS = {
 def test_weights_are_copied_between_any_two(source, target):
     old, new = KINDS[source](3, 4, 2), KINDS[target](3, 4, 2)
     copy_weights(old, new)
-    one, other = stackgru.StackingGRUCell(3, 4, 2), stackgru.StackingGRUCell(3, 4, 2)
+    one, other = StackingGRUCell(3, 4, 2), StackingGRUCell(3, 4, 2)
     copy_weights(old, one)
     copy_weights(new, other)
     x, h0 = torch.ones(1, 3), torch.ones(2, 1, 4)

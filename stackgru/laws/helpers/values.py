@@ -127,9 +127,9 @@ def assert_equation(
     below = Bounded.exact(pair.input if input is None else input)
     layers = []
     for index, weights in enumerate(pair.layers):
-        state = Bounded.shown(before[:, index]) if inside else Bounded.exact(before[:, index])
+        state = Bounded.rounded(before[:, index]) if inside else Bounded.exact(before[:, index])
         layers.append(rounding.layer(below, state, weights, dtype))
-        below = Bounded.shown(run.states[:, index])
+        below = Bounded.rounded(run.states[:, index])
         if gaps is not None and index < len(pair.layers) - 1:
             below = rounding.dropped(below, gaps[index], scale, dtype)
     every = rounding.stacked(layers)

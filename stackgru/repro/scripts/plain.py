@@ -72,7 +72,7 @@ def local(context: ScriptContext) -> Iterator[Candidate]:
                 row, unit = wrong[0]
                 yield _layer(context, step, (layer, row, unit), float(errors[row, unit]))
                 return
-            below = Bounded.shown(states[layer])
+            below = Bounded.rounded(states[layer])
             if masks is not None and layer < case.num_layers - 1:
                 below = rounding.dropped(
                     below, masks[layer, step], case.dropout_scale, case.torch_dtype
