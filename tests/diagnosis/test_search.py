@@ -15,7 +15,6 @@ from stackgru.diagnosis.search import CASES, DIFFERING, Diagnosis, diagnose
 from stackgru.harness.masks import Draw
 from stackgru.targets.convention import Convention
 from stackgru.targets.target import load
-from tests.nightly.diagnoses import EXPECTED, LAST
 from tests.subjects import catalogue as faults
 from tests.subjects.broken import (
     draws,
@@ -28,6 +27,7 @@ from tests.subjects.broken import (
     variants,
 )
 from tests.subjects.conventions import fused
+from tests.subjects.diagnoses import EXPECTED, LAST
 from tests.subjects.right.sequences import StepByStep
 
 #: Faults that come near to a variant, or seem to be one, and are none.
@@ -43,7 +43,7 @@ NEAR = [
 ]
 
 
-#: A diagnosis takes seconds; ``python -m tests.nightly.diagnoses`` makes that of every fault.
+#: A diagnosis takes seconds; nightly diagnoses every fault.
 NAMED = [fault for number, fault in enumerate(EXPECTED) if number % 2]
 
 

@@ -78,6 +78,9 @@ SEQUENCES = (*_kind(is_sequence=True), *_faults(sequences, sequence_masks, layou
 #: Violations with --strict only: what they take that nn.GRU refuses, or the other way round.
 REFUSALS = (*_faults(refusals), *_faults(strict_only))
 
+#: All of them, each once.
+FAULTS = tuple(dict.fromkeys((*CELLS, *SEQUENCES, *REFUSALS)))
+
 #: For every law a fault that it catches, and says best what is wrong with.
 CAUGHT_BY = {
     "equation": precision.Gain,

@@ -1,20 +1,7 @@
-"""What each fault of the catalogue is, of those that are known variants of nn.GRU.
-
-``python -m tests.nightly.diagnoses`` diagnoses every fault: those in EXPECTED must get just these
-names, all others none. It prints a line a fault, and exits with 1 if one is wrong.
-"""
+"""The faults of the catalogue that are known variants of nn.GRU, and what each is called."""
 
 from __future__ import annotations
 
-import multiprocessing
-import sys
-
-import torch
-
-from stackgru.diagnosis.search import Diagnosis, diagnose
-from stackgru.targets.target import load
-from stackgru.torch_settings import settings_kept
-from tests.subjects import catalogue as faults
 from tests.subjects.broken import draws, equations, masks, rates, sequence_masks, states, variants
 
 RESET = "the reset gate before the product (Cho et al. v3, ONNX linear_before_reset = 0)"
@@ -84,31 +71,3 @@ EXPECTED: dict[type, tuple[str, ...]] = {
         f"{CARRIED}hn and what is carried on as they go up",
     ),
 }
-
-
-def _diagnosed(name: str) -> tuple[str, Diagnosis]:
-    torch.set_num_threads(1)
-    with settings_kept():
-        return name, diagnose(load(name))
-
-
-def main() -> int:
-    """Diagnose every fault; return the exit status."""
-    names = {
-        f"{one.__module__}:{one.__qualname__}": one for one in (*faults.CELLS, *faults.SEQUENCES)
-    }
-    wrong = named = 0
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(2, maxtasksperchild=20) as pool:
-        for name, found in pool.imap_unordered(_diagnosed, names):
-            right = found.variants == EXPECTED.get(names[name], ())
-            wrong += not right
-            named += bool(found.variants)
-            mark = "" if right else "WRONG "
-            print(f"{mark}{name.rpartition(':')[2]}: {found.sentence}", flush=True)
-    print(f"{len(names)} faults, {named} of them named, {wrong} wrongly")
-    return 1 if wrong else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

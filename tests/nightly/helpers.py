@@ -1,0 +1,163 @@
+"""What the parts share: their settings, the subjects, and one law run on one subject."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from torch import nn
+
+import stackgru
+from stackgru.engine.run import LawRun
+from stackgru.engine.select import select
+from stackgru.laws.registry import all_laws
+from stackgru.options import Options
+from stackgru.outcomes import Violated
+from stackgru.targets.importing import TargetError, describe_error, import_target
+from stackgru.targets.target import Target
+from tests.subjects import catalogue
+from tests.subjects.right.cells import RIGHT_CELLS
+from tests.subjects.right.sequences import RIGHT_SEQUENCES
+
+ROOT = Path(__file__).parents[2]
+_PUBLIC = {nn.GRU: "torch.nn:GRU", stackgru.StackingGRUCell: "stackgru:StackingGRUCell"}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What ``python -m tests.nightly`` passes on; see its --help."""
+
+    only: str = "*"
+    faults: tuple[str, ...] = ()
+    right: tuple[str, ...] = ()
+    strict: bool = False
+    laws: tuple[str, ...] = ()
+    every_law: bool = False
+    max_examples: int = 100
+    seeds: int = 1
+    right_examples: int = 100_000
+    results: str = ""
+    key: str = ""
+
+
+SETTINGS = Settings(**json.loads(os.environ.get("STACKGRU_NIGHTLY", "{}")))
+
+
+def recorded() -> list[dict[str, Any]]:
+    """Return what earlier runs of this part recorded, whatever the code was then."""
+    path = Path(SETTINGS.results)
+    found = []
+    for line in path.read_text().splitlines() if path.is_file() else ():
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue  # cut off by an interruption
+    return found
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An implementation that is known to be right or wrong, named as ``stackgru check`` takes it.
+
+    ``near`` are the laws that are tried first on a fault: the one that explains it best, then those
+    that explain others of its file.
+    """
+
+    spec: str
+    strict: bool = False
+    near: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name without its module."""
+        return self.spec.rpartition(":")[2]
+
+
+def faults() -> list[Subject]:
+    """Return the catalogue's faults, or the user's own."""
+    if SETTINGS.faults or SETTINGS.right:
+        return _chosen(Subject(spec, SETTINGS.strict) for spec in _named(SETTINGS.faults))
+    own: dict[object, list[str]] = {}
+    for law, fault in catalogue.CAUGHT_BY.items():
+        own.setdefault(fault, []).append(law)
+        own.setdefault(fault.__module__, []).append(law)
+    return _chosen(
+        Subject(
+            _spec(fault),
+            fault in catalogue.REFUSALS,
+            tuple(dict.fromkeys([*own.get(fault, ()), *own.get(fault.__module__, ())])),
+        )
+        for fault in catalogue.FAULTS
+    )
+
+
+def right() -> list[Subject]:
+    """Return the project's right variants, or the user's own."""
+    if SETTINGS.faults or SETTINGS.right:
+        return _chosen(Subject(spec) for spec in _named(SETTINGS.right))
+    own = (stackgru.StackingGRUCell, *RIGHT_CELLS, *RIGHT_SEQUENCES, nn.GRU)
+    return _chosen(Subject(_spec(one)) for one in dict.fromkeys(own))
+
+
+def _chosen(subjects: Iterable[Subject]) -> list[Subject]:
+    unique = dict.fromkeys(subjects)
+    return [one for one in unique if fnmatch.fnmatchcase(one.name, SETTINGS.only)]
+
+
+def _spec(factory: type[nn.Module]) -> str:
+    return _PUBLIC.get(factory, f"{factory.__module__}:{factory.__qualname__}")
+
+
+def _named(names: Iterable[str]) -> list[str]:
+    return [spec for name in names for spec in ([name] if ":" in name else _defined_in(name))]
+
+
+def _defined_in(place: str) -> list[str]:
+    """Return every module class that a file defines and that has a docstring."""
+    module = sys.modules[import_target(f"{place}:__name__")]
+    found = [
+        f"{place}:{name}"
+        for name, value in vars(module).items()
+        if isinstance(value, type)
+        and issubclass(value, nn.Module)
+        and value.__module__ == module.__name__
+        and vars(value).get("__doc__")
+    ]
+    if not found:
+        raise TargetError(f"{place} defines no torch.nn.Module with a docstring.")
+    return found
+
+
+def chosen_laws() -> list[str]:
+    """Return the names of the laws to run."""
+    return [law.name for law in select(Options(laws=SETTINGS.laws))]
+
+
+def run_law(target: Target, law: str, seed: int, **options: Any) -> dict[str, Any]:
+    """Return what became of one law with one seed; only "violated" is a violation."""
+    chosen = Options(profile="default", max_examples=SETTINGS.max_examples, seed=seed, **options)
+    run, message = LawRun(target, all_laws()[law], chosen), None
+    try:
+        run.run()
+    except (Violated, pytest.skip.Exception, pytest.fail.Exception):
+        pass
+    except (Exception, SystemExit) as error:  # a subject may raise anything
+        message = describe_error(error)
+    result = run.result
+    if result is None:
+        return {"status": "crashed", "examples": 0, "ratio": 0.0, "message": message}
+    found = result.violation
+    return {
+        "status": result.status,
+        "examples": result.examples,
+        "ratio": result.ratio,
+        "message": f"{found.message}; {found.case}" if found else message or result.reason,
+        "finding": found,
+    }

@@ -1,0 +1,118 @@
+"""What the results of each part come to: figures, and one sentence."""
+
+from __future__ import annotations
+
+import re
+import statistics
+from collections import Counter, defaultdict
+from typing import Any
+
+Results = list[dict[str, Any]]
+Figures = tuple[dict[str, Any], str]
+
+
+def faults(results: Results) -> Figures:
+    """By fault: caught with every seed, or not; by which law; and by other means."""
+    caught: dict[str, list[bool]] = defaultdict(list)
+    groups, laws, first = {}, defaultdict(set), Counter()
+    for one in results:
+        name = re.sub(r".*\[(.*)-\d+\]", r"\1", one["id"])
+        groups[name] = one.get("group", "crashed")
+        by = one.get("caught_by", [])
+        caught[name].append(bool(by))
+        laws[name].update(by)
+        first.update(by[:1])
+    always = [name for name, seeds in caught.items() if all(seeds)]
+    methods = {
+        method: sum(one.get(method, False) for one in results)
+        for method in ("seed_example", "plain_test")
+    }
+    figures = {
+        "faults": len(caught),
+        "groups": Counter(groups.values()),
+        "caught_with_every_seed": len(always),
+        "not_caught": sorted({*caught} - {*always}),
+        **methods,
+        "first_law": dict(first.most_common()),
+        "laws": {name: sorted(found) for name, found in laws.items()},
+        "unfinished": {one["id"]: one["unfinished"] for one in results if one.get("unfinished")},
+    }
+    kinds = ", ".join(f"{number} {group}" for group, number in figures["groups"].items())
+    return figures, (
+        f"{len(always)} of {len(caught)} faults ({kinds}) caught with every seed; the seed's "
+        f"example fails {methods['seed_example']}, plain Hypothesis {methods['plain_test']}"
+    )
+
+
+def right(results: Results) -> Figures:
+    """By right variant: accused or not, and how near a difference came to its bound."""
+    examples = sum(one.get("examples", 0) for one in results)
+    worst = max(results, key=lambda one: one.get("ratio", 0.0), default={})
+    ratio, law = worst.get("ratio", 0.0), worst.get("ratio_law")
+    accused = [one["id"] for one in results if one["outcome"] != "passed"]
+    figures = {"examples": examples, "ratio": ratio, "by": f"{law}, {worst.get('id')}"}
+    return {**figures, "accused": accused}, (
+        f"{examples:,} law examples, {len(accused)} variants accused; the largest difference is "
+        f"{ratio:.2f} of its bound ({law})"
+    )
+
+
+def scripts(results: Results) -> Figures:
+    """By fault: the medians of its script."""
+    found = [one for one in results if "lines" in one]
+    good = sum(one["outcome"] == "passed" for one in results)
+    if not found:
+        return {}, f"{good} of {len(results)} scripts show their fault, and it alone"
+    digits = [one["digits"] for one in found if one["digits"]]
+    figures = {
+        "sizes": _medians([one["sizes"] for one in found]),
+        "smallest": sum(one["smaller"] == "no" for one in found),
+        "lines": statistics.median(one["lines"] for one in found),
+        "digits": _medians(digits),
+        "stage_two": statistics.median(one["stage_two"] for one in found),
+        "laws": Counter(one["law"] for one in found),
+    }
+    return figures, (
+        f"{good} of {len(results)} scripts show their fault, and it alone; medians: layers, steps, "
+        f"rows, units, inputs {figures['sizes']} (no size can be one less in "
+        f"{figures['smallest']}), {figures['lines']:g} lines, digits before and after stage two "
+        f"{figures['digits']}, stage two {figures['stage_two']:.1f} s"
+    )
+
+
+def _medians(rows: list[list[float]]) -> list[float]:
+    return [statistics.median(column) for column in zip(*rows, strict=True)]
+
+
+def diagnoses(results: Results) -> Figures:
+    """How many faults are named, and how many of them wrongly."""
+    named = sum(bool(one.get("variants")) for one in results)
+    wrong = [one["id"] for one in results if one["outcome"] != "passed"]
+    sentence = f"{len(results)} faults, {named} of them named, {len(wrong)} wrongly"
+    return {"named": named, "wrong": wrong}, sentence
+
+
+def real(results: Results) -> Figures:
+    """The rows of the implementations that are installed, and why others have none."""
+    rows = [one["row"] for one in results if "row" in one]
+    skipped = {one["id"]: one["message"] for one in results if one["outcome"] == "skipped"}
+    sentence = f"{len(results) - len(skipped)} checks in full, {len(rows)} of them of the table"
+    return {"rows": rows, "skipped": skipped}, sentence
+
+
+def suite(results: Results) -> Figures:
+    """How many of the suite's tests that are left to nightly pass."""
+    passed = sum(one["outcome"] == "passed" for one in results)
+    return {}, f"{passed} of {len(results)} of the suite's own tests pass"
+
+
+def mutation(results: Results) -> Figures:
+    """How many mutants survive, module by module."""
+    found = {one["module"]: one for one in results if "survived" in one}
+    mutants, survived = (sum(one[n] for one in found.values()) for n in ("mutants", "survived"))
+    figures = {
+        name: {key: one[key] for key in ("mutants", "survived", "known", "survivors")}
+        for name, one in found.items()
+    }
+    known = sum(one["known"] for one in found.values())
+    return figures, f"{survived} of {mutants} mutants survive, {known} are known to"

@@ -1,0 +1,40 @@
+"""No law accuses a right variant, in 100,000 law examples over all of them, or more."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from stackgru.laws.registry import all_laws
+from stackgru.targets.target import load
+from tests.nightly.helpers import SETTINGS, chosen_laws, right, run_law
+
+RIGHT = right()
+#: Law examples that one seed is sure to try on a variant, whatever is not applicable.
+PER_SEED = max(
+    1.0, 0.6 * SETTINGS.max_examples * sum(all_laws()[law].share for law in chosen_laws())
+)
+SEEDS = range(1, math.ceil(SETTINGS.right_examples / PER_SEED / max(1, len(RIGHT))) + 1)
+_accused = set()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("variant", RIGHT, ids=lambda one: one.name)
+def test_no_law_accuses(variant, seed, record_property):
+    if variant in _accused:
+        pytest.skip("accused with an earlier seed")
+    target = load(variant.spec)
+    results = {law: run_law(target, law, seed) for law in chosen_laws()}
+    record_property("examples", sum(result["examples"] for result in results.values()))
+    worst = max(results, key=lambda law: results[law]["ratio"])
+    record_property("ratio", results[worst]["ratio"])
+    record_property("ratio_law", worst)
+    wrong = {
+        law: f"{result['status']}: {result['message']}"
+        for law, result in results.items()
+        if result["status"] not in ("holds", "not applicable")
+    }
+    if wrong:
+        _accused.add(variant)
+    assert not wrong, f"ACCUSED {variant.spec}, a right variant, with seed {seed}: {wrong}"

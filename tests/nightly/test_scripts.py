@@ -1,0 +1,78 @@
+"""A script for every fault: with the fault it ends with 1, with a right class in its place with 0.
+
+For each fault the first law that it violates is found, the case shrunk in both stages, and the
+script written and run in clean processes. tests/nightly/scripts.md is the table of a whole run.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import replace
+
+import pytest
+from torch import nn
+
+import stackgru
+from stackgru.cases.case import Case
+from stackgru.laws.registry import all_laws
+from stackgru.repro.bug import bug_for
+from stackgru.repro.replay import run_script
+from stackgru.repro.simplify import violation_in
+from stackgru.targets.target import load
+from tests.nightly.helpers import chosen_laws, faults, run_law
+from tests.subjects import catalogue
+
+SIZES = {
+    "num_layers": "min_layers",
+    "seq_len": "min_steps",
+    "batch": "min_batch",
+    "hidden_size": "hidden_size",
+    "input_size": "input_size",
+}
+
+
+@pytest.mark.parametrize("fault", faults(), ids=lambda one: one.name)
+def test_a_script_shows_the_fault_and_it_alone(fault, tmp_path, record_property):
+    target = load(fault.spec)
+    results = (run_law(target, law, 1, strict=fault.strict) for law in chosen_laws())
+    found = next((result["finding"] for result in results if result.get("finding")), None)
+    assert found, "no law is violated with seed 1"
+    bug = bug_for(target, all_laws()[found.law], found, strict=fault.strict)
+    case = Case.parse(bug.report.case)
+    record_property("fault", fault.name)
+    record_property("law", found.law)
+    record_property("sizes", [getattr(case, size) for size in SIZES])
+    record_property("smaller", smaller_case(target, found.law, case, fault.strict))
+    record_property("digits", bug.report.digits)
+    record_property("stage_two", bug.report.seconds)
+    record_property("lines", len(bug.script.splitlines()))
+    assert bug.report.problem is None
+    path = tmp_path / "repro.py"
+    path.write_text(with_right_class(bug.script, target.factory))
+    assert run_script(path).status == 0, "with a right class in its place"
+
+
+def with_right_class(script, fault):
+    """Return a script in which the right class that a fault was made from takes its place."""
+    right = next(
+        one for one in fault.__mro__[1:] if one not in catalogue.FAULTS and one is not nn.Module
+    )
+    if right is object:
+        right = nn.GRU if fault in catalogue.SEQUENCES else stackgru.StackingGRUCell
+    elif not inspect.isclass(right) or right.__module__.startswith("torch"):
+        right = nn.GRU
+    named = f"from {right.__module__} import {right.__name__} as {fault.__name__}"
+    return re.sub(rf"^from \S+ import {fault.__name__}\b", named, script, flags=re.MULTILINE)
+
+
+def smaller_case(target, law, case, strict):
+    """Return which size could be one less, over twenty seeds; "no" if none."""
+    for size, key in SIZES.items():
+        domains = all_laws()[law].domains
+        least = min(max(one.get(key, 1), one.get(size, 1)) for one in domains)
+        for seed in range(20) if getattr(case, size) > least else ():
+            one = replace(case, seed=seed, **{size: getattr(case, size) - 1})
+            if violation_in(target, all_laws()[law], one, strict=strict) is not None:
+                return size
+    return "no"
