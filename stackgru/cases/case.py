@@ -55,8 +55,7 @@ class Case:
         input: magnitude of the input.
         state: magnitude of h0.
         actions: what is done to the module: names in ACTIONS, separated by commas.
-        numbers: numbers of tensors that are given instead of drawn, flat, by the names that
-            numbers_of uses; not part of the text.
+        numbers: flat numbers in place of drawn ones, by tensor; not part of the text.
 
     Raises:
         ValueError: if a value is outside its range.

@@ -19,14 +19,12 @@ MOST_NUMBERS = 64
 
 def draw_input(case: Case) -> Tensor:
     """Return the case's input, of shape (T, B, I)."""
-    shape = (case.seq_len, case.batch, case.input_size)
-    return _draw(case, "input", shape, *magnitude_of(case, "input", shape))
+    return draw_tensor(case, "input", (case.seq_len, case.batch, case.input_size))
 
 
 def draw_h0(case: Case) -> Tensor:
     """Return the case's initial state, of shape (L, B, H)."""
-    shape = (case.num_layers, case.batch, case.hidden_size)
-    return _draw(case, "h0", shape, *magnitude_of(case, "h0", shape))
+    return draw_tensor(case, "h0", (case.num_layers, case.batch, case.hidden_size))
 
 
 def draw_weights(case: Case) -> list[Layer]:
@@ -37,14 +35,24 @@ def draw_weights(case: Case) -> list[Layer]:
     """
     sizes = (case.input_size, case.hidden_size, case.num_layers, case.bias)
     return [
-        {name: draw_parameter(case, f"{name} {layer}", shape) for name, shape in shapes.items()}
+        {name: draw_tensor(case, f"{name} {layer}", shape) for name, shape in shapes.items()}
         for layer, shapes in enumerate(parameter_shapes(*sizes))
     ]
 
 
-def draw_parameter(case: Case, name: str, shape: Sequence[int]) -> Tensor:
-    """Return one of the case's parameters; with one axis it is a bias."""
-    return _draw(case, name, tuple(shape), *magnitude_of(case, name, shape))
+def draw_tensor(case: Case, name: str, shape: Sequence[int]) -> Tensor:
+    """Return one of the case's tensors: a parameter, a bias if it has one axis, input or h0."""
+    dtype = case.torch_dtype
+    given = dict(case.numbers)
+    if name in given:
+        return torch.tensor(given[name], dtype=torch.float64).reshape(*shape).to(dtype)
+    magnitude, usual = magnitude_of(case, name, shape)
+    if magnitude == "zero":
+        return torch.zeros(*shape, dtype=dtype)
+    values = torch.randn(*shape, dtype=torch.float64, generator=generator(case, name))
+    if magnitude == "subnormal":
+        values = (values * 4).round()  # a few times the smallest number
+    return (values * scale_of(dtype, magnitude, usual)).to(dtype)
 
 
 def magnitude_of(case: Case, name: str, shape: Sequence[int]) -> tuple[str, float]:
@@ -68,19 +76,6 @@ def seed_of(case: Case, name: str) -> int:
     """
     digest = hashlib.sha256(f"{case.seed} {name}".encode()).digest()
     return int.from_bytes(digest[:8], "big")
-
-
-def _draw(case: Case, name: str, shape: tuple[int, ...], magnitude: str, scale: float) -> Tensor:
-    dtype = case.torch_dtype
-    given = dict(case.numbers)
-    if name in given:
-        return torch.tensor(given[name], dtype=torch.float64).reshape(shape).to(dtype)
-    if magnitude == "zero":
-        return torch.zeros(shape, dtype=dtype)
-    values = torch.randn(shape, dtype=torch.float64, generator=generator(case, name))
-    if magnitude == "subnormal":  # a few times the smallest number
-        return (values * 4).round().mul(scale_of(dtype, magnitude, scale)).to(dtype)
-    return (values * scale_of(dtype, magnitude, scale)).to(dtype)
 
 
 def scale_of(dtype: torch.dtype, magnitude: str, usual: float) -> float:

@@ -185,7 +185,7 @@ def _check(one: LayerKeys, state: Mapping[str, Any], to: To) -> None:
             if tuple(value.shape) != shape:
                 raise ConversionError(
                     f"{name} is not {'a GRU stack' if to == 'gru' else 'a GRU'}: {keys[key]} has "
-                    f"shape {tuple(value.shape)}, expected {shape} after the first layer; "
+                    f"shape {tuple(value.shape)}, expected {shape} to match the first layer; "
                     "pass the name of the right one as the prefix"
                 )
             if value.dtype != first.dtype:

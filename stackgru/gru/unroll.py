@@ -43,7 +43,7 @@ def unroll(
         names = "batch, steps" if batch_first else "steps, batch"
         raise RefusedArgument(
             f"input must have shape ({names}, input_size) = ({names}, {stack.input_size}) with "
-            f"steps from 1, or (steps, {stack.input_size}), "
+            f"at least one step, or (steps, {stack.input_size}), "
             f"got {tuple(input.squeeze(axis).shape if is_single else input.shape)}"
         )
     state = _state(stack, input, h0, input.shape[axis], is_single)

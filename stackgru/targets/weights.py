@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from stackgru.cases.case import Case
-from stackgru.cases.tensors import draw_parameter, draw_weights
+from stackgru.cases.tensors import draw_tensor, draw_weights
 from stackgru.gru.parameters import Layer, copy_layers, parameter_label
 from stackgru.outcomes import NotApplicable
 
@@ -243,7 +243,7 @@ class DerivedWeights(DirectWeights):
         """Write numbers of the case into the module's own parameters."""
         with torch.no_grad():
             for name, leaf in self.leaves.items():
-                leaf.copy_(draw_parameter(case, name, leaf.shape))
+                leaf.copy_(draw_tensor(case, name, leaf.shape))
 
     def intended(self, case: Case) -> Sequence[Layer]:
         """Return the weights that the case's numbers came to."""

@@ -96,12 +96,12 @@ def test_losses_go_on_as_if_nothing_had_happened(trained, tmp_path):
 
     found = torch.tensor(go_on(converted, other, 50, 30), dtype=torch.float64)
     right = torch.tensor(go_on(*again(model, optimiser), 50, 30), dtype=torch.float64)
-    # Gradients of the two differ by up to 7 eps, and training carries that on: how far, is told by
-    # a model whose weights are changed by 8 eps.
+    # Gradients of the two differ by up to 7 eps, and training amplifies that: a model whose weights
+    # are changed by 8 eps shows how much.
     change = 8 * torch.finfo(torch.float64).eps
     moved = torch.tensor(go_on(*again(model, optimiser, change), 50, 30), dtype=torch.float64)
     assert (found - right).abs().max() <= (moved - right).abs().max()
-    # Without the state of the optimiser they do not go on so.
+    # Without the state of the optimiser training continues differently.
     lost = Model(nn.GRU).double()
     lost.load_state_dict(saved["model"])
     fresh = torch.optim.Adam(lost.parameters(), lr=0.01)
