@@ -252,19 +252,18 @@ class Pair:
         if not isinstance(result, (tuple, list)) or len(result) != 2:
             raise Violated(f"the target gave {type(result).__name__}, not an output and a state")
         case, input = self.case, arguments[0]
-        output = self._checked("output", result[0], (*input.shape[:-1], case.hidden_size))
+        output = self.checked("output", result[0], (*input.shape[:-1], case.hidden_size))
         hn_shape = (case.num_layers, input.shape[-2], case.hidden_size)
-        return output, self._checked("hn", result[1], hn_shape)
+        return output, self.checked("hn", result[1], hn_shape)
 
-    def _checked(self, name: str, value: Any, shape: tuple[int, ...]) -> Tensor:
+    def checked(self, what: str, value: Any, shape: tuple[int, ...]) -> Tensor:
+        """Return a result that is a tensor of this shape and of the case's dtype, or raise."""
         if not isinstance(value, Tensor):
-            raise Violated(f"{name} is {type(value).__name__}, where nn.GRU's is a tensor")
+            raise Violated(f"{what}: got {type(value).__name__}, expected a tensor")
         if value.shape != shape:
-            raise Violated(f"{name} has shape {tuple(value.shape)}, where nn.GRU's is {shape}")
+            raise Violated(f"{what}: got shape {tuple(value.shape)}, expected {shape}")
         if value.dtype != self.case.torch_dtype:
-            raise Violated(
-                f"{name} is {value.dtype}, where nn.GRU's is {self.case.torch_dtype}, as the input"
-            )
+            raise Violated(f"{what}: got {value.dtype}, expected {self.case.torch_dtype}")
         return value
 
     def _call(self, *arguments: Tensor) -> tuple[Tensor, Tensor]:

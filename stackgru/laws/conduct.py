@@ -1,4 +1,4 @@
-"""Laws of conduct: what a call leaves behind, what it remembers, and what it takes."""
+"""Laws of conduct: what a call changes, what it remembers, and what it accepts."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _FULL = ("float64", "float32")
 
 @law("conduct", {"max_steps": 3}, question="conduct")
 def purity(pair: Pair) -> None:
-    """A call leaves its arguments, its parameters and modes, and torch's settings as they were.
+    """A call leaves its arguments, parameters, modes and torch's settings unchanged.
 
-    A forward sets no gradient, a backward pass in training changes nothing else, and what is
-    written into output or hn afterwards reaches neither the arguments nor the parameters. Building
-    it changes no setting and does not seed torch's generator.
+    A forward pass sets no gradients, and a backward pass in training changes nothing else. Writing
+    into output or hn afterwards reaches neither the arguments nor the parameters. Building the
+    target changes no setting and does not seed torch's generator.
     """
     _assert_built_apart(pair)
     tensors = {"input": pair.input, "h0": pair.h0, **dict(pair.module.named_parameters())}
@@ -55,7 +55,7 @@ def purity(pair: Pair) -> None:
 
 
 def _assert_built_apart(pair: Pair) -> None:
-    """Raise a violation where a build changes a setting, or puts torch's generator anywhere."""
+    """Raise a violation if building the target changes a setting or seeds torch's generator."""
     states = []
     for seed in (pair.case.seed, pair.case.seed ^ 1):
         with settings_watched(pair, "building it"):
@@ -63,7 +63,7 @@ def _assert_built_apart(pair: Pair) -> None:
             pair.target.build(pair.case)
         states.append(pair.generator_state())
     if torch.equal(*states):
-        raise Violated("building the target sets torch's generator, whatever seed it had")
+        raise Violated("building the target seeds torch's generator")
 
 
 def _flags(pair: Pair) -> dict[str, object]:
@@ -101,18 +101,18 @@ def _backward(run: Run) -> None:
 
 @law("conduct", {"max_steps": 3}, question="conduct")
 def stateless(pair: Pair) -> None:
-    """Whatever was called before, a call gives what a module never called gives, to the bit.
+    """Whatever was called before, a call gives what a fresh module gives, bit for bit.
 
     From the same seed, for as many rows or more; after calls with other inputs, other batches and
-    none, in the other mode, with and without gradients, and after one that failed. Results given
-    before stay as they were, and tensors that were changed in place since are read again.
+    empty ones, in the other mode, with and without gradients, and after a call that failed. Earlier
+    results stay unchanged, and tensors that were changed in place since are read again.
     """
     fresh = Pair(pair.target, pair.case)
     with pair.grad_mode():
         first = unroll(pair)
         kept = Run(first.outputs.detach().clone(), first.hn.detach().clone())
         _calls_in_between(pair)
-        pair.equal(first, kept, "the result of an earlier call, after later ones")
+        pair.equal(first, kept, "result of an earlier call, after later calls")
         more = 3 * pick(pair, "more rows", 0, 1)
         input, h0 = (
             torch.cat([part, part.new_ones(part.shape[0], more, part.shape[2])], 1)
@@ -122,12 +122,12 @@ def stateless(pair: Pair) -> None:
         last = unroll(pair, input, h0)
         pair.seed()
         others = unroll(fresh, input, h0)
-        pair.equal(last, others, "after other calls (against a module never called)")
+        pair.equal(last, others, "after other calls (compared with a fresh module)")
         _assert_reads_anew(pair, fresh)
 
 
 def _assert_reads_anew(pair: Pair, fresh: Pair) -> None:
-    """Raise a violation where tensors of the call before, changed in place, are not read again."""
+    """Raise a violation if the last call's tensors, changed in place, are not read again."""
     own, others = arguments_of(pair), arguments_of(pair)
     for argument in own:
         argument.neg_()
@@ -139,12 +139,12 @@ def _assert_reads_anew(pair: Pair, fresh: Pair) -> None:
     pair.seed()
     for name, result, right in zip(("output", "hn"), again, fresh.call(*others), strict=True):
         axes = OUTPUT[-result.dim() :] if name == "output" else HN
-        what = f"on tensors of the call before, changed in place since: {name}"
+        what = f"on the last call's tensors, changed in place since: {name}"
         assert_equal(result, right, what=what, axes=axes)
 
 
 def _calls_in_between(pair: Pair) -> None:
-    """Call the target in many ways; that it refuses one, or fails, is for other laws to say."""
+    """Call the target in many ways; other laws judge whether it fails in one of them."""
     case, input, h0 = pair.case, pair.input, pair.h0
     calls = [(other_input(pair, "call in between"), h0.flip(1)), (input, h0[:-1])]
     for rows in (1, 0, case.batch + 3):
@@ -163,7 +163,7 @@ def _calls_in_between(pair: Pair) -> None:
 
 
 def memory_layouts(tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
-    """Yield a (T or L, B, I or H) tensor's values in other places of memory; one with others."""
+    """Yield a (T or L, B, I or H) tensor in other memory layouts, last expanded ones."""
     wide = tensor.new_full((*tensor.shape[:-1], 2 * tensor.shape[-1] + 1), 7.0)
     for name, view in (
         ("a transposed (B, _, _)", tensor.transpose(0, 1).contiguous().transpose(0, 1)),
@@ -178,15 +178,15 @@ def memory_layouts(tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
 
 @law("conduct", {"min_batch": 1, "max_steps": 3, "dtypes": _FULL}, question="conduct")
 def strided(pair: Pair) -> None:
-    """Input and h0 give what their contiguous copies give, however they lie in memory.
+    """Input and h0 give what their contiguous copies give, whatever their memory layout.
 
-    Within rounding, for transposed, sliced and expanded tensors; in training under the masks that
-    the copies had, and with --strict from the same seed.
+    Within rounding, for transposed, sliced and expanded tensors; in training under the masks drawn
+    for the copies, and with --strict from the same seed.
     """
     inputs, states = list(memory_layouts(pair.input)), list(memory_layouts(pair.h0))
     input_name, input = inputs[pick(pair, "input layout", 0, len(inputs) - 1)]
     state_name, h0 = states[pick(pair, "h0 layout", 0, len(states) - 1)]
-    what = f"with {input_name} for input and {state_name} for h0"
+    what = f"with {input_name} as input and {state_name} as h0"
     pair.seed()
     with pair.grad_mode(), Recorder() as recorder:
         plain = unroll(pair, input.contiguous(), h0.contiguous())
@@ -201,7 +201,7 @@ def strided(pair: Pair) -> None:
         every = (arrange(recorder.draws, shape, order) for order in orders(pair))
         orders_seen = [masks for masks in every if masks is not None]
     if not orders_seen:
-        return  # other masks than nn.GRU's, which is for other laws; values are compared in eval
+        return  # other laws judge masks that are not nn.GRU's; values are compared in eval
     # Two orders can have the same shapes; the larger bound is that of the masks drawn, or above.
     bounds = [expected(pair, masks, input=input, h0=h0) for masks in orders_seen]
     outputs = torch.stack([bound.outputs.error for bound in bounds]).amax(0)
@@ -212,30 +212,32 @@ def strided(pair: Pair) -> None:
 
 @contextmanager
 def _masks_watched(pair: Pair, what: str, masks: list[Tensor]) -> Iterator[None]:
-    """Give the target these masks in place of those it draws; with --strict it must draw them.
+    """Replace the masks that the target draws by these; with --strict it must draw them itself.
 
-    A mask is filled in memory order on recent builds, and a cell's result inherits the strides of
-    its state: most stacks draw other masks for a transposed h0, and are right under the same.
+    Recent builds fill a mask in memory order, and a cell's result inherits the strides of its
+    state: most stacks draw other masks for a transposed h0, and are right under the same masks.
     """
     if pair.strict:
         with Recorder() as recorder:
             yield
         own = [draw.mask for draw in recorder.draws]
         if len(own) != len(masks) or not all(map(torch.equal, own, masks)):
-            raise Violated(f"{what} the masks are others than with contiguous tensors")
+            raise Violated(f"{what}, the masks differ from those drawn with contiguous tensors")
         return
     injector = Injector(masks)
     with injector:
         yield
     if not injector.complete:
-        raise Violated(f"{what} other masks are asked for than with contiguous tensors")
+        raise Violated(
+            f"{what}, the target draws masks of other shapes than with contiguous tensors"
+        )
 
 
 @law("conduct", {"max_steps": 3}, question="conduct", share=0.5)
 def meta(pair: Pair) -> None:
-    """On the meta device results are on that device too, with nn.GRU's shapes and dtypes.
+    """On the meta device, results are on that device too, with nn.GRU's shapes and dtypes.
 
-    With a state, and without where the target takes none.
+    With a state, and without one if the target can be called so.
     """
     input, h0 = pair.input.to("meta"), pair.h0.to("meta")
     try:
@@ -248,7 +250,9 @@ def meta(pair: Pair) -> None:
     try:
         module = pair.target.build(pair.case).to("meta")
     except Exception as error:
-        raise Violated(f"it cannot be moved to the meta device: {describe_error(error)}") from error
+        raise Violated(
+            f"the target cannot be moved to the meta device: {describe_error(error)}"
+        ) from error
     with pair.grad_mode():
         run = unroll(pair, input, h0, module)
         if pair.target.takes_no_state:
@@ -256,4 +260,4 @@ def meta(pair: Pair) -> None:
             pair.call(one, module=module)
     for name, result in (("output", run.outputs), ("hn", run.hn)):
         if not result.is_meta:
-            raise Violated(f"on the meta device {name} is on {result.device}")
+            raise Violated(f"{name} on the meta device: got device {result.device}, expected meta")

@@ -1,4 +1,4 @@
-"""Laws of divergence: where results must part, and that they part for that reason alone."""
+"""Laws of divergence: when results must differ, and that they differ for that reason alone."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _FULL = ("float64", "float32")
     question="seeds",
 )
 def seed_matters(pair: Pair) -> None:
-    """Two seeds give different results if and only if nn.GRU's masks differ where a unit is alive.
+    """Two seeds give different results if and only if nn.GRU's masks differ in a live unit.
 
-    A unit is alive where the equation's results under the two masks part by more than rounding.
+    A unit is live if the equation's results under the two masks differ by more than rounding.
     """
     runs, masks = [], []
     for seed in (pair.case.seed, (pair.case.seed + 1) % (MAX_SEED + 1)):
@@ -37,7 +37,7 @@ def seed_matters(pair: Pair) -> None:
         pair.seed(seed)
         runs.append(pair.run())
     if torch.equal(*_present(masks)):
-        pair.equal(runs[1], runs[0], "two seeds that give the same masks")
+        pair.equal(runs[1], runs[0], "with another seed that gives the same masks")
     else:
         _assert_parted(pair, runs, [expected(pair, mask) for mask in masks], "two seeds")
 
@@ -56,10 +56,10 @@ def seed_matters(pair: Pair) -> None:
     question="sequences",
 )
 def order_matters(pair: Pair) -> None:
-    """From one seed, a sequence is nn.GRU's if and only if the masks drawn are.
+    """From the same seed, a sequence's results are nn.GRU's if and only if the masks drawn are.
 
-    A cell draws them in time order, nn.GRU in layer order; the difference is what the masks make
-    it.
+    A cell draws them in time order, nn.GRU in layer order; the difference in the results is the one
+    that the masks explain.
     """
     reference, reference_masks = seeded_reference(pair)
     pair.seed()
@@ -71,8 +71,8 @@ def order_matters(pair: Pair) -> None:
     arranged = _present(every)
     if not arranged:
         if recorder.others and not recorder.draws:
-            raise NotApplicable("the target's masks cannot be seen: it draws none by bernoulli")
-        raise Violated("the masks drawn are not num_layers - 1 a step, in any order known")
+            raise NotApplicable("the target's masks cannot be observed: it draws none by bernoulli")
+        raise Violated("the masks drawn are not num_layers - 1 per step in any known order")
     # Two orders can have the same shapes: the law holds if it does under one of them.
     violations = []
     for masks in arranged:
@@ -90,17 +90,19 @@ def _assert_explained(
 ) -> None:
     own = expected(pair, masks)
     if reference_masks is not None and torch.equal(masks, reference_masks):
-        assert_end_to_end(pair, run, reference, own, "from one seed, under equal masks")
+        assert_end_to_end(pair, run, reference, own, "from the same seed, under equal masks")
         return
     if pair.strict and pair.kind == "sequence":
         raise Violated(
-            "from one seed the masks are not nn.GRU's, which draws them layer by layer "
-            "(counted because of --strict)"
+            "from the same seed, the masks are not those of nn.GRU, which draws them layer by "
+            "layer (a violation only with --strict)"
         )
-    what = "under the masks that it drew"
+    what = "under the masks that the target drew"
     pair.within(run.outputs, own.outputs.value, 2 * own.outputs.error, f"{what}: output", OUTPUT)
     pair.within(run.hn, own.hn.value, 2 * own.hn.error, f"{what}: hn", HN)
-    _assert_parted(pair, [run, reference], [own, expected(pair, reference_masks)], "other masks")
+    _assert_parted(
+        pair, [run, reference], [own, expected(pair, reference_masks)], "masks other than nn.GRU's"
+    )
 
 
 @law(
@@ -108,7 +110,7 @@ def _assert_explained(
     {"mode": "eval", "min_steps": 2, "max_steps": 4, "min_batch": 1, "dtypes": _FULL},
 )
 def first_step_is_not_hn(pair: Pair) -> None:
-    """The state after the first input is nn.GRU's at step one, its hn only at a fixed point."""
+    """After the first input, the state is nn.GRU's after one step, its hn only at a fixed point."""
     first = pair.input[:1]
     run = pair.run(first)
     bound = expected(pair, None, input=first)
@@ -122,7 +124,7 @@ def first_step_is_not_hn(pair: Pair) -> None:
 
 @law("divergence", {"mode": "train", "seq_len": 1, "min_batch": 1})
 def mode_matters(pair: Pair) -> None:
-    """Training and eval differ if and only if some mask does, where a unit is alive."""
+    """Training and eval give different results if and only if a mask changes a live unit."""
     _, masks = seeded_reference(pair)
     pair.seed()
     with Recorder() as recorder:
@@ -131,9 +133,9 @@ def mode_matters(pair: Pair) -> None:
         pair.seed()
         eval_run = pair.run()
     if masks is None:
-        pair.equal(training, eval_run, "training, where no mask drops anything, and eval")
+        pair.equal(training, eval_run, "in training without masks (compared with eval)")
         return
-    # The target's own masks, where they can be told: it need not follow the seed for this law.
+    # The target's own masks, if they are known: this law does not require it to follow the seed.
     own = arrange(recorder.draws, tuple(masks.shape), "time order")
     # In eval nothing is dropped or scaled, as if there were no masks at all.
     bounds = [expected(pair, masks if own is None else own), expected(pair, None)]
@@ -154,7 +156,7 @@ def mode_matters(pair: Pair) -> None:
     },
 )
 def everything_matters(pair: Pair) -> None:
-    """The result depends on the input, on each layer's h0, and on each of the 4 L parameters."""
+    """The result depends on the input, on every layer's h0, and on each of the 4 L parameters."""
     _assert_own_parameters(pair)
     base, before = pair.run(), expected(pair, None)
     changed = pair.input + _noise(pair, "input", pair.input)
@@ -178,7 +180,7 @@ def _assert_own_parameters(pair: Pair) -> None:
                 raise Violated(f"layer {layer} has no {name}")
     shared = pair.weights.shared_parameter()
     if shared is not None:
-        raise Violated(f"{shared[0]} and {shared[1]} are one parameter")
+        raise Violated(f"{shared[0]} and {shared[1]} are the same parameter")
 
 
 def _assert_follows(
@@ -213,8 +215,8 @@ def _assert_parted(pair: Pair, runs: list[Run], bounds: list[Expected], what: st
             at = tuple(int(i) for i in stuck.nonzero()[0])
             place = ", ".join(f"{axis} {i}" for axis, i in zip(axes, at, strict=True))
             raise Violated(
-                f"{what} must make a difference of {float(difference[at]):.3g} in "
-                f"{'output' if name == 'outputs' else name}, and made none at {place}",
+                f"{what}: {'output' if name == 'outputs' else name} is the same at {place}, "
+                f"expected a difference of {float(difference[at]):.3g}",
                 difference=0.0,
                 allowed=None,
                 place=place,

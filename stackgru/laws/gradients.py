@@ -1,6 +1,6 @@
-"""Laws of gradients: what flows back, through output and hn, to input, h0 and every parameter.
+"""Laws of gradients: from output and hn back to input, h0 and every parameter.
 
-How far two right gradients may lie apart is derived in stackgru.bounds.backward.
+How far two correct gradients may differ is derived in stackgru.bounds.backward.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _FULL = ("float64", "float32")
 def gradients(pair: Pair) -> None:
     """Under the same masks, the gradients of input, h0 and every parameter are nn.GRU's.
 
-    Of a random combination of output and hn, of output alone, and of hn alone.
+    What is differentiated is a random combination of output and hn, output alone, or hn alone.
     """
     outputs, hn, what = combination(pair)
     assert_same(
@@ -60,7 +60,7 @@ def gradients(pair: Pair) -> None:
 
 @law("gradients", {**_SMALLER, "dtypes": ("float64",)}, question="gradients", share=0.5)
 def second_derivatives(pair: Pair) -> None:
-    """Differentiated once more along a direction, the gradients are nn.GRU's, in float64."""
+    """Differentiated again along a direction, in float64, the gradients are nn.GRU's."""
     outputs, hn, what = combination(pair)
     direction = direction_for(pair)
     along = by_name(direction.input, direction.h0, direction.layers)
@@ -71,7 +71,7 @@ def second_derivatives(pair: Pair) -> None:
         parts = {
             name: value for name, value in first.items() if value.requires_grad and name in toward
         }
-        if not parts:  # not a curve, so far as the target shows
+        if not parts:  # the target shows no curvature
             return {name: torch.zeros_like(leaf) for name, leaf in tape.leaves.items()}
         return differentiated(tape.leaves, list(parts.values()), [toward[name] for name in parts])
 
@@ -85,9 +85,9 @@ def second_derivatives(pair: Pair) -> None:
 
 @law("gradients", {**_SMALL, "dtypes": _FULL}, question="gradients")
 def frozen(pair: Pair) -> None:
-    """With any part of the parameters frozen, the rest have nn.GRU's gradients.
+    """With any part of the parameters frozen, the gradients of the rest are nn.GRU's.
 
-    Likewise where input or h0 take no gradient.
+    Likewise if input or h0 do not require gradients.
     """
     outputs, hn, what = combination(pair)
     names = ["input", "h0", *pair.weights.leaves]
@@ -135,8 +135,8 @@ def forward_mode(pair: Pair) -> None:
 def training(pair: Pair) -> None:
     """Over steps of SGD or Adam, each step's gradients are nn.GRU's, and so are the parameters.
 
-    Each step's gradients belong to the parameters that the step before left, within the rounding of
-    one step; the parameters are, to the bit, those that these gradients make.
+    Gradients are compared at the parameters that the previous step left, within the rounding of one
+    step; the parameters are, bit for bit, those that these gradients lead to.
     """
     kind = (torch.optim.SGD, torch.optim.Adam)[pick(pair, "optimiser", 0, 1)]
     own = kind(pair.module.parameters(), lr=0.125, foreach=False)

@@ -12,7 +12,6 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from stackgru.bounds import rounding
 from stackgru.bounds.rounding import Bounded, allowed
-from stackgru.cases.case import Case
 from stackgru.cases.tensors import generator
 from stackgru.gru.parameters import Layer
 from stackgru.harness.pair import Pair
@@ -33,10 +32,10 @@ _FULL = ("float64", "float32")
     question="conduct",
 )
 def layouts(pair: Pair) -> None:
-    """Batch first, unbatched and packed, sorted or not, a sequence gives what it gives plainly.
+    """A sequence gives the same results batch first, unbatched and packed, sorted or not.
 
-    In the input's dtype, for each row of a packed batch up to its own length; where the target
-    takes such input.
+    In the input's dtype, for each row of a packed batch up to its own length; as far as the target
+    accepts such input.
     """
     batch_first = _with_option(pair, "batch_first")
     tried = [_unbatched(pair, pair.module), _packed(pair)]
@@ -49,20 +48,17 @@ def layouts(pair: Pair) -> None:
 
 
 class _Refused(Exception):
-    """The target raised, where nn.GRU gives a result."""
+    """The target raised, but nn.GRU gives a result."""
 
 
 def _batch_first(pair: Pair, module: nn.Module) -> None:
     try:
         outputs, hn = _called(module, pair.input.transpose(0, 1).contiguous(), pair.h0)
     except _Refused as error:
-        raise Violated(f"batch first {error}") from error
-    _assert_tensor(pair, "batch first: output", outputs, _swapped(pair.input, pair.case))
+        raise Violated(f"batch first: {error}") from error
+    case = pair.case
+    pair.checked("batch first: output", outputs, (case.batch, case.seq_len, case.hidden_size))
     _assert_results(pair, "batch first", outputs.transpose(0, 1), hn, expected(pair, None))
-
-
-def _swapped(input: Tensor, case: Case) -> tuple[int, ...]:
-    return input.shape[1], input.shape[0], case.hidden_size
 
 
 def _unbatched(pair: Pair, module: nn.Module) -> bool:
@@ -73,9 +69,9 @@ def _unbatched(pair: Pair, module: nn.Module) -> bool:
         return _not_offered(pair, "unbatched", error)
     shape = (case.seq_len, case.hidden_size)
     if not isinstance(outputs, Tensor) or outputs.shape not in (shape, (shape[0], 1, shape[1])):
-        return False  # it takes two dimensions for something else
-    _assert_tensor(pair, "unbatched: output", outputs, shape)
-    _assert_tensor(pair, "unbatched: hn", hn, (case.num_layers, case.hidden_size))
+        return False  # two dimensions mean something else to it
+    pair.checked("unbatched: output", outputs, shape)
+    pair.checked("unbatched: hn", hn, (case.num_layers, case.hidden_size))
     bound = expected(pair, None, input=pair.input[:, :1], h0=pair.h0[:, :1])
     _assert_results(pair, "unbatched", outputs.unsqueeze(1), hn.unsqueeze(1), bound)
     return True
@@ -91,33 +87,33 @@ def _packed(pair: Pair) -> bool:
 def _assert_packed(
     pair: Pair, module: nn.Module, h0: Tensor, bound_of: Callable[[Tensor, Tensor], Expected]
 ) -> bool:
-    """Raise a violation where packed rows are not what each gives alone; False if not taken.
+    """Raise a violation if packed rows are not what each gives alone; return False if refused.
 
     Args:
         pair: the pair.
-        module: the target, one way or both.
+        module: the target, in one direction or both.
         h0: its state, in the order of the rows.
-        bound_of: gives for a row's input and state what it should come to.
+        bound_of: returns the expected results of a row's input and state.
     """
     steps, batch = pair.input.shape[:2]
     lengths = [pick(pair, f"length {row}", 1, steps) for row in range(batch)]
     is_sorted = bool(pick(pair, "sorted", 0, 1))
     if is_sorted:
         lengths.sort(reverse=True)
-    what = "packed" if is_sorted else "packed and not sorted"
+    what = "packed" if is_sorted else "packed, not sorted"
     packed = pack_padded_sequence(pair.input, torch.tensor(lengths), enforce_sorted=is_sorted)
     try:
         outputs, hn = _called(module, packed, h0)
     except _Refused as error:
         return _not_offered(pair, what, error)
     if not isinstance(outputs, PackedSequence):
-        raise Violated(f"{what}: output is {type(outputs).__name__}, where nn.GRU's is packed")
+        raise Violated(f"{what}: output: got {type(outputs).__name__}, expected PackedSequence")
     for name in ("batch_sizes", "sorted_indices", "unsorted_indices"):
         own, other = getattr(outputs, name), getattr(packed, name)
         if (own is None) != (other is None) or (own is not None and not torch.equal(own, other)):
-            raise Violated(f"{what}: {name} of the output is not the input's, as nn.GRU's")
+            raise Violated(f"{what}: {name} of output: got {own}, expected the input's {other}")
     padded, _ = pad_packed_sequence(outputs)
-    _assert_tensor(pair, f"{what}: hn", hn, tuple(h0.shape))
+    pair.checked(f"{what}: hn", hn, tuple(h0.shape))
     for row, length in enumerate(lengths):
         one = slice(row, row + 1)
         bound = bound_of(pair.input[:length, one], h0[:, one])
@@ -128,7 +124,7 @@ def _assert_packed(
 
 def _not_offered(pair: Pair, what: str, error: Exception) -> bool:
     if pair.strict:
-        raise Violated(f"{what} {error}") from error
+        raise Violated(f"{what}: {error}") from error
     return False
 
 
@@ -139,13 +135,13 @@ def _not_offered(pair: Pair, what: str, error: Exception) -> bool:
     question="conduct",
 )
 def bidirectional(pair: Pair) -> None:
-    """Built bidirectional, output and hn are those of a bidirectional nn.GRU, in eval.
+    """Built bidirectional, in eval, output and hn are those of a bidirectional nn.GRU.
 
-    Plain, and packed where the target takes that.
+    For plain input, and for packed input if the target accepts it.
     """
     module = _with_option(pair, "bidirectional")
     if module is None:
-        raise NotApplicable("the target's constructor takes no bidirectional")
+        raise NotApplicable("the target's constructor has no argument bidirectional")
     module.eval()
     case = pair.case
     layers = pair.target.weights(module, case, directions=2).layers
@@ -165,7 +161,7 @@ def bidirectional(pair: Pair) -> None:
     try:
         outputs, hn = _called(module, pair.input, h0)
     except _Refused as error:
-        raise Violated(f"bidirectional {error}") from error
+        raise Violated(f"bidirectional: {error}") from error
     _assert_results(pair, "bidirectional", outputs, hn, bound_of(pair.input, h0))
 
 
@@ -173,7 +169,7 @@ def bidirectional(pair: Pair) -> None:
 def empty_batch(pair: Pair) -> None:
     """An empty batch gives empty results of nn.GRU's shapes and dtypes, and draws nothing.
 
-    A backward pass through it gives no gradient but zeros.
+    A backward pass through it gives no gradients other than zeros.
     """
     input, h0 = pair.input.clone().requires_grad_(), pair.h0.clone().requires_grad_()
     pair.seed()
@@ -181,20 +177,21 @@ def empty_batch(pair: Pair) -> None:
     with torch.enable_grad():
         run = unroll(pair, input, h0)
         if not torch.equal(before, pair.generator_state()):
-            raise Violated("for an empty batch torch's generator has moved")
+            raise Violated("torch's generator changed its state for an empty batch")
         try:
             (run.outputs.sum() + run.hn.sum()).backward()  # type: ignore[no-untyped-call]
         except RuntimeError as error:
             raise Violated(
-                f"a backward pass through an empty batch: {describe_error(error)}"
+                f"a backward pass through an empty batch raised {describe_error(error)}"
             ) from error
     for name, tensor in {**pair.weights.leaves, "input": input, "h0": h0}.items():
         if tensor.grad is not None and bool(tensor.grad.any()):
-            raise Violated(f"the gradient of {name} for an empty batch is not zeros")
+            what = f"gradient of {name} for an empty batch"
+            raise Violated(f"{what}: got nonzero values, expected zeros")
 
 
 def both_ways(layers: Sequence[Layer], input: Tensor, h0: Tensor, dtype: torch.dtype) -> Expected:
-    """Return the outputs (T, B, 2 H) and hn (2 L, B, H) of layers forward and back."""
+    """Return outputs (T, B, 2 H) and hn (2 L, B, H) of bidirectional layers."""
     below, last = [Bounded.exact(x) for x in input], []
     steps = range(len(below))
     for index in range(0, len(layers), 2):
@@ -217,7 +214,7 @@ def _beside(one: Bounded, other: Bounded) -> Bounded:
 
 
 def _with_option(pair: Pair, name: str) -> nn.Module | None:
-    """Build the target with an option of nn.GRU's, or return None where it has none such."""
+    """Build the target with an option of nn.GRU's; return None if it has no such option."""
     if name not in pair.target.options:
         return None
     try:
@@ -229,7 +226,7 @@ def _with_option(pair: Pair, name: str) -> nn.Module | None:
 
 
 def _called(module: nn.Module, *arguments: Any) -> tuple[Any, Any]:
-    """Call a module with what nn.GRU takes."""
+    """Call a module with arguments that nn.GRU accepts."""
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -243,23 +240,14 @@ def _called(module: nn.Module, *arguments: Any) -> tuple[Any, Any]:
     return outputs, hn
 
 
-def _assert_tensor(pair: Pair, what: str, value: Any, shape: tuple[int, ...]) -> None:
-    if not isinstance(value, Tensor):
-        raise Violated(f"{what} is {type(value).__name__}, where nn.GRU's is a tensor")
-    if value.shape != shape:
-        raise Violated(f"{what} has shape {tuple(value.shape)}, where nn.GRU's is {shape}")
-    if value.dtype != pair.case.torch_dtype:
-        raise Violated(f"{what} is {value.dtype}, where nn.GRU's is {pair.case.torch_dtype}")
-
-
 def _assert_results(pair: Pair, what: str, outputs: Any, hn: Any, bound: Expected) -> None:
-    """Raise a violation where results are further from the equation's than rounding puts them."""
+    """Raise a violation if results differ from the equation's by more than rounding."""
     __tracebackhide__ = True
     for name, value, right, axes in (
         ("output", outputs, bound.outputs, OUTPUT),
         ("hn", hn, bound.hn, HN),
     ):
-        _assert_tensor(pair, f"{what}: {name}", value, tuple(right.value.shape))
+        pair.checked(f"{what}: {name}", value, tuple(right.value.shape))
         error = allowed(right, pair.case.torch_dtype)
         pair.within(value, right.value, error, f"{what}: {name}", axes)
 

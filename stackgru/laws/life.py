@@ -1,4 +1,4 @@
-"""The law of a module's whole life, and the state machine that tries it."""
+"""The law of a module's life, and the state machine that searches for violations of it."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ from stackgru.targets.importing import describe_error
     stateful=True,
 )
 def life(pair: Pair) -> None:
-    """Through a whole life the target does what nn.GRU does, by parameters that stay the same.
+    """Throughout its life the target does what nn.GRU does, and has the same parameters.
 
-    A life is made of steps that carry the state on, train, eval, seeding, deepcopy, pickle, saving
+    A life consists of steps that carry the state on, train, eval, seeding, deepcopy, pickle, saving
     and loading a state_dict, changes of dtype, and steps of an optimiser.
     """
     lived = Life(pair)
@@ -52,24 +52,20 @@ def life(pair: Pair) -> None:
 
 
 class Life:
-    """A pair on its way, action by action.
+    """A pair that goes through a life, action by action.
 
     Attributes:
-        pair: what it is about; its module, dtype, mode, state and parameters change.
+        pair: its module, dtype, mode, state and parameters change.
     """
 
     def __init__(self, pair: Pair) -> None:
         self.pair = pair
-        pair.weights.grads()  # a life needs them: where there are none, it does not apply
+        pair.weights.grads()  # not applicable if the target has none
         self._steps = 0
         self._left_behind: list[tuple[nn.Module, list[Tensor]]] = []
 
     def do(self, action: str) -> None:
-        """Do what is called so, and look whether target and reference are still the same.
-
-        Raises:
-            Violated: where they are not.
-        """
+        """Apply an action; raise a violation if target and reference then differ."""
         getattr(self, f"_{action}")()
         self._assert_parameters()
 
@@ -99,7 +95,7 @@ class Life:
         pair.seed()
         first = pair.run()
         pair.seed()
-        pair.equal(pair.run(), first, "the second run from one seed")
+        pair.equal(pair.run(), first, "second run from the same seed")
 
     def _deepcopy(self) -> None:
         with _unharmed("deepcopy"):
@@ -112,7 +108,7 @@ class Life:
             except (pickle.PicklingError, AttributeError) as error:
                 if self.pair.strict:
                     raise
-                # A class inside a function, or a lambda, cannot be; it is no fault of the values.
+                # A class inside a function, or a lambda, cannot be pickled; values stay right.
                 self.pair.remark = f"without pickle: {describe_error(error)}"
                 return
             self._replace(pickle.loads(text))  # noqa: S301 - what was written the line before
@@ -152,7 +148,7 @@ class Life:
             for name, grad in grads.items():
                 dtype = layer[name].dtype
                 if grad is not None and grad.dtype != dtype:
-                    raise Violated(f"{name} is {dtype}, its gradient {grad.dtype}")
+                    raise Violated(f"gradient of {name}: got {grad.dtype}, expected {dtype}")
                 other[name].grad = None if grad is None else grad.clone()
         for module in (pair.module, pair.reference):
             torch.optim.SGD(module.parameters(), lr=0.125, foreach=False).step()
@@ -169,7 +165,7 @@ class Life:
         pair.reference.train(mode == "train")
 
     def _replace(self, module: nn.Module) -> None:
-        """Go on with another module, and keep an eye on the one that is left behind."""
+        """Go on with another module, and remember the parameters of the one left behind."""
         pair = self.pair
         parameters = [value.detach().clone() for value in pair.module.parameters()]
         self._left_behind = [(pair.module, parameters)]
@@ -180,12 +176,13 @@ class Life:
         others = gru_layers(self.pair.reference)
         for index, (layer, other) in enumerate(zip(self.pair.layers, others, strict=True)):
             for name, value in layer.items():
+                what = f"{name} of layer {index}"
                 if value.dtype != other[name].dtype:
-                    raise Violated(f"{name} of layer {index} is {value.dtype}")
-                assert_equal(value, other[name], what=f"{name} of layer {index}")
+                    raise Violated(f"{what}: got {value.dtype}, expected {other[name].dtype}")
+                assert_equal(value, other[name], what=what)
         for module, parameters in self._left_behind:
             for value, before in zip(module.parameters(), parameters, strict=True):
-                assert_equal(value, before, what="a parameter of the module that was copied")
+                assert_equal(value, before, what="parameter of the module that was copied")
 
 
 @contextmanager
@@ -195,7 +192,7 @@ def _unharmed(what: str) -> Iterator[None]:
     except Violated:
         raise
     except Exception as error:
-        raise Violated(f"{what} raised {describe_error(error)}; nn.GRU survives it") from error
+        raise Violated(f"{what} raised {describe_error(error)}; nn.GRU does not") from error
 
 
 def machine(
@@ -204,17 +201,17 @@ def machine(
     noting: Callable[[Case], AbstractContextManager[None]],
     passed: Callable[[Pair], None],
 ) -> type[RuleBasedStateMachine]:
-    """Return the state machine that looks for a life which the target does not survive.
+    """Return the state machine that searches for a life in which the target differs.
 
     Args:
-        strategy: the cases to begin with.
-        begin: makes the pair for one.
-        noting: is entered while the target is tried on a case.
-        passed: is told of a pair that held.
+        strategy: the cases that a life begins with.
+        begin: makes the pair for a case.
+        noting: is entered while the target runs on a case.
+        passed: is called with every pair for which the law held.
     """
 
     class Lives(RuleBasedStateMachine):
-        """One life: a case, then one action after the other."""
+        """One life: a case, then any number of actions."""
 
         life: Life | None = None
 
@@ -227,7 +224,7 @@ def machine(
 
         @rule(action=st.sampled_from((*ACTIONS, "step")))
         def act(self, action: str) -> None:
-            """Do one thing."""
+            """Append an action to the case and apply it."""
             assert self.life is not None  # noqa: S101 - begin comes first
             done = ",".join(filter(None, (self.case.actions, action)))
             self.case = replace(self.case, actions=done)
@@ -235,7 +232,7 @@ def machine(
                 self.life.do(action)
 
         def teardown(self) -> None:
-            """Tell that it held; where it did not, that is known by now."""
+            """Report the pair as one for which the law held; a violation has been noted by now."""
             if self.life is not None:
                 passed(self.life.pair)
 

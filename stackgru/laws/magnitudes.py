@@ -12,11 +12,9 @@ from torch import Tensor
 
 from stackgru.bounds import rounding
 from stackgru.bounds.rounding import Bounded
-from stackgru.harness.pair import Pair
+from stackgru.harness.pair import Pair, Run
 from stackgru.harness.reference import expected, seeded_reference
 from stackgru.laws.helpers.values import (
-    HN,
-    OUTPUT,
     STATES,
     assert_end_to_end,
     assert_equation,
@@ -31,10 +29,10 @@ _FULL = ("float64", "float32")
 
 @law("values", {"mode": "eval", "max_steps": 3, "min_batch": 1, "extreme": True})
 def magnitudes(pair: Pair) -> None:
-    """From subnormal to saturating numbers results are nn.GRU's, and NaN and inf stay in place.
+    """From subnormal to saturating numbers, results are nn.GRU's, and NaN and inf stay in place.
 
-    Within rounding, in eval; a number that is not finite, put into the input or a state, makes the
-    same results not finite.
+    In eval, within rounding; a NaN or inf in the input or a state makes the same results
+    non-finite as in nn.GRU.
     """
     assert_equation(pair, pair.steps())
     if pair.kind == "sequence" and pair.full_precision:
@@ -54,10 +52,11 @@ def magnitudes(pair: Pair) -> None:
     if kind == 4:
         input = input[:1]
     run, reference = pair.run(input, h0), pair.run_reference(input, h0)
-    for name, axes in (("outputs", OUTPUT), ("hn", HN)):
-        own, other = (getattr(one, name).isfinite().double() for one in (run, reference))
-        what = f"with {value} in {'h0' if kind >= 3 else 'the input'}, whether {name} is finite"
-        pair.within(own, other, torch.zeros(own.shape, dtype=torch.float64), what, axes)
+    finite, expected_finite = (
+        Run(one.outputs.isfinite().double(), one.hn.isfinite().double()) for one in (run, reference)
+    )
+    what = f"with {value} in {'h0' if kind >= 3 else 'the input'}, 1.0 where finite"
+    pair.equal(finite, expected_finite, what)
 
 
 def _put(pair: Pair, tensor: Tensor, value: float) -> None:
@@ -67,9 +66,9 @@ def _put(pair: Pair, tensor: Tensor, value: float) -> None:
 
 @law("values", {"max_steps": 3, "min_batch": 1, "dtypes": _FULL})
 def dtypes(pair: Pair) -> None:
-    """Results come in the input's dtype, whatever torch's default dtype is.
+    """Results have the input's dtype, whatever torch's default dtype is.
 
-    And where nothing is random they are the same, within rounding.
+    If nothing is random, they are also the same, within rounding.
     """
     _, masks = seeded_reference(pair)
     pair.seed()
@@ -97,7 +96,7 @@ def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
     {"mode": "eval", "max_steps": 2, "min_batch": 1, "dtypes": ("float32",), "usual": True},
 )
 def autocast(pair: Pair) -> None:
-    """Under autocast to bfloat16, results come in nn.GRU's dtype, within bfloat16's rounding."""
+    """Under autocast to bfloat16, results have nn.GRU's dtype, within bfloat16's rounding."""
     with _autocast():
         dtype = pair.reference(pair.input, pair.h0)[0].dtype
         state = pair.h0
@@ -117,9 +116,7 @@ def autocast(pair: Pair) -> None:
                 ) from error
             for name, value in (("output", output), ("hn", hn)):
                 if value.dtype != dtype:
-                    raise Violated(
-                        f"under autocast {name} is {value.dtype}, where nn.GRU's is {dtype}"
-                    )
+                    raise Violated(f"under autocast: {name}: got {value.dtype}, expected {dtype}")
             _assert_autocast(pair, x, state, hn)
             state = hn.to(pair.h0)
 

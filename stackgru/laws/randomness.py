@@ -16,14 +16,16 @@ from stackgru.outcomes import Violated
 
 @law("randomness", {"mode": "train", "seq_len": 1, "min_batch": 1}, question="seeds")
 def same_draws(pair: Pair) -> None:
-    """After one step from the same seed, both leave torch's generator in the same state."""
+    """After one step from the same seed, torch's generator is in the state that nn.GRU leaves."""
     pair.seed()
     pair.run_reference()
     after_reference = pair.generator_state()
     pair.seed()
     pair.run()
     if not torch.equal(after_reference, pair.generator_state()):
-        raise Violated("after one step torch's generator is not where nn.GRU leaves it")
+        raise Violated(
+            "after one step, torch's generator is in another state than after nn.GRU's step"
+        )
 
 
 @law(
@@ -36,21 +38,21 @@ def same_draws(pair: Pair) -> None:
     question="seeds",
 )
 def no_draws(pair: Pair) -> None:
-    """Nothing is drawn in eval, at rates 0 and 1, with one layer, or for an empty batch."""
+    """Nothing is drawn in eval, at dropout rates 0 and 1, with one layer, or for an empty batch."""
     pair.seed()
     python_before, before = random.getstate(), pair.generator_state()
     pair.run()
     if not torch.equal(before, pair.generator_state()):
-        raise Violated("torch's generator has moved, where nn.GRU draws nothing")
+        raise Violated("torch's generator changed its state, but nn.GRU draws nothing here")
     if random.getstate() != python_before:
-        raise Violated("Python's random generator has moved, where nn.GRU draws nothing")
+        raise Violated("Python's random generator changed its state, but nn.GRU draws nothing here")
 
 
 @law("randomness", {"min_batch": 1, "max_steps": 4}, question="seeds")
 def repeatable(pair: Pair) -> None:
-    """The same seed gives the same result twice, to the bit, with other calls in between.
+    """The same seed gives the same result twice, bit for bit, with other calls in between.
 
-    With another input, with one row, and in the other mode.
+    Those calls use another input, a single row, and the other mode.
     """
     pair.seed()
     first = pair.run()
@@ -59,7 +61,7 @@ def repeatable(pair: Pair) -> None:
     with pair.mode("train" if pair.case.mode == "eval" else "eval"):
         pair.run()
     pair.seed()
-    pair.equal(pair.run(), first, "the second run from one seed")
+    pair.equal(pair.run(), first, "second run from the same seed")
 
 
 @law(
@@ -69,27 +71,28 @@ def repeatable(pair: Pair) -> None:
 def mask_count(pair: Pair) -> None:
     """Each step draws num_layers - 1 masks of (batch, hidden_size) at the right rate, no others.
 
-    And no two of them are alike, where chance does not make them so.
+    No two of them are equal, except by chance.
     """
     case = pair.case
     with Recorder() as recorder:
         pair.run()
     if recorder.others:
-        raise Violated(f"random numbers are drawn by {', '.join(sorted(set(recorder.others)))}")
+        others = ", ".join(sorted(set(recorder.others)))
+        raise Violated(f"the target draws random numbers by {others}, nn.GRU draws only masks")
     shape = (case.num_layers - 1, case.seq_len, case.batch, case.hidden_size)
     every = [arrange(recorder.draws, shape, order) for order in ORDERS]
     masks = next((one for one in every if one is not None), None)
     if masks is None:
         seen = [tuple(draw.mask.shape) for draw in recorder.draws]
         raise Violated(
-            f"the masks drawn have shapes {_listed(seen)}, where nn.GRU draws num_layers - 1 = "
-            f"{shape[0]} of {shape[2:]} for each of {shape[1]} steps"
+            f"shapes of the masks drawn: got {_listed(seen)}, expected {shape[2:]} for each of "
+            f"num_layers - 1 = {shape[0]} masks in each of {shape[1]} steps"
         )
     for draw in recorder.draws:
         # The rate may have been rounded once more on its way through 1 - p.
         if not abs(draw.keep - (1 - case.dropout)) <= 2.0**-52:
             raise Violated(
-                f"values are kept with probability {draw.keep!r}, where 1 - p is "
+                f"probability of keeping a value: got {draw.keep!r}, expected 1 - p = "
                 f"{1 - case.dropout!r}",
                 difference=abs(draw.keep - (1 - case.dropout)),
                 allowed=2.0**-52,
@@ -98,7 +101,7 @@ def mask_count(pair: Pair) -> None:
     if _equal_by_chance(case) < 2.0**-80:
         drawn = masks.flatten(0, 1).flatten(1)
         if len(torch.unique(drawn, dim=0)) < len(drawn):
-            raise Violated("two masks are alike, of different steps or layers")
+            raise Violated("two masks of different steps or layers are equal")
 
 
 def _equal_by_chance(case: Case) -> float:

@@ -1,4 +1,4 @@
-"""The law of refusals: what nn.GRU does not take, as it is built and as it is called."""
+"""The law of refusals: arguments that nn.GRU refuses, of its constructor and of a call."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from stackgru.laws.registry import law
 from stackgru.outcomes import Violated
 from stackgru.targets.adapter import ConventionMismatch
 
-#: What every target can be built with.
+#: Arguments that every target's constructor takes.
 SIZES = frozenset({"input_size", "hidden_size"})
-#: Arguments of the constructor that are wrong.
+#: Arguments that a constructor must refuse.
 REFUSED_OPTIONS: tuple[dict[str, float], ...] = (
     {"dropout": -0.25},
     {"dropout": 1.25},
@@ -27,7 +27,7 @@ REFUSED_OPTIONS: tuple[dict[str, float], ...] = (
 
 
 def _refused(pair: Pair) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """Yield arguments that are wrong in one way: what, input as (T, B, I), and h0."""
+    """Yield arguments that are wrong in one way: a description, input (T, B, I), and h0."""
     case, input, h0 = pair.case, pair.input, pair.h0
     wide, deep = torch.cat([input, input[..., :1]], -1), torch.cat([h0, h0[:1]])
     other = torch.float32 if case.dtype == "float64" else torch.float64
@@ -35,41 +35,43 @@ def _refused(pair: Pair) -> Iterator[tuple[str, Tensor, Tensor]]:
     yield "an input that is too narrow", input[..., 1:], h0
     yield "an h0 that is too wide", input, torch.cat([h0, h0[..., :1]], -1)
     yield "an h0 that is too narrow", input, h0[..., 1:]
-    yield "an h0 with a layer too many", input, deep
-    yield "an h0 with a layer too few", input, h0[:-1]
-    yield "an h0 with a row too many", input, torch.cat([h0, h0[:, :1]], 1)
-    yield "an h0 with one row for all", input, h0[:, :1].repeat(1, 1 + (case.batch == 1), 1)
-    yield "an input without rows", input[:, 0], h0
-    yield "an input with an axis too many", input.unsqueeze(1), h0
-    yield "an h0 without rows", input, h0[:, 0]
-    yield "an h0 with an axis too many", input, h0.unsqueeze(1)
+    yield "an h0 with one layer too many", input, deep
+    yield "an h0 with one layer too few", input, h0[:-1]
+    yield "an h0 with one row too many", input, torch.cat([h0, h0[:, :1]], 1)
+    yield "an h0 with a single row for all", input, h0[:, :1].repeat(1, 1 + (case.batch == 1), 1)
+    yield "an input without a batch axis", input[:, 0], h0
+    yield "an input with one axis too many", input.unsqueeze(1), h0
+    yield "an h0 without a batch axis", input, h0[:, 0]
+    yield "an h0 with one axis too many", input, h0.unsqueeze(1)
     yield f"an input of {other}", input.to(other), h0
     yield f"an h0 of {other}", input, h0.to(other)
     yield f"input and h0 of {other}", input.to(other), h0.to(other)
-    yield "an input of whole numbers", input.long(), h0
+    yield "an input of integers", input.long(), h0
     if pair.kind == "sequence":
-        yield "a sequence without steps", input[:0], h0
+        yield "a sequence of no steps", input[:0], h0
 
 
 @law("conduct", {"min_batch": 1, "max_steps": 3}, question="conduct", strict=True)
 def refusals(pair: Pair) -> None:
-    """What nn.GRU refuses, the target refuses: wrong widths, depth, rows, axes and dtypes.
+    """What nn.GRU refuses, the target refuses: wrong widths, depths, rows, axes and dtypes.
 
-    And, as they are built, rates outside [0, 1] and sizes below one.
+    Its constructor refuses dropout rates outside [0, 1] and sizes below one.
     """
     for options in REFUSED_OPTIONS:
         if builds(pair, nn.GRU, options) or not set(options) & (pair.target.accepts | SIZES):
             continue
         if builds(pair, pair.target.build, options):
             named_options = ", ".join(f"{name}={value}" for name, value in options.items())
-            raise Violated(f"the target is built with {named_options}, which nn.GRU refuses")
+            raise Violated(
+                f"the target's constructor accepts {named_options}, which nn.GRU refuses"
+            )
     for what, input, h0 in _refused(pair):
         if pair.kind == "cell":
             input = input[:1]
         if not _raises(pair.reference, input, h0):
             continue
         if not _raises(pair.module, input[0] if pair.kind == "cell" else input, h0):
-            raise Violated(f"the target takes {what}, which nn.GRU refuses")
+            raise Violated(f"the target accepts {what}, which nn.GRU refuses")
 
 
 def builds(pair: Pair, build: Callable[..., nn.Module], options: dict[str, float]) -> bool:

@@ -100,6 +100,6 @@ def all_laws() -> dict[str, Law]:
     for module in _MODULES:
         importlib.import_module(f"stackgru.laws.{module}")
     # Families may have been imported in any order.
-    rank = {f"{__name__}.{module}": place for place, module in enumerate(_MODULES)}
+    rank = {f"stackgru.laws.{module}": place for place, module in enumerate(_MODULES)}
     every = sorted(_laws.items(), key=lambda item: rank.get(item[1].check.__module__, len(rank)))
     return dict(every)

@@ -1,4 +1,4 @@
-"""Laws of transforms: what torch makes of the target gives what the target gives."""
+"""Laws of transforms: a target transformed by torch gives what the target gives."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from stackgru.laws.registry import law
 from stackgru.outcomes import NotApplicable, Violated, assert_equal
 from stackgru.targets.adapter import ConventionAdapter
 
-#: Tracing takes milliseconds a layer and step, and does not depend on sizes.
+#: Tracing takes milliseconds per layer and step, whatever the sizes.
 _SMALL = {"min_batch": 1, "max_layers": 3, "max_steps": 2, "max_size": 16}
 
 
@@ -44,9 +44,9 @@ def _needs(where: Any, attribute: str, what: str) -> None:
 
 @law("transforms", {"max_steps": 3}, question="conduct", share=0.5)
 def functional_call(pair: Pair) -> None:
-    """torch.func.functional_call with other weights gives what a module that holds them gives.
+    """torch.func.functional_call with other weights gives what a module with those weights gives.
 
-    To the bit, from one seed; and the target holds its own weights again afterwards.
+    Bit for bit, from the same seed; afterwards the target has its own weights again.
     """
     _needs(torch, "func", "torch.func")
     name = "called with other weights"
@@ -55,12 +55,12 @@ def functional_call(pair: Pair) -> None:
     weights = weights_of(holder)
     own = seeded(pair)
     assert_same(pair, name, lambda module, _: with_weights(module, weights), module=holder)
-    pair.equal(seeded(pair), own, "its own weights, after a call with others")
+    pair.equal(seeded(pair), own, "with its own weights, after a call with others")
 
 
 @law("transforms", {"max_steps": 3}, question="conduct", share=0.5)
 def checkpoint(pair: Pair) -> None:
-    """Under torch.utils.checkpoint results and gradients are what they are without, to the bit.
+    """Under torch.utils.checkpoint, results and gradients are the same as without, bit for bit.
 
     From the same seed, in training and in eval, without reentrant autograd.
     """
@@ -75,7 +75,8 @@ def checkpoint(pair: Pair) -> None:
         other = others[name]
         if gradient is None or other is None:
             if gradient is not other:
-                raise Violated(f"under torch.utils.checkpoint {name} has another gradient")
+                has = ("no gradient", "a gradient")[other is not None]
+                raise Violated(f"under torch.utils.checkpoint {name} has {has}, unlike without")
             continue
         what = f"under torch.utils.checkpoint the gradient of {name}"
         assert_equal(other, gradient, what=what)
@@ -99,17 +100,17 @@ def _with_gradients(pair: Pair, module: Callee | None) -> tuple[Run, dict[str, T
 
 @law("transforms", _SMALL, question="conduct", share=0.2)
 def script(pair: Pair) -> None:
-    """Scripted by torch.jit.script, it gives the same results, to the bit, from one seed."""
+    """Scripted by torch.jit.script, it gives the same results from the same seed, bit for bit."""
     # TorchScript optimises after it has seen a call or two.
     if isinstance(pair.module, ConventionAdapter):
-        raise NotApplicable("what calls the target by its convention cannot be scripted")
+        raise NotApplicable("a target that is called by a convention of its own cannot be scripted")
     assert_possible(pair, "scripted", scripted)
     assert_same(pair, "scripted", scripted, calls=3)
 
 
 @law("transforms", _SMALL, question="conduct", share=0.2)
 def export(pair: Pair) -> None:
-    """Exported by torch.export, it gives the same results, to the bit, from one seed."""
+    """Exported by torch.export, it gives the same results from the same seed, bit for bit."""
     _needs(torch, "export", "torch.export")
     assert_possible(pair, "exported", exported)
     assert_same(pair, "exported", exported)
@@ -117,9 +118,9 @@ def export(pair: Pair) -> None:
 
 @law("transforms", _SMALL, question="conduct", share=0.15)
 def compile(pair: Pair) -> None:
-    """Compiled by torch.compile, it gives the same results, to the bit, from one seed.
+    """Compiled by torch.compile, it gives the same results from the same seed, bit for bit.
 
-    With the backend that runs what was traced as it is.
+    With the backend that runs the traced graph as it is.
     """
     _needs(torch, "compile", "torch.compile")
     assert_possible(pair, "compiled", compiled)
@@ -133,7 +134,7 @@ def compile(pair: Pair) -> None:
     share=0.5,
 )
 def vmap(pair: Pair) -> None:
-    """Two modules under one torch.func.vmap, over weights, input and h0, give what each gives.
+    """Two modules under one torch.func.vmap of weights, input and h0 give what each gives alone.
 
     In eval, within rounding.
     """

@@ -24,9 +24,9 @@ from stackgru.outcomes import assert_within
 
 @law("values", {"mode": "eval", "max_steps": 4, "min_batch": 1})
 def equation(pair: Pair) -> None:
-    """Each layer's new state is the documented equation of its own input and state, in any dtype.
+    """Each layer's new state is what the documented equation gives for its input and old state.
 
-    Within one layer's rounding, at any depth and step, in eval.
+    In eval, in any dtype, within one layer's rounding, at any depth and step.
     """
     first = pair.run_reference(pair.input[:1])
     if pair.case.num_layers == 1:
@@ -40,7 +40,7 @@ def equation(pair: Pair) -> None:
 
 @law("values", {"seq_len": 1, "min_batch": 1}, question="seeds")
 def one_step(pair: Pair) -> None:
-    """After one step from the same seed, output and hn are nn.GRU's, whatever mode and dropout."""
+    """After one step from the same seed, output and hn are nn.GRU's, in any mode and dropout."""
     reference, masks = seeded_reference(pair)
     pair.seed()
     run = pair.run()
@@ -58,9 +58,9 @@ def one_step(pair: Pair) -> None:
     half=("cell",),
 )
 def unrolled(pair: Pair) -> None:
-    """Where nothing is random, every step's output, and hn, are nn.GRU's, for any length.
+    """If nothing is random, every step's output and hn are nn.GRU's, for any sequence length.
 
-    That is in eval, at rates 0 and 1, and with one layer.
+    That is in eval, at dropout rates 0 and 1, and with one layer.
     """
     reference, masks = seeded_reference(pair)
     pair.seed()
@@ -73,7 +73,7 @@ def unrolled(pair: Pair) -> None:
 
 @law("values", {"mode": "train", "min_batch": 1}, half=("cell",))
 def same_masks(pair: Pair) -> None:
-    """In training, under nn.GRU's own masks, each output, and hn, are nn.GRU's."""
+    """In training, under nn.GRU's own masks, every output and hn are nn.GRU's."""
     reference, masks = seeded_reference(pair)
     bound = expected(pair, masks) if pair.full_precision else None
 
@@ -89,14 +89,14 @@ def same_masks(pair: Pair) -> None:
 
 @law("values", {"min_batch": 1})
 def hn_is_last(pair: Pair) -> None:
-    """The last output is the last layer's state in hn, to the bit; a cell's at every step."""
+    """The last output is the last layer's state in hn, bit for bit; for a cell, at every step."""
     pair.seed()
     reference = pair.run_reference()
     assert_within(
         reference.outputs[-1],
         reference.hn[-1],
         torch.zeros(reference.hn[-1].shape, dtype=torch.float64),
-        what="nn.GRU itself: the last output",
+        what="nn.GRU itself: last output (compared with hn[-1])",
         axes=("row", "unit"),
     )
     pair.seed()
@@ -104,12 +104,12 @@ def hn_is_last(pair: Pair) -> None:
     states = run.hn[None] if run.states is None else run.states
     outputs = run.outputs[-len(states) :]
     nothing = torch.zeros(outputs.shape, dtype=torch.float64)
-    pair.within(outputs, states[:, -1], nothing, "output (against hn[-1])", OUTPUT)
+    pair.within(outputs, states[:, -1], nothing, "output (compared with hn[-1])", OUTPUT)
 
 
 @law("values", {"mode": "eval", "min_steps": 2, "min_batch": 1}, half=("cell",))
 def chunks(pair: Pair) -> None:
-    """Carrying the state across a split at any point, to a fresh copy, equals one call."""
+    """Carrying the state across a split at any point, to a fresh copy, equals a single call."""
     split = pick(pair, "split", 1, pair.case.seq_len - 1)
     with pair.copied():
         first = pair.run(pair.input[:split])
@@ -135,7 +135,7 @@ def chunks(pair: Pair) -> None:
     },
 )
 def rows(pair: Pair) -> None:
-    """Each row alone, and in any permutation of the rows, gives that row's result, in eval."""
+    """In eval, each row gives the same result alone and in any permutation of the rows."""
     batch = pair.case.batch
     bound = expected(pair, None)
     whole = pair.run()
@@ -158,7 +158,7 @@ def rows(pair: Pair) -> None:
 
 @law("values", {"mode": "eval", "min_steps": 2, "min_batch": 1}, kinds=("sequence",))
 def causal(pair: Pair) -> None:
-    """An output does not change, to the bit, with inputs that come after it."""
+    """No output changes, not by a bit, when inputs after it change."""
     cut = pick(pair, "cut", 1, pair.case.seq_len - 1)
     later = torch.cat([pair.input[:cut], other_input(pair, "later input")[cut:]])
     outputs, changed = pair.run().outputs[:cut], pair.run(later).outputs[:cut]
@@ -168,7 +168,7 @@ def causal(pair: Pair) -> None:
 
 @law("values", {"mode": "eval", "max_steps": 3, "min_batch": 1})
 def default_state(pair: Pair) -> None:
-    """Called without a state, the target starts from zeros, whatever was called before."""
+    """Called without a state, the target starts from zeros, whatever calls came before."""
     zeros = torch.zeros_like(pair.h0)
     pair.run()
     first = pair.input[:1]
@@ -184,7 +184,7 @@ def default_state(pair: Pair) -> None:
 
 @law("values", {"min_batch": 1})
 def bounded(pair: Pair) -> None:
-    """No state passes max(1, |h|) of the state before it, whatever the weights, but by rounding."""
+    """Whatever the weights, no state exceeds max(1, |h|) of the last one by more than rounding."""
     pair.seed()
     run = pair.steps()
     assert run.states is not None  # noqa: S101
@@ -193,4 +193,10 @@ def bounded(pair: Pair) -> None:
     # A convex sum of h and n, |n| <= 1, rounded at most five times by at most |h| + |n| each.
     allowed = 10 * FORMATS[pair.case.torch_dtype].unit * before
     excess = torch.where(after.isnan(), 0.0, (after - before).clamp(min=0))
-    pair.within(excess, torch.zeros_like(excess), allowed, "the excess over max(1, |h|)", STATES)
+    pair.within(
+        excess,
+        torch.zeros_like(excess),
+        allowed,
+        "excess of the new state over max(1, |h|)",
+        STATES,
+    )

@@ -88,7 +88,7 @@ def simplify(
             return violation
 
         goes_on = True
-        while goes_on:
+        while goes_on and time.monotonic() < started + seconds:
             found = _search(*_plainer(best), shown, started + seconds)
             if found is None:
                 break

@@ -29,13 +29,13 @@ class OneCellAbove(Stack):
             "everything-matters",
             OneCellAbove,
             EVAL,
-            r"^weight_ih of layer 1 and weight_ih of layer 2 are one parameter$",
+            r"^weight_ih of layer 1 and weight_ih of layer 2 are the same parameter$",
         ),
         (
             "order-matters",
             DrawsOneMore,
             DROPS,
-            r"^the masks drawn are not num_layers - 1 a step, in any order known$",
+            r"^the masks drawn are not num_layers - 1 per step in any known order$",
         ),
     ],
 )
@@ -48,5 +48,5 @@ def test_a_violation_shows_what_was_seen(law, fault, case, message):
 def test_a_sequence_has_to_draw_layer_by_layer_with_strict_only():
     check_law("order-matters", StepByStep, DROPS)
     check_law("order-matters", LayerByLayer, DROPS, strict=True)
-    with pytest.raises(Violated, match=r"^from one seed the masks are not nn.GRU's, which draws"):
+    with pytest.raises(Violated, match=r"^from the same seed, the masks are not those of nn.GRU"):
         check_law("order-matters", StepByStep, DROPS, strict=True)

@@ -76,7 +76,7 @@ def test_what_cannot_be_pickled_is_said_and_no_violation():
 
 
 def test_what_cannot_be_copied_is_a_violation():
-    with pytest.raises(Violated, match=r"(deepcopy|pickle) raised .*nn.GRU survives it"):
+    with pytest.raises(Violated, match=r"(deepcopy|pickle) raised .*nn.GRU does not"):
         law_run(CannotBeCopied, "life", seed=0).run()
 
 
@@ -87,14 +87,18 @@ def test_an_unknown_action_is_refused():
 
 def test_a_gradient_of_another_dtype_is_a_violation():
     case = Case(mode="train", actions="step,to,optimise")
-    with pytest.raises(Violated, match=r"is torch.float32, its gradient torch.float64"):
+    with pytest.raises(Violated, match=r"got torch.float64, expected torch.float32"):
         check_law("life", KeepsWeightsByVersion, case)
 
 
 @pytest.mark.parametrize(
     ("fault", "action", "message"),
     [
-        (StaysInItsDtype, "to", r"^weight_ih of layer 0 is torch.float64$"),
+        (
+            StaysInItsDtype,
+            "to",
+            r"^weight_ih of layer 0: got torch.float64, expected torch.float32$",
+        ),
         (
             CopiesGrow,
             "deepcopy",

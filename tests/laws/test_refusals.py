@@ -22,9 +22,9 @@ from tests.subjects.broken.refusals import CutsTheInput, TakesHugeRates, TakesNo
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        (TakesHugeRates, "is built with dropout"),
-        (CutsTheInput, "takes an input that is too wide"),
-        (TakesNoSteps, "takes a sequence without steps"),
+        (TakesHugeRates, "constructor accepts dropout"),
+        (CutsTheInput, "accepts an input that is too wide"),
+        (TakesNoSteps, "accepts a sequence of no steps"),
     ],
 )
 def test_a_violation_shows_what_was_taken(fault, message):
@@ -45,7 +45,7 @@ def test_what_gives_something_else_takes_what_it_was_given():
             return hn, output
 
     target = load(stackgru.Convention(Odd, returns="state, output"))
-    with pytest.raises(Violated, match="takes an input that is too wide"):
+    with pytest.raises(Violated, match="accepts an input that is too wide"):
         all_laws()["refusals"].check(Pair(target, Case(), strict=True))
 
 
@@ -58,7 +58,7 @@ def test_strict_laws_hold_for_the_bundled_cell_and_the_reference(target):
 
 def test_what_nn_gru_itself_takes_need_not_be_refused():
     pair = Pair(load(CutsTheInput), EVAL)
-    with pytest.raises(Violated, match=r"^the target takes an input that is too wide, which nn.G"):
+    with pytest.raises(Violated, match=r"^the target accepts an input that is too wide, which nn"):
         all_laws()["refusals"].check(pair)
     pair.reference = lambda input, h0: (input, h0)
     all_laws()["refusals"].check(pair)

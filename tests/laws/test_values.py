@@ -46,9 +46,9 @@ def test_a_sequence_is_looked_at_as_a_whole(law, message):
     [
         (
             "same-masks",
-            r"draws random numbers by aten.rand_like.*, not as masks, so nn.GRU",
+            r"draws random numbers by aten.rand_like.*, not as masks, so they cannot be replaced",
         ),
-        ("order-matters", r"^the target's masks cannot be seen: it draws none by bernoulli$"),
+        ("order-matters", r"^the target's masks cannot be observed: it draws none by bernoulli$"),
     ],
 )
 def test_masks_that_cannot_be_seen_are_no_violation(law, reason):

@@ -1,4 +1,4 @@
-"""What the laws of gradients share: a run that can be differentiated, on either side."""
+"""What the laws of gradients share: runs of target and nn.GRU that can be differentiated."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def assert_same(
     *,
     thawed: Sequence[str] | None = None,
 ) -> None:
-    """Raise a violation where the target's derivatives are not nn.GRU's, under the same masks."""
+    """Raise a violation if the target's derivatives are not nn.GRU's, under the same masks."""
     __tracebackhide__ = True
     reference = DirectWeights(gru_layers(pair.reference))
     wanted = None if thawed is None else pair.weights.weights_in(thawed)
@@ -84,7 +84,7 @@ def assert_same(
 def taped(
     pair: Pair, weights: DirectWeights, call: Callable[..., Any], thawed: Sequence[str] | None
 ) -> Tape:
-    """Call either side so that it can be differentiated by what is thawed; by all if None."""
+    """Call target or nn.GRU with gradients of the thawed leaves only; of all of them if None."""
     leaves = {"input": pair.input.clone(), "h0": pair.h0.clone(), **weights.leaves}
     wanted = {name: leaf for name, leaf in leaves.items() if thawed is None or name in thawed}
     with torch.enable_grad():
@@ -108,7 +108,7 @@ def grad_of(tape: Tape, outputs: Tensor, hn: Tensor, **keywords: bool) -> Grads:
 def differentiated(
     leaves: Grads, values: Sequence[Tensor], factors: Sequence[Tensor], **keywords: bool
 ) -> Grads:
-    """Return gradients by name; what nothing flows to has zeros."""
+    """Return gradients by name; zeros for leaves that nothing flows to."""
     found = torch.autograd.grad(
         values, list(leaves.values()), factors, allow_unused=True, **keywords
     )
@@ -119,7 +119,7 @@ def differentiated(
 
 
 def accumulated(tape: Tape, outputs: Tensor, hn: Tensor) -> Grads:
-    """Go back as training does, which adds to every leaf's grad."""
+    """Return gradients as training computes them, accumulated in every leaf's grad."""
     for leaf in tape.leaves.values():
         leaf.grad = None
     torch.autograd.backward([tape.outputs, tape.hn], [outputs, hn])
@@ -131,7 +131,7 @@ def accumulated(tape: Tape, outputs: Tensor, hn: Tensor) -> Grads:
 
 @contextmanager
 def as_violation(what: str) -> Iterator[None]:
-    """Turn what torch raises while it differentiates into a violation."""
+    """Turn an error of torch during differentiation into a violation."""
     try:
         yield
     except RuntimeError as error:
@@ -139,14 +139,14 @@ def as_violation(what: str) -> Iterator[None]:
 
 
 def network_for(pair: Pair, masks: Tensor | None) -> StackInputs:
-    """Return what is differentiated, under these masks and the target's present parameters."""
+    """Return the inputs of the bounds: these masks and the target's current parameters."""
     case = pair.case
     layers = [{name: value.detach() for name, value in layer.items()} for layer in pair.layers]
     return StackInputs(pair.input, pair.h0, layers, masks, case.dropout_scale, case.torch_dtype)
 
 
 def combination(pair: Pair, name: str = "") -> tuple[Tensor, Tensor, str]:
-    """Return factors of outputs and hn, and what they combine: the one, the other, or both."""
+    """Return factors of outputs and hn, and a name of their combination: one of them, or both."""
     case = pair.case
     outputs = noise(pair, f"factors of outputs {name}", (*pair.input.shape[:2], case.hidden_size))
     hn = noise(pair, f"factors of hn {name}", pair.h0.shape)
@@ -175,7 +175,7 @@ def noise(pair: Pair, name: str, shape: Sequence[int]) -> Tensor:
 
 
 def by_name(input: Any, h0: Any, layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what belongs to input, to h0 and to every parameter, by their names."""
+    """Return the values of input, h0 and every parameter, by name."""
     return {"input": input, "h0": h0, **by_label(layers)}
 
 

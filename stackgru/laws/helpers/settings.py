@@ -1,4 +1,4 @@
-"""Torch's own settings, watched around a call: none of them is a module's to change."""
+"""Torch's own settings, watched around a call: no module may change them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from stackgru.torch_settings import SETTINGS, settings_kept
 def settings_watched(pair: Pair, what: str = "a call") -> Iterator[None]:
     """Set torch's settings to values of the case, and put them back after ``what``.
 
-    Values of the case, because loading has called the target already: what it sets in every call
-    would otherwise be there before.
+    Values of the case, because probing has called the target already: a setting that it changes in
+    every call would be changed before this one.
 
     Raises:
         Violated: if one of them was changed within.
@@ -36,6 +36,8 @@ def settings_watched(pair: Pair, what: str = "a call") -> Iterator[None]:
         yield
         for name, (read, _) in SETTINGS.items():
             if read() != wanted[name]:
-                raise Violated(f"{name} is {read()} after {what}, and was {wanted[name]} before")
+                raise Violated(
+                    f"{name} after {what}: got {read()}, expected {wanted[name]}, as before"
+                )
         if torch.is_inference_mode_enabled():
-            raise Violated(f"inference mode is on after {what}, and was off before")
+            raise Violated(f"inference mode after {what}: got True, expected False, as before")

@@ -1,8 +1,8 @@
 """How torch's transforms are applied to a target, and whether they can be.
 
-A transform that the build does not support for nn.GRU is not asked of a target. Whether a target
-can be transformed at all is found on a case that is always the same, so that it does not depend on
-which cases are drawn; one that can be there, and not for a drawn case, is in violation.
+A transform that this build does not support for nn.GRU is not required of a target. Whether a
+target can be transformed at all is decided on a fixed case, whatever cases are drawn; a target that
+can be transformed there, but not for a drawn case, violates the law.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PROBE = Case(input_size=3, hidden_size=4, num_layers=3, batch=2, dropout=0.5, s
 
 
 class Wrapped(nn.Module):
-    """A module of one module: TorchScript and others take an nn.GRU only inside another.
+    """A module that holds another: TorchScript and others accept an nn.GRU only so.
 
     Args:
         module: what is called.
@@ -53,25 +53,25 @@ def scripted(module: nn.Module, arguments: tuple[Tensor, ...]) -> Callee:
 
 
 def exported(module: nn.Module, arguments: tuple[Tensor, ...]) -> Callee:
-    """Return the module exported by torch.export, for such arguments."""
+    """Return the module exported by torch.export for arguments like these."""
     return torch.export.export(Wrapped(module), arguments).module()
 
 
 def compiled(module: nn.Module, arguments: tuple[Tensor, ...]) -> Callee:
     """Return the module compiled by torch.compile."""
-    # The backend runs what was traced as it is, and needs no compiler of C++.
+    # This backend runs the traced graph as it is, and needs no C++ compiler.
     importlib.import_module("torch._dynamo").reset()
     result: Callee = torch.compile(Wrapped(module), backend="eager")
     return result
 
 
 def called_with(module: nn.Module, arguments: tuple[Tensor, ...]) -> Callee:
-    """Return what calls the module with its own weights by torch.func.functional_call."""
+    """Return a callable of the module with its own weights by torch.func.functional_call."""
     return with_weights(module, weights_of(module))
 
 
 def in_an_ensemble(module: nn.Module, arguments: tuple[Tensor, ...]) -> Callee:
-    """Return what calls the module twice under one vmap."""
+    """Return a callable that runs the module twice under one vmap."""
     both = ensemble([module, module])
 
     def call(*arguments: Tensor) -> tuple[Tensor, Tensor]:
@@ -87,12 +87,12 @@ def weights_of(module: nn.Module) -> dict[str, Tensor]:
 
 
 def with_weights(module: nn.Module, weights: dict[str, Tensor]) -> Callee:
-    """Return what calls the module with these weights in place of its own."""
+    """Return a callable of the module with these weights in place of its own."""
     return lambda *arguments: torch.func.functional_call(module, weights, arguments)
 
 
 def ensemble(modules: list[nn.Module]) -> Callee:
-    """Return what calls all of them at once, on tensors stacked along a new first axis."""
+    """Return a callable of all modules at once, on tensors stacked along a new first axis."""
     every = [{**weights_of(module), **dict(module.named_buffers())} for module in modules]
     stacked = {name: torch.stack([one[name] for one in every]) for name in every[0]}
 
@@ -103,7 +103,7 @@ def ensemble(modules: list[nn.Module]) -> Callee:
 
 
 def arguments_of(pair: Pair) -> tuple[Tensor, Tensor]:
-    """Return what one call takes, as copies."""
+    """Return copies of the arguments of one call."""
     input = pair.input[0] if pair.kind == "cell" else pair.input
     return input.clone(), pair.h0.clone()
 
@@ -111,9 +111,9 @@ def arguments_of(pair: Pair) -> tuple[Tensor, Tensor]:
 def assert_possible(
     pair: Pair, name: str, transform: Transform, modes: tuple[str, ...] = MODES
 ) -> None:
-    """Raise where nn.GRU or the target cannot be transformed at all; ``name`` says into what.
+    """Raise if nn.GRU or the target cannot be transformed at all; ``name`` is the result's name.
 
-    vmap is asked of the target alone, and counts only where it works: nn.GRU itself has none.
+    nn.GRU itself does not support vmap: it is not required, and checked only if it works.
     """
     is_gru_able = transform is not in_an_ensemble
     reason = _reference_obstacle(transform) if is_gru_able else None
@@ -133,7 +133,7 @@ def _obstacle(target: Target, transform: Transform, modes: tuple[str, ...]) -> s
         try:
             pair = Pair(target, target.fitted(replace(_PROBE, mode=mode)))
         except Violated:
-            return None  # that it cannot be built is for the drawn cases to show
+            return None  # the drawn cases show that it cannot be built
         try:
             _transformed(transform, pair.module, arguments_of(pair))
         except Exception as error:
@@ -157,7 +157,7 @@ def _reference_obstacle(transform: Transform) -> str | None:
         except Exception as error:
             return short(error)
         if not all(map(torch.equal, plain, other)):
-            return "it gives other values"
+            return "it gives different values"
     return None
 
 
@@ -170,7 +170,7 @@ def _transformed(transform: Transform, module: nn.Module, arguments: tuple[Tenso
 
 def short(error: Exception) -> str:
     """Return an error's type and its first line."""
-    first = (str(error).strip().splitlines() or [""])[0]  # the rest is code and advice
+    first = (str(error).strip().splitlines() or [""])[0]  # the rest is source code and advice
     return textwrap.shorten(
         f"{type(error).__name__}: {first}".rstrip(": ."), 120, placeholder=" ..."
     )
@@ -179,14 +179,14 @@ def short(error: Exception) -> str:
 def assert_same(
     pair: Pair, name: str, transform: Transform, *, module: nn.Module | None = None, calls: int = 2
 ) -> None:
-    """Raise a violation where the transformed target gives other results than ``module``.
+    """Raise a violation if the transformed target gives other results than ``module``.
 
     Args:
         pair: the pair.
-        name: what the transform makes of the target.
-        transform: makes it.
-        module: what gives the right results; the target itself if None.
-        calls: how often what was made is called.
+        name: what the transformed target is called in the message.
+        transform: the transform.
+        module: gives the expected results; the target itself if None.
+        calls: how often the transformed target is called.
     """
     __tracebackhide__ = True
     plain = seeded(pair, module)
@@ -205,7 +205,7 @@ def assert_same(
 
 
 def seeded(pair: Pair, module: Callee | None = None) -> Run:
-    """Run from the case's seed, on copies, the target or what is called in its place."""
+    """Run the target, or ``module`` in its place, from the case's seed, on copies."""
     pair.seed()
     with pair.grad_mode():
         return unroll(pair, pair.input.clone(), pair.h0.clone(), module)

@@ -1,4 +1,4 @@
-"""The comparisons that laws share: layer by layer, and end to end."""
+"""Comparisons that laws share: layer by layer, and end to end."""
 
 from __future__ import annotations
 
@@ -74,22 +74,22 @@ def _assert_complete(pair: Pair, injector: Injector, number: int) -> None:
     if recorder.others and not recorder.draws:
         others = ", ".join(sorted(set(recorder.others)))
         raise NotApplicable(
-            f"the target draws random numbers by {others}, not as masks, so nn.GRU's cannot be "
-            "put in their place"
+            f"the target draws random numbers by {others}, not as masks, so they cannot be "
+            "replaced by nn.GRU's masks"
         )
-    drawn = f"{injector.asked} mask{'s' * (injector.asked != 1)}"
-    seen = f", one of shape {injector.misfit}" if injector.misfit else ""
+    seen = f" (one of shape {injector.misfit})" if injector.misfit else ""
     case = pair.case
-    raise Violated(
-        f"the target drew {drawn}{seen}, where num_layers - 1 of shape "
-        f"{(case.batch, case.hidden_size)} a step make {case.seq_len * (case.num_layers - 1)}"
-        if number
-        else f"the target drew {drawn}, where nn.GRU draws none"
-    )
+    right = "none"
+    if number:
+        right = (
+            f"{case.seq_len * (case.num_layers - 1)} of shape {(case.batch, case.hidden_size)}, "
+            "num_layers - 1 per step"
+        )
+    raise Violated(f"masks drawn by the target: got {injector.asked}{seen}, expected {right}")
 
 
 def assert_end_to_end(pair: Pair, run: Run, other: Run, bound: Expected, what: str = "") -> None:
-    """Raise a violation where two implementations' runs part by more than both may err."""
+    """Raise a violation if two runs differ by more than the rounding errors of both."""
     __tracebackhide__ = True
     what = what and f"{what}: "
     pair.within(run.outputs, other.outputs, 2 * bound.outputs.error, f"{what}output", OUTPUT)
@@ -106,9 +106,9 @@ def assert_equation(
     what: str = "",
     inside: bool = False,
 ) -> None:
-    """Raise a violation where a layer's new state is not the equation of its own input and state.
+    """Raise a violation if a layer's new state is not what its own input and state give.
 
-    What a target shows of a state may be rounded from what it goes on with itself.
+    A state that a target returns may be rounded from the one with which it continues.
 
     Args:
         pair: the pair.
@@ -116,8 +116,8 @@ def assert_equation(
         gaps: the masks that were in force, (L - 1, T, B, H), or None.
         input: what the run got, (T, B, I); the case's if None.
         h0: likewise, (L, B, H).
-        what: which run it is, in the message, if not a plain one of the target.
-        inside: whether it went from step to step by itself, and was not handed its states.
+        what: names the run in the message, if it is not a plain one of the target.
+        inside: whether the target carried the states itself, within one call.
     """
     __tracebackhide__ = True
     assert run.states is not None  # noqa: S101 - only runs by steps come here
@@ -151,7 +151,7 @@ def unroll(
         pair: the pair.
         input: (T, B, I); the case's if None.
         h0: (L, B, H); the case's if None.
-        module: what to call in place of the target's module.
+        module: called in place of the target's module.
 
     Returns:
         The results as the target gave them, not detached.
