@@ -1,7 +1,7 @@
-"""Designs: what a stack of GRU cells may be that is not nn.GRU, and what each of them computes.
+"""Designs: stacks of GRU cells that differ from nn.GRU, and what each of them computes.
 
 The Design with all defaults is nn.GRU. Every result is computed in float64 with a bound on the
-error of any reasonable evaluation, as those of nn.GRU itself are: see stackgru.bounds.rounding.
+error of any reasonable evaluation, as nn.GRU's own results are: see stackgru.bounds.rounding.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from stackgru.bounds.formats import FORMATS, Format
 from stackgru.bounds.rounding import Bounded
 from stackgru.gru.parameters import Layer
 
-#: Where dropout may lie: on the input, on what goes up from a layer, on the state of a layer
-#: before or after its step, on all states before a step; or nowhere, where a mask is not used.
+#: Where dropout is applied, and the layer: to the input, to what goes up from a layer, or to the
+#: state of a layer before or after its step.
 Site = tuple[str, int]
 
 
@@ -29,23 +29,23 @@ class Design:
     Attributes:
         order: which third of the weights is r, which z, which n.
         complement: h' = z n + (1 - z) h.
-        candidate: how n is made: "plain", "reset before", "bias outside" or "no bias".
-        biases: which count: "both", "input's" or "state's".
-        slope: of the straight line that stands for the sigmoid, 0 for the sigmoid itself.
-        residual: from which layer on what a layer gets is added to what it gives; 0 for none.
+        candidate: how n is computed: "plain", "reset before", "bias outside" or "no bias".
+        biases: which are used: "both", "input's" or "state's".
+        slope: slope of the hard sigmoid, 0 for the sigmoid itself.
+        residual: the layer from which on a layer's input is added to its output; 0 for none.
         added_late: the residual is added after dropout, not before.
-        shared_from: from which layer on one cell serves all layers; None if none does.
-        shares_first: it is the first of these layers' cell, and not that which all of them hold.
-        state_of: the layer whose state all layers get; None for each its own.
-        scaled: kept values are divided by the probability of that.
-        input: the input is dropped out.
-        last: what is dropped out after the last layer: "", "output" or "output and hn".
-        carried: which states are dropped out: "", "as they go up", "before the step, at once",
-            "before the step" or "after the step".
-        kept: a mask is kept over time: "", "drawn once" or "drawn anew".
+        shared_from: the layer from which on all layers use one cell; None if none do.
+        shares_first: that cell has the weights of the first of these layers, not of the last.
+        state_of: the layer whose state all layers get; None if each gets its own.
+        scaled: kept values are divided by the probability of keeping them.
+        input: dropout is applied to the input.
+        last: what dropout is applied to after the last layer: "", "output" or "output and hn".
+        carried: which states dropout is applied to: "", "as they go up",
+            "before the step, at once", "before the step" or "after the step".
+        kept: the same mask is used at every step: "", "drawn once" or "drawn anew".
         over_rows: all rows share a mask.
-        unused: an extra mask, drawn and thrown away: "", "first" or "last".
-        time_order: masks are drawn step by step, where a sequence is called as a whole.
+        unused: an extra mask is drawn and discarded: "", "first" or "last".
+        time_order: a sequence target draws its masks step by step.
     """
 
     order: tuple[int, int, int] = (0, 1, 2)
@@ -70,15 +70,15 @@ class Design:
 
 @dataclass(frozen=True)
 class Results:
-    """What a design comes to, with its bounds: outputs (T, B, H) and states (T, L, B, H)."""
+    """What a design computes, with bounds: outputs (T, B, H) and states (T, L, B, H)."""
 
     outputs: Bounded
     states: Bounded
 
 
 @torch.no_grad()
-def results(
-    made: Design,
+def evaluate(
+    design: Design,
     input: Tensor,
     h0: Tensor,
     layers: Sequence[Layer],
@@ -86,22 +86,13 @@ def results(
     scale: float,
     dtype: torch.dtype,
 ) -> Results:
-    """Compute what a stack of this design gives, step by step.
+    """Compute the results of a stack of this design, step by step.
 
-    Args:
-        made: the design.
-        input: (T, B, I).
-        h0: (L, B, H).
-        layers: nn.GRU's parameters, layer by layer.
-        masks: for each site that drops, bool, (T, B, width).
-        scale: what kept values are multiplied by.
-        dtype: what is evaluated in.
-
-    Returns:
-        Outputs and states.
+    ``masks`` holds one per site with dropout, bool, (T, B, width); kept values are multiplied by
+    ``scale``.
     """
-    scale = scale if made.scaled else 1.0
-    weights = [_weights(made, layers, index) for index in range(len(layers))]
+    scale = scale if design.scaled else 1.0
+    weights = [_weights(design, layers, index) for index in range(len(layers))]
     carried = list(map(Bounded.exact, h0))
     outputs, states = [], []
 
@@ -114,73 +105,75 @@ def results(
         below = dropped(x, ("input", 0), step)
         after = []
         for layer, own in enumerate(weights):
-            before = carried[layer if made.state_of is None else made.state_of]
+            before = carried[layer if design.state_of is None else design.state_of]
             before = dropped(before, ("before", layer), step)
-            state = _new_state(made, below, before, own, dtype)
-            up = dropped(_plus(made, state, below, layer, dtype, late=False), ("up", layer), step)
-            after.append(_kept_as(made, state, up, layer, len(weights)))
+            state = _new_state(design, below, before, own, dtype)
+            up = dropped(_plus(design, state, below, layer, dtype, late=False), ("up", layer), step)
+            after.append(_kept_as(design, state, up, layer, len(weights)))
             after[-1] = dropped(after[-1], ("after", layer), step)
-            below = _plus(made, up, below, layer, dtype, late=True)
+            below = _plus(design, up, below, layer, dtype, late=True)
         carried = after
         outputs.append(below)
         states.append(rounding.stacked(after))
     return Results(rounding.stacked(outputs), rounding.stacked(states))
 
 
-def _kept_as(made: Design, state: Bounded, up: Bounded, layer: int, num_layers: int) -> Bounded:
-    """Return which of both, the state and what goes up from it, is in hn and carried on."""
-    dropped = made.carried == "as they go up"
-    dropped |= made.last == "output and hn" and layer == num_layers - 1
+def _kept_as(design: Design, state: Bounded, up: Bounded, layer: int, num_layers: int) -> Bounded:
+    """Return what goes into hn and the next step: the state, or what goes up from it."""
+    dropped = design.carried == "as they go up"
+    dropped |= design.last == "output and hn" and layer == num_layers - 1
     return up if dropped else state
 
 
 def _plus(
-    made: Design, value: Bounded, below: Bounded, layer: int, dtype: torch.dtype, *, late: bool
+    design: Design, value: Bounded, below: Bounded, layer: int, dtype: torch.dtype, *, late: bool
 ) -> Bounded:
-    """Add what a layer got, where this is the place for it."""
-    if not made.residual or layer < made.residual or late != made.added_late:
+    """Add the layer's input, if the design does so here."""
+    if not design.residual or layer < design.residual or late != design.added_late:
         return value
     size = value.value.abs() + value.error + below.value.abs() + below.error
     error = value.error + below.error + FORMATS[dtype].unit * size
     return Bounded(value.value + below.value, error)
 
 
-def _weights(made: Design, layers: Sequence[Layer], index: int) -> Layer:
-    """Return the weights with which nn.GRU's equation is what the design does in a layer."""
-    if made.shared_from is not None and index >= made.shared_from:
-        # Where one cell is in all places it has the weights that were written last.
-        index = made.shared_from if made.shares_first else len(layers) - 1
+def _weights(design: Design, layers: Sequence[Layer], index: int) -> Layer:
+    """Return the weights with which nn.GRU's equation computes what the design does."""
+    if design.shared_from is not None and index >= design.shared_from:
+        # One cell in all places holds the weights that were written last.
+        index = design.shared_from if design.shares_first else len(layers) - 1
     own = {name: value.detach().double().cpu() for name, value in layers[index].items()}
-    if made.order != (0, 1, 2):
+    if design.order != (0, 1, 2):
         for name, value in own.items():
             parts = value.chunk(3)
-            own[name] = torch.cat([parts[place] for place in made.order])
+            own[name] = torch.cat([parts[place] for place in design.order])
     if "bias_ih" in own and "bias_hh" in own:
-        _change_biases(made, own)
-    if made.complement:
+        _change_biases(design, own)
+    if design.complement:
         for name, value in own.items():
             r, z, n = value.chunk(3)
             own[name] = torch.cat([r, -z, n])  # sigmoid(-a) = 1 - sigmoid(a)
     return own
 
 
-def _change_biases(made: Design, own: dict[str, Tensor]) -> None:
-    if made.biases != "both":
-        left_out = "bias_hh" if made.biases == "input's" else "bias_ih"
+def _change_biases(design: Design, own: dict[str, Tensor]) -> None:
+    if design.biases != "both":
+        left_out = "bias_hh" if design.biases == "input's" else "bias_ih"
         own[left_out] = torch.zeros_like(own[left_out])
     *gates, b_hn = own["bias_hh"].chunk(3)
-    if made.candidate == "bias outside":
+    if design.candidate == "bias outside":
         r, z, n = own["bias_ih"].chunk(3)
         own["bias_ih"] = torch.cat([r, z, n + b_hn])
-    if made.candidate in ("bias outside", "no bias"):
+    if design.candidate in ("bias outside", "no bias"):
         own["bias_hh"] = torch.cat([*gates, torch.zeros_like(b_hn)])
 
 
-def _new_state(made: Design, x: Bounded, h: Bounded, weights: Layer, dtype: torch.dtype) -> Bounded:
+def _new_state(
+    design: Design, x: Bounded, h: Bounded, weights: Layer, dtype: torch.dtype
+) -> Bounded:
     form = FORMATS[dtype]
-    activation = rounding.sigmoid if made.slope == 0 else _hard_sigmoid(made.slope)
+    activation = rounding.sigmoid if design.slope == 0 else _hard_sigmoid(design.slope)
     gates = rounding.gates(x, h, weights, dtype, activation)
-    if made.candidate == "reset before":
+    if design.candidate == "reset before":
         gates = replace(gates, n=_candidate_of_reset_state(x, h, gates.r, weights, form))
     return rounding.new_state(gates, h, dtype)
 

@@ -1,9 +1,9 @@
-"""Where a target parts from nn.GRU: the first step and layer, and in that layer the gate.
+"""Where a target first differs from nn.GRU: the step and layer, and in that layer the gate.
 
 Every layer's new state is compared with the equation of the target's own input and state, so that
-nothing accumulates. The gates of the layer that parts are told apart by weights that leave but one
-of them to chance: with zeros for a gate's weights and biases, r and z are 1/2 and n is 0. Where all
-three part, or the layer does without any of them, it is no gate that is wrong, and none is named.
+nothing accumulates. The gates of the first wrong layer are tested one by one with weights that fix
+the others: with zeros for a gate's weights and biases, r and z are 1/2 and n is 0. If all three are
+wrong, or the layer is wrong without any of them, no gate is named.
 """
 
 from __future__ import annotations
@@ -29,42 +29,37 @@ _GATES = {"n": "the new gate n", "z": "the update gate z", "r": "the reset gate 
 
 @dataclass(frozen=True)
 class FirstError:
-    """Where a target first parts.
+    """Where a target first differs.
 
     Attributes:
         place: step, layer, row and unit; for the output step, row and unit.
-        seen: the new state there.
-        right: what the equation gives for the layer's own input and state.
-        allowed: how far rounding may put these two apart.
-        gate: the same of the first gate that parts, in words; None where no gate does by itself.
+        got: the new state there.
+        expected: what the equation gives for the layer's own input and state.
+        allowed: by how much rounding may make the two differ.
+        gate: the first wrong gate and its numbers, as text; None if no single gate is wrong.
     """
 
     place: str
-    seen: float
-    right: float
+    got: float
+    expected: float
     allowed: float
     gate: str | None
 
     @property
     def text(self) -> str:
-        """One sentence."""
-        return f"{self.place}: {_numbers(self.seen, self.right, self.allowed)}"
+        """The place and the numbers."""
+        return f"{self.place}: {_numbers(self.got, self.expected, self.allowed)}"
 
 
 def find_first_error(target: Target, case: Case) -> FirstError | None:
-    """Find where a target first parts from the equation in a case.
+    """Find where a target first differs from the equation in a case.
 
-    Args:
-        target: the target.
-        case: one that shows a violation of values.
-
-    Returns:
-        The place; None if every layer's step is the equation's, or the target cannot be driven.
+    None if every layer follows the equation, or if the target cannot be run under nn.GRU's masks.
     """
     with torch.random.fork_rng(devices=[]):
         try:
             pair = Pair(target, case)
-            run, gaps = _steps_under_masks(pair)
+            run, masks = _steps_under_masks(pair)
         except (Violated, NotApplicable):
             return None
         assert run.states is not None  # noqa: S101 - run by steps
@@ -81,9 +76,9 @@ def find_first_error(target: Target, case: Case) -> FirstError | None:
                         states[layer], new, case, f"step {step}, layer {layer}", where, gate
                     )
                 below = Bounded.rounded(states[layer])
-                if gaps is not None and layer < case.num_layers - 1:
+                if masks is not None and layer < case.num_layers - 1:
                     scale = case.dropout_scale
-                    below = rounding.dropped(below, gaps[layer, step], scale, case.torch_dtype)
+                    below = rounding.dropped(below, masks[layer, step], scale, case.torch_dtype)
             where = _first_apart(run.outputs[step], new, case.torch_dtype)
             if where is not None:
                 return _first_error(
@@ -106,20 +101,20 @@ def _first_error(
 
 def _steps_under_masks(pair: Pair) -> tuple[Run, Tensor | None]:
     """Run step by step, in training under nn.GRU's masks."""
-    _, gaps = seeded_reference(pair)
-    if gaps is None or not pair.case.drops:
+    _, masks = seeded_reference(pair)
+    if masks is None or not pair.case.drops:
         pair.seed()
-        return pair.steps(), gaps
-    injector = Injector([mask for step in gaps.transpose(0, 1) for mask in step])
+        return pair.steps(), masks
+    injector = Injector([mask for step in masks.transpose(0, 1) for mask in step])
     with injector:
         run = pair.steps()
     if not injector.complete:
-        raise NotApplicable("it draws other masks than nn.GRU")
-    return run, gaps
+        raise NotApplicable("the target draws other masks than nn.GRU")
+    return run, masks
 
 
 def _first_apart(states: Tensor, new: Bounded, dtype: torch.dtype) -> tuple[int, int] | None:
-    """Return the first row and unit that is further from its value than is allowed."""
+    """Return the first row and unit that lies further from its value than allowed."""
     error = allowed(new, dtype)
     difference = (states.double().cpu() - new.value).abs()
     apart = ~(difference <= error) & error.isfinite()
@@ -129,12 +124,12 @@ def _first_apart(states: Tensor, new: Bounded, dtype: torch.dtype) -> tuple[int,
 
 
 def _gate(target: Target, case: Case, x: Tensor, before: Tensor, layer: int) -> str | None:
-    """Name the first gate of a layer that parts by itself, in eval, with both numbers."""
+    """Name the first gate of a layer that is wrong by itself in eval, with both numbers."""
     pair = Pair(target, case)
     found = {}
     try:
         if _one_step(pair, x, before, layer)[2] is None:
-            return None  # the layer does what it should; what it gets in training is another matter
+            return None  # the layer is right in eval
         own = [{name: value.detach().clone() for name, value in one.items()} for one in pair.layers]
         for gate, weights in _isolated(own[layer]):
             pair.weights.write([*own[:layer], weights, *own[layer + 1 :]])
@@ -151,7 +146,7 @@ def _gate(target: Target, case: Case, x: Tensor, before: Tensor, layer: int) -> 
 def _one_step(
     pair: Pair, x: Tensor, before: Tensor, layer: int
 ) -> tuple[Tensor, Bounded, tuple[int, int] | None]:
-    """Take one step in eval; return a layer's new state, what it should be, and where it is not."""
+    """Take one step in eval; return a layer's new state, the right one, and where they differ."""
     with pair.mode("eval"):
         states = pair.steps(x[None], before).hn
     below = Bounded.exact(x) if layer == 0 else Bounded.rounded(states[layer - 1])
@@ -162,7 +157,7 @@ def _one_step(
 
 
 def _isolated(weights: Layer) -> Iterator[tuple[str, Layer]]:
-    """Yield for each gate weights by which the new state depends on no other one."""
+    """Yield for each gate weights with which the new state depends on no other gate."""
     yield "", {name: torch.zeros_like(value) for name, value in weights.items()}  # h' = h / 2
     yield "n", _with_zeros(weights, ["r", "z"], state_bias_of_n=False)  # h' = (n + h) / 2
     yield "z", _with_zeros(weights, ["n"], state_bias_of_n=False)  # h' = z h
@@ -197,7 +192,7 @@ def _gate_numbers(
     pair: Pair,
     where: tuple[int, int],
 ) -> str:
-    """Return the gate as it is seen in the new state, as it should be, and what is allowed."""
+    """Return the gate's value as the new state shows it, the right one, and what is allowed."""
     h = float(old[where])
     numbers = [float(states[where]), float(new.value[where])]
     bound = float(allowed(new, pair.case.torch_dtype)[where])
@@ -205,8 +200,8 @@ def _gate_numbers(
         return _numbers(numbers[0] / h, numbers[1] / h, bound / abs(h))
     if gate == "n":
         return _numbers(2 * numbers[0] - h, 2 * numbers[1] - h, 2 * bound)
-    return f"with all else fixed, the new state: {_numbers(numbers[0], numbers[1], bound)}"
+    return f"new state with the other gates fixed: {_numbers(numbers[0], numbers[1], bound)}"
 
 
-def _numbers(seen: float, right: float, bound: float) -> str:
-    return f"{got_and_expected(seen, right)} ({bound:.2g} allowed)"
+def _numbers(got: float, expected: float, bound: float) -> str:
+    return f"{got_and_expected(got, expected)} ({bound:.2g} allowed)"

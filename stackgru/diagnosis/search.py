@@ -1,10 +1,10 @@
-"""What a target is, where it is not nn.GRU: a search among the known variants, two at a time.
+"""What a target is instead of nn.GRU: a search among the known variants, up to two at a time.
 
-It never guesses. A variant is named where the target agrees with it, within rounding, on every case
-tried, and at least 100 of these are cases in which that variant and nn.GRU differ: nn.GRU from the
-same seed, in its results or in where it leaves torch's generator, and nn.GRU under the masks that
-the target drew, where those can be its. The cases are drawn anew, from the whole range of sizes,
-and are not those that showed a violation.
+It never guesses. A variant is named only if the target agrees with it, within rounding, on every
+case tried, and differs from nn.GRU on at least DIFFERING of them: from nn.GRU run from the same
+seed, in its results or in the state in which it leaves torch's generator, and from nn.GRU under the
+masks that the target drew, if those can be nn.GRU's. The cases are drawn anew from the whole range
+of sizes; the cases that showed a violation are not used.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from torch import Tensor
 from stackgru.bounds.rounding import Bounded, allowed
 from stackgru.cases.case import Case
 from stackgru.cases.strategies import MAX_BATCH, MAX_LAYERS, MAX_SIZE, MAX_STEPS
-from stackgru.diagnosis.designs import Design, Results, results
-from stackgru.diagnosis.mask_sites import places
-from stackgru.diagnosis.variants import TIME_ORDER, VARIANTS, Variant, design
+from stackgru.diagnosis.designs import Design, Results, evaluate
+from stackgru.diagnosis.mask_sites import masks_by_site
+from stackgru.diagnosis.variants import TIME_ORDER, VARIANTS, Variant, design_of
 from stackgru.gru.parameters import Layer, copy_layers, gru_layers
 from stackgru.harness.masks import Draw, Recorder
 from stackgru.harness.pair import Pair, Run
 from stackgru.outcomes import Violated
 from stackgru.targets.target import Target
 
-#: Cases on which a variant must agree, and of these those in which nn.GRU must differ from it.
+#: Cases on which the target must agree with a variant, and on which that must not be nn.GRU.
 CASES = 200
 DIFFERING = 100
-_MOST_CASES = 1000  # for variants that few cases show, as those of the sixth layer
-_ENOUGH_TO_TELL = 60
-_AT_ONCE = 2  # variants
+_MOST_CASES = 1000  # for variants that few cases show, such as those of the sixth layer
+_GIVE_UP_AFTER = 60  # cases without any difference from nn.GRU
+_MOST_VARIANTS = 2  # at once
 _DTYPES = ("float64", "float64", "float64", "float64", "float32")
 
 
@@ -45,9 +45,9 @@ class Diagnosis:
     """What a target agrees with.
 
     Attributes:
-        variants: the names of the variants; empty where none of those that are known fits.
-        cases: on how many cases the target agrees with these, which is all that were tried.
-        differing: in how many of them that is not nn.GRU.
+        variants: the names of the variants; empty if none of the known ones fits.
+        cases: number of cases tried; the target agrees with the variants on all of them.
+        differing: on how many of them that differs from nn.GRU.
     """
 
     variants: tuple[str, ...] = ()
@@ -56,14 +56,14 @@ class Diagnosis:
 
     @property
     def sentence(self) -> str:
-        """What it is, in one sentence without a subject."""
+        """What the target is, in a few words that answer "what is it?"."""
         if not self.variants:
-            return "agrees with none of the known variants of nn.GRU, nor with two of them at once"
-        what = "; and ".join(self.variants)
-        return f"agrees with nn.GRU with: {what} ({self.cases} of {self.cases} cases)"
+            return "none of the known variants of nn.GRU, alone or two at a time"
+        what = " and ".join(self.variants).replace(" and dropout also ", " and ")
+        return f"nn.GRU with {what} (agrees on {self.cases} of {self.cases} cases)"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as plain data, for a report."""
+        """Return it as plain data for a report."""
         return {**asdict(self), "variants": list(self.variants), "sentence": self.sentence}
 
 
@@ -73,10 +73,9 @@ class Observation:
 
     Attributes:
         case: the case.
-        kind: the target's kind.
         input: (T, B, I).
         h0: (L, B, H).
-        layers: the weights that both were to hold, layer by layer.
+        layers: the weights that both should hold, layer by layer.
         run: the target's run.
         draws: the masks that it drew.
         reference: nn.GRU's run.
@@ -84,7 +83,6 @@ class Observation:
     """
 
     case: Case
-    kind: str
     input: Tensor
     h0: Tensor
     layers: Sequence[Layer]
@@ -98,129 +96,125 @@ class Observation:
 def diagnose(
     target: Target, *, order_counts: bool = False, dtypes: tuple[str, ...] = ()
 ) -> Diagnosis:
-    """Say which variant of nn.GRU a target is.
+    """Find which variant of nn.GRU a target is.
 
     Args:
-        target: the target; some law is violated by it.
-        order_counts: whether masks in time order are a finding for a sequence, not only an answer.
-        dtypes: names of dtypes to draw from; a variant is told in float64 and float32 only.
-
-    Returns:
-        The diagnosis.
+        target: a target that violates some law.
+        order_counts: whether masks drawn in time order are a violation for a sequence target.
+        dtypes: names of dtypes to draw from; only float64 and float32 are used.
     """
     with torch.random.fork_rng(devices=[]):
-        plain = ((),) if order_counts else ((), (TIME_ORDER,))
+        nn_gru = ((),) if order_counts else ((), (TIME_ORDER,))
         drawn = [name for name in _DTYPES if not dtypes or name in dtypes]
         if not drawn:
             return Diagnosis()
-        cases = _Cases(target, plain, drawn)
-        for variants in _candidates(cases, plain):
-            agreed = cases.agreed(variants)
-            if agreed is not None:
-                return Diagnosis(tuple(one.name for one in variants), *agreed)
+        trials = _Trials(target, nn_gru, drawn)
+        for variants in _candidates(trials, nn_gru):
+            counts = trials.counts(variants)
+            if counts is not None:
+                return Diagnosis(tuple(one.name for one in variants), *counts)
     return Diagnosis()
 
 
-def _candidates(cases: _Cases, plain: Sequence[tuple[Variant, ...]]) -> list[tuple[Variant, ...]]:
-    """Return what may be, the plainest first: one variant before two, in any order of masks.
+def _candidates(
+    trials: _Trials, nn_gru: Sequence[tuple[Variant, ...]]
+) -> list[tuple[Variant, ...]]:
+    """Return what the target may be, one variant before two, in any order of masks.
 
-    What shows in eval is sorted out there, where it takes no masks to see that.
+    Variants that show in eval are sorted out by a case in eval, which needs no masks.
     """
     in_eval = [one for one in VARIANTS if one.in_eval]
     of_dropout = [one for one in VARIANTS if not one.in_eval]
-    shown = [one for one in [(), *_combined(in_eval)] if cases.agree(one, 0)]
+    shown = [one for one in [(), *_combined(in_eval)] if trials.agrees(one, 0)]
     found: list[tuple[Variant, ...]] = []
     for variants in shown:
-        more = [one for one in _combined(of_dropout) if len(one) + len(variants) <= _AT_ONCE]
+        more = [one for one in _combined(of_dropout) if len(one) + len(variants) <= _MOST_VARIANTS]
         found += [(*variants, *one) for one in [(), *more]]
     found.sort(key=len)
-    if cases.kind == "sequence":
+    if trials.kind == "sequence":
         found = [one for part in found for one in (part, (*part, TIME_ORDER))]
-    return [one for one in found if one not in plain]
+    return [one for one in found if one not in nn_gru]
 
 
 def _combined(variants: Sequence[Variant]) -> Iterator[tuple[Variant, ...]]:
     yield from ((one,) for one in variants)
-    yield from (pair for pair in combinations(variants, _AT_ONCE) if pair[0].fits(pair[1]))
+    yield from (pair for pair in combinations(variants, _MOST_VARIANTS) if pair[0].fits(pair[1]))
 
 
-class _Cases:
-    """Fresh cases, each tried once on the target.
+class _Trials:
+    """Fresh cases, the target run once in each, compared with any variants.
 
     Args:
         target: the target.
-        plain: what is nn.GRU itself, as to the order of its masks.
+        nn_gru: variants that count as nn.GRU itself, which differ in the order of masks only.
         dtypes: the cases' dtypes, in turn.
-
-    Attributes:
-        kind: the target's kind.
     """
 
     def __init__(
-        self, target: Target, plain: Sequence[tuple[Variant, ...]], dtypes: Sequence[str]
+        self, target: Target, nn_gru: Sequence[tuple[Variant, ...]], dtypes: Sequence[str]
     ) -> None:
-        self._nn_gru = plain
+        self._nn_gru = nn_gru
         self._dtypes = dtypes
         self.kind = target.kind
         self._target = target
-        self._tried: dict[int, Observation | None] = {}
+        self._observed: dict[int, Observation | None] = {}
         self._random = random.Random(0)  # noqa: S311 - the same cases every time
         self._cases: list[Case] = []
         self._designs: dict[tuple[Variant, ...], Design] = {}
         self._differs: dict[tuple[tuple[Variant, ...], int], bool] = {}
-        self._plain: dict[int, bool] = {}
-        # One cell for all layers takes but an input that is as wide as a state.
+        self._is_nn_gru_in: dict[int, bool] = {}
+        # One cell for all layers only takes an input that is as wide as a state.
         self._is_square = False
-        self._is_square = self._try(0) is None
+        self._is_square = self._observation(0) is None
         self._cases.clear()
-        self._tried.clear()
+        self._observed.clear()
 
-    def agree(self, variants: tuple[Variant, ...], number: int) -> bool:
-        """Whether the target is the variant in this case."""
-        tried = self._try(number)
-        if tried is None:
+    def agrees(self, variants: tuple[Variant, ...], number: int) -> bool:
+        """Whether the target agrees with the variants in this case."""
+        seen = self._observation(number)
+        if seen is None:
             return False
-        made = self._designs.setdefault(variants, design(variants))
-        if made.shared_from == 0 and tried.case.input_size != tried.case.hidden_size:
+        design = self._designs.setdefault(variants, design_of(variants))
+        if design.shared_from == 0 and seen.case.input_size != seen.case.hidden_size:
             return False  # there is no such stack
-        for masks in places(made, tried.case, self.kind, tried.draws):
-            dtype, scale = tried.case.torch_dtype, tried.case.dropout_scale
-            expected = results(made, tried.input, tried.h0, tried.layers, masks, scale, dtype)
-            if _is_within(tried.run, expected, dtype):
-                differs = not tried.ends_alike or _differs(tried.reference, expected, dtype)
-                self._differs[variants, number] = differs and not self._is_plain(number)
+        dtype, scale = seen.case.torch_dtype, seen.case.dropout_scale
+        for masks in masks_by_site(design, seen.case, self.kind, seen.draws):
+            expected = evaluate(design, seen.input, seen.h0, seen.layers, masks, scale, dtype)
+            if _is_within(seen.run, expected, dtype):
+                differs = not seen.ends_alike or _differs(seen.reference, expected, dtype)
+                self._differs[variants, number] = differs and not self._is_nn_gru(number)
                 return True
         return False
 
-    def _is_plain(self, number: int) -> bool:
-        """Whether the target is nn.GRU under the masks that it drew, whatever it drew them from."""
-        if number not in self._plain:
-            self._plain[number] = False  # for agree itself, which is asked next
-            self._plain[number] = any(self.agree(one, number) for one in self._nn_gru)
-        return self._plain[number]
+    def _is_nn_gru(self, number: int) -> bool:
+        """Whether the target is nn.GRU under the masks that it drew, however it drew them."""
+        if number not in self._is_nn_gru_in:
+            self._is_nn_gru_in[number] = False  # agrees, called next, comes back here
+            self._is_nn_gru_in[number] = any(self.agrees(one, number) for one in self._nn_gru)
+        return self._is_nn_gru_in[number]
 
-    def agreed(self, variants: tuple[Variant, ...]) -> tuple[int, int] | None:
-        """Return in how many cases the target is the variant, and nn.GRU is not; None if not."""
+    def counts(self, variants: tuple[Variant, ...]) -> tuple[int, int] | None:
+        """Return how many cases were tried and how many differ from nn.GRU; None if any fails."""
         differing = 0
         for number in range(_MOST_CASES):
-            if not self.agree(variants, number):
+            if not self.agrees(variants, number):
                 return None
             differing += self._differs[variants, number]
-            if number + 1 == _ENOUGH_TO_TELL and not differing:
-                return None  # a variant of the sixth layer differs in every sixth case
+            if number + 1 == _GIVE_UP_AFTER and not differing:
+                return None  # even a variant of the sixth layer differs in every sixth case
             if number + 1 >= CASES and differing >= DIFFERING:
                 return number + 1, differing
         return None
 
-    def _try(self, number: int) -> Observation | None:
+    def _observation(self, number: int) -> Observation | None:
         while len(self._cases) <= number:
             self._cases.append(self._draw(len(self._cases)))
-        if number not in self._tried:
+        if number not in self._observed:
             try:
-                self._tried[number] = _tried(self._target, self._cases[number])
+                self._observed[number] = _observe(self._target, self._cases[number])
             except Violated:
-                self._tried[number] = None
-        return self._tried[number]
+                self._observed[number] = None
+        return self._observed[number]
 
     def _draw(self, number: int) -> Case:
         """Draw a case; the first is in eval, and the first few are small."""
@@ -244,11 +238,11 @@ class _Cases:
 
 
 def _size(pick: random.Random, largest: int) -> int:
-    """Return a size; about half of them are small."""
+    """Draw a size; about half of them are small."""
     return pick.randint(2, pick.choice((min(8, largest), largest)))
 
 
-def _tried(target: Target, case: Case) -> Observation:
+def _observe(target: Target, case: Case) -> Observation:
     pair = Pair(target, case)
     layers = [
         {name: value.detach().clone() for name, value in one.items()}
@@ -264,9 +258,7 @@ def _tried(target: Target, case: Case) -> Observation:
     pair.seed()
     reference = pair.run_reference()
     alike = torch.equal(after, pair.generator_state())
-    return Observation(
-        case, pair.kind, pair.input, pair.h0, layers, run, recorder.draws, reference, alike
-    )
+    return Observation(case, pair.input, pair.h0, layers, run, recorder.draws, reference, alike)
 
 
 def _is_within(run: Run, expected: Results, dtype: torch.dtype) -> bool:
@@ -274,20 +266,20 @@ def _is_within(run: Run, expected: Results, dtype: torch.dtype) -> bool:
     parts = [(run.outputs, expected.outputs), (run.hn, last)]
     if run.states is not None:
         parts.append((run.states, expected.states))
-    return all(not _parts(actual, right, dtype) for actual, right in parts)
+    return all(not _is_apart(actual, right, dtype) for actual, right in parts)
 
 
 def _differs(run: Run, expected: Results, dtype: torch.dtype) -> bool:
-    """Whether nn.GRU's run is surely not what is expected: both may err."""
+    """Whether nn.GRU's run surely differs from what is expected; both may err."""
     outputs, last = expected.outputs, _last(expected)
-    return _parts(run.outputs, outputs, dtype, 2) or _parts(run.hn, last, dtype, 2)
+    return _is_apart(run.outputs, outputs, dtype, 2) or _is_apart(run.hn, last, dtype, 2)
 
 
 def _last(expected: Results) -> Bounded:
     return Bounded(expected.states.value[-1], expected.states.error[-1])
 
 
-def _parts(actual: Tensor, right: Bounded, dtype: torch.dtype, factor: int = 1) -> bool:
-    """Whether results lie further apart than is allowed anywhere; NaN does."""
+def _is_apart(actual: Tensor, right: Bounded, dtype: torch.dtype, factor: int = 1) -> bool:
+    """Whether results lie further apart than allowed anywhere; NaN always does."""
     difference = (actual.detach().double().cpu() - right.value).abs()
     return bool((~(difference <= factor * allowed(right, dtype))).any())

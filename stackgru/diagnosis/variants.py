@@ -1,6 +1,6 @@
-"""The known variants of nn.GRU: ways not to be it, each by its name and what its Design changes.
+"""The known variants of nn.GRU: the name of each, and what its Design changes.
 
-A name follows "agrees with nn.GRU with: ".
+A name is a noun phrase that follows "nn.GRU with".
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _NTH = ("first", "second", "third", "fourth", "fifth", "sixth")
 
 @dataclass(frozen=True, eq=False)
 class Variant:
-    """A way not to be nn.GRU.
+    """One way to differ from nn.GRU.
 
     Attributes:
         name: what it is, in a few words.
-        changes: the fields of Design that are other than nn.GRU's.
+        changes: the fields of Design that differ from nn.GRU's.
     """
 
     name: str
@@ -30,11 +30,11 @@ class Variant:
 
     @property
     def in_eval(self) -> bool:
-        """Whether it shows without dropout as well."""
+        """Whether it also shows without dropout."""
         return not set(self.changes) & _OF_DROPOUT
 
     def fits(self, other: Variant) -> bool:
-        """Whether both can be at once."""
+        """Whether a target can have both at once."""
         return not set(self.changes) & set(other.changes)
 
 
@@ -52,62 +52,58 @@ _OF_DROPOUT = {
 
 def _variants() -> Iterator[Variant]:
     candidates = {
-        "reset before": "the reset gate before the product (Cho et al. v3, ONNX "
+        "reset before": "the reset gate applied before the product (Cho et al. v3, ONNX "
         "linear_before_reset = 0)",
         "bias outside": "b_hn outside the reset product",
-        "no bias": "b_hn missing",
+        "no bias": "no b_hn",
     }
     for candidate, name in candidates.items():
         yield Variant(name, {"candidate": candidate})
-    yield Variant("the update gate complemented, h' = z n + (1 - z) h", {"complement": True})
+    yield Variant("the update gate complemented (h' = z n + (1 - z) h)", {"complement": True})
     for order in list(permutations(range(3)))[1:]:
         stored = ", ".join(_GATES[order.index(place)] for place in range(3))
         yield Variant(f"gates in the order {stored}", {"order": order})
-    yield Variant("one bias instead of two: b_hh is left out", {"biases": "input's"})
-    yield Variant("one bias instead of two: b_ih is left out", {"biases": "state's"})
+    yield Variant("one bias instead of two (no b_hh)", {"biases": "input's"})
+    yield Variant("one bias instead of two (no b_ih)", {"biases": "state's"})
     for name, slope in (("x / 6", 1 / 6), ("0.2 x", 0.2), ("x / 4", 0.25)):
-        yield Variant(f"a hard sigmoid, {name} + 1/2 cut off at 0 and 1", {"slope": slope})
+        yield Variant(f"a hard sigmoid ({name} + 1/2, clipped to 0 and 1)", {"slope": slope})
     for layer in range(1, len(_NTH)):
-        what = f"residuals from the {_NTH[layer]} layer on"
+        what = f"residual connections from the {_NTH[layer]} layer on"
         yield Variant(what, {"residual": layer, "added_late": False})
-        yield Variant(f"{what}, added after dropout", {"residual": layer, "added_late": True})
+        yield Variant(f"{what} (added after dropout)", {"residual": layer, "added_late": True})
     for layer, name in ((0, ""), (1, " above the first")):
         for first in (False, True):
             changes = {"shared_from": layer, "shares_first": first}
-            yield Variant(f"one cell used for all layers{name}", changes)
-    yield Variant("the first layer's h0 for all layers", {"state_of": 0})
-    yield Variant("the last layer's h0 for all layers", {"state_of": -1})
+            yield Variant(f"one cell shared by all layers{name}", changes)
+    yield Variant("the first layer's h0 used for all layers", {"state_of": 0})
+    yield Variant("the last layer's h0 used for all layers", {"state_of": -1})
     yield Variant("dropout also after the last layer", {"last": "output"})
-    yield Variant("dropout also after the last layer, and in its hn", {"last": "output and hn"})
+    yield Variant("dropout also after the last layer and in its hn", {"last": "output and hn"})
     yield Variant("dropout also on the input", {"input": True})
     for where, name in (
-        ("as they go up", "hn and what is carried on as they go up"),
+        ("as they go up", "by the mask of the output that goes up"),
         ("before the step, at once", "before each step, by one mask for all layers"),
         ("before the step", "before each step"),
-        ("after the step", "after each step, by a mask of its own"),
+        ("after the step", "after each step, by a separate mask"),
     ):
-        yield Variant(f"dropout also on the carried state: {name}", {"carried": where})
-    yield Variant("a mask kept over time (variational)", {"kept": "drawn once"})
-    yield Variant(
-        "a mask kept over time (variational), though one is drawn for every step",
-        {"kept": "drawn anew"},
-    )
-    yield Variant("a mask shared over the batch", {"over_rows": True})
-    yield Variant("an extra mask, drawn after the last layer and thrown away", {"unused": "last"})
-    yield Variant(
-        "an extra mask, drawn before the first layer and thrown away", {"unused": "first"}
-    )
-    yield Variant("the scaling by 1 / (1 - p) missing", {"scaled": False})
+        yield Variant(f"dropout also on the carried state ({name})", {"carried": where})
+    same_mask = "the same mask at every step (variational dropout)"
+    yield Variant(same_mask, {"kept": "drawn once"})
+    yield Variant(f"{same_mask}, although a new one is drawn each time", {"kept": "drawn anew"})
+    yield Variant("the same mask for all rows of the batch", {"over_rows": True})
+    yield Variant("an extra mask drawn after the last layer and discarded", {"unused": "last"})
+    yield Variant("an extra mask drawn before the first layer and discarded", {"unused": "first"})
+    yield Variant("no scaling of kept values by 1 / (1 - p)", {"scaled": False})
 
 
-#: Every variant that is known, the plainest first.
+#: Every known variant, the simplest first.
 VARIANTS = tuple(_variants())
 
-#: Not a fault of a sequence, but an answer; it may come on top of any two.
-TIME_ORDER = Variant("masks in time order", {"time_order": True})
+#: Only reported for a sequence, not a violation; it may come on top of any two.
+TIME_ORDER = Variant("masks drawn in time order", {"time_order": True})
 
 
-def design(variants: Sequence[Variant]) -> Design:
+def design_of(variants: Sequence[Variant]) -> Design:
     """Return the design that differs from nn.GRU by these variants."""
     changes: dict[str, Any] = {}
     for variant in variants:
