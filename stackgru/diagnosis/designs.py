@@ -6,7 +6,7 @@ error of any reasonable evaluation, as nn.GRU's own results are: see stackgru.bo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -68,14 +68,6 @@ class Design:
     time_order: bool = False
 
 
-@dataclass(frozen=True)
-class Results:
-    """What a design computes, with bounds: outputs (T, B, H) and states (T, L, B, H)."""
-
-    outputs: Bounded
-    states: Bounded
-
-
 @torch.no_grad()
 def evaluate(
     design: Design,
@@ -85,8 +77,8 @@ def evaluate(
     masks: Mapping[Site, Tensor],
     scale: float,
     dtype: torch.dtype,
-) -> Results:
-    """Compute the results of a stack of this design, step by step.
+) -> Iterator[tuple[Bounded, Bounded]]:
+    """Compute what a stack of this design gives; yield every step's output and states.
 
     ``masks`` holds one per site with dropout, bool, (T, B, width); kept values are multiplied by
     ``scale``.
@@ -94,7 +86,6 @@ def evaluate(
     scale = scale if design.scaled else 1.0
     weights = [_weights(design, layers, index) for index in range(len(layers))]
     carried = list(map(Bounded.exact, h0))
-    outputs, states = [], []
 
     def dropped(x: Bounded, site: Site, step: int) -> Bounded:
         if site not in masks:
@@ -113,9 +104,7 @@ def evaluate(
             after[-1] = dropped(after[-1], ("after", layer), step)
             below = _plus(design, up, below, layer, dtype, late=True)
         carried = after
-        outputs.append(below)
-        states.append(rounding.stacked(after))
-    return Results(rounding.stacked(outputs), rounding.stacked(states))
+        yield below, rounding.stacked(after)
 
 
 def _kept_as(design: Design, state: Bounded, up: Bounded, layer: int, num_layers: int) -> Bounded:

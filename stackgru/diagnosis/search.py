@@ -10,7 +10,7 @@ of sizes; the cases that showed a violation are not used.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import combinations
@@ -19,15 +19,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stackgru.bounds.rounding import Bounded, allowed
+from stackgru.bounds.rounding import Bounded, allowed, stacked
 from stackgru.cases.case import Case
 from stackgru.cases.strategies import MAX_BATCH, MAX_LAYERS, MAX_SIZE, MAX_STEPS
-from stackgru.diagnosis.designs import Design, Results, evaluate
+from stackgru.diagnosis.designs import Design, evaluate
 from stackgru.diagnosis.mask_sites import masks_by_site
 from stackgru.diagnosis.variants import TIME_ORDER, VARIANTS, Variant, design_of
 from stackgru.gru.parameters import Layer, copy_layers, gru_layers
 from stackgru.harness.masks import Draw, Recorder
 from stackgru.harness.pair import Pair, Run
+from stackgru.harness.reference import Expected
 from stackgru.outcomes import Violated
 from stackgru.targets.target import Target
 
@@ -179,8 +180,9 @@ class _Trials:
             return False  # there is no such stack
         dtype, scale = seen.case.torch_dtype, seen.case.dropout_scale
         for masks in masks_by_site(design, seen.case, self.kind, seen.draws):
-            expected = evaluate(design, seen.input, seen.h0, seen.layers, masks, scale, dtype)
-            if _is_within(seen.run, expected, dtype):
+            steps = evaluate(design, seen.input, seen.h0, seen.layers, masks, scale, dtype)
+            expected = _matching(seen.run, steps, dtype)
+            if expected is not None:
                 differs = not seen.ends_alike or _differs(seen.reference, expected, dtype)
                 self._differs[variants, number] = differs and not self._is_nn_gru(number)
                 return True
@@ -261,22 +263,24 @@ def _observe(target: Target, case: Case) -> Observation:
     return Observation(case, pair.input, pair.h0, layers, run, recorder.draws, reference, alike)
 
 
-def _is_within(run: Run, expected: Results, dtype: torch.dtype) -> bool:
-    last = _last(expected)
-    parts = [(run.outputs, expected.outputs), (run.hn, last)]
-    if run.states is not None:
-        parts.append((run.states, expected.states))
-    return all(not _is_apart(actual, right, dtype) for actual, right in parts)
+def _matching(
+    run: Run, steps: Iterable[tuple[Bounded, Bounded]], dtype: torch.dtype
+) -> Expected | None:
+    """Return a design's results if the run is within them, None at the first step that is not."""
+    outputs = []
+    for step, (output, last) in enumerate(steps):
+        if _is_apart(run.outputs[step], output, dtype):
+            return None
+        if run.states is not None and _is_apart(run.states[step], last, dtype):
+            return None
+        outputs.append(output)
+    return None if _is_apart(run.hn, last, dtype) else Expected(stacked(outputs), last)
 
 
-def _differs(run: Run, expected: Results, dtype: torch.dtype) -> bool:
+def _differs(run: Run, expected: Expected, dtype: torch.dtype) -> bool:
     """Whether nn.GRU's run surely differs from what is expected; both may err."""
-    outputs, last = expected.outputs, _last(expected)
-    return _is_apart(run.outputs, outputs, dtype, 2) or _is_apart(run.hn, last, dtype, 2)
-
-
-def _last(expected: Results) -> Bounded:
-    return Bounded(expected.states.value[-1], expected.states.error[-1])
+    outputs, hn = expected.outputs, expected.hn
+    return _is_apart(run.outputs, outputs, dtype, 2) or _is_apart(run.hn, hn, dtype, 2)
 
 
 def _is_apart(actual: Tensor, right: Bounded, dtype: torch.dtype, factor: int = 1) -> bool:

@@ -1,4 +1,4 @@
-"""Where a target parts: step, layer and gate, with both numbers."""
+"""Where a target first differs: step, layer and gate, with both numbers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TRAIN = Case(**SIZES, dropout=0.5, mode="train", seed=3)
 def test_the_gate_is_named(fault, gate):
     found = find_first_error(load(fault), EVAL)
     assert found.place == "step 0, layer 0, row 0, unit 0"
-    assert abs(found.seen - found.right) > found.allowed
+    assert abs(found.got - found.expected) > found.allowed
     assert (found.gate is None) == (gate is None)
     assert gate is None or found.gate.startswith(f"{gate}: ")
 
@@ -55,17 +55,17 @@ def test_a_fault_of_masks_has_no_gate():
     assert find_first_error(load(rates.KeptValuesAreNotScaled), TRAIN).gate is None
 
 
-def test_what_draws_other_masks_has_no_place():
+def test_a_target_that_draws_other_masks_has_no_first_error():
     assert find_first_error(load(masks.DropsTwice), TRAIN) is None
 
 
 @pytest.mark.parametrize("right", RIGHT_CELLS, ids=lambda one: one.__name__)
 @pytest.mark.parametrize("case", [EVAL, TRAIN], ids=["eval", "train"])
-def test_what_is_right_does_not_part(right, case):
+def test_what_is_right_has_no_first_error(right, case):
     assert find_first_error(load(right), case) is None
 
 
-def test_a_violation_tells_it():
+def test_a_violation_shows_it():
     report = stackgru.check(equations.UpdateGateComplemented, laws=["unrolled"], seed=1)
     (finding,) = report.violations
     assert finding.parts_at.startswith("step 0, layer 0, row 0, unit 0: got ")
