@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from stackgru.gru.sharing import as_gru as as_gru
     from stackgru.gru.sharing import copy_weights as copy_weights
     from stackgru.gru.validation import RefusedArgument as RefusedArgument
+    from stackgru.options import Options as Options
     from stackgru.options import UsageError as UsageError
     from stackgru.pytest_plugin.check import check as check
     from stackgru.pytest_plugin.suite import suite_for as suite_for
@@ -29,6 +30,7 @@ _WHERE = {
     "Case": "cases.case",
     "Convention": "targets.convention",
     "ConversionError": "checkpoints.state_dict",
+    "Options": "options",
     "RefusedArgument": "gru.validation",
     "Report": "report.report",
     "StackingGRUCell": "gru.cell",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
+
+from stackgru.cli.common import FAILED, NO_VERDICT, errors_shown, fail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,65 +28,64 @@ Exit status:
   0  OUT is written, and computes what IN does
   1  IN cannot be converted; nothing is written
   2  usage
-  3  OUT could not be written, or does not compute what IN does; then it is not kept
+  3  OUT could not be written, or did not compute what IN does and was removed
 """
 
-_LARGE = 32 * 2**20  # bytes, from where on reading takes long enough to watch
+_LARGE = 32 * 2**20  # bytes; reading more takes long enough to show progress
 
 
 @click.command(epilog=_EPILOG)
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
 @click.argument("target", metavar="OUT", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--to", type=click.Choice(["gru", "cell"]), required=True, help="What it is to hold.")
-@click.option("--prefix", metavar="P", help="Convert the stack or the GRU of this name only.")
-@click.option("--key", metavar="K", help="Where in IN the state dict is, as model.state.")
+@click.option("--to", type=click.Choice(["gru", "cell"]), required=True, help="What OUT holds.")
+@click.option("--prefix", metavar="P", help="Convert only the stack or GRU of this name.")
+@click.option("--key", metavar="K", help="Key of the state dict in IN, such as model.state.")
 @click.option(
     "--cells",
     metavar="NAME",
     default="grus.{}",
     show_default=True,
-    help="How a cell is called within its stack, with {} for the layer.",
+    help="Name of a cell in its stack, with {} for the layer.",
 )
-@click.option("--trust", is_flag=True, help="Run what is pickled in IN. Whose file is it?")
-@click.option("--force", is_flag=True, help="Write over OUT, be it IN itself.")
-def convert(source: Path, target: Path, **options: Any) -> None:
+@click.option(
+    "--trust", is_flag=True, help="Allow IN to execute code; only for files that you trust."
+)
+@click.option("--force", is_flag=True, help="Overwrite OUT, even if it is IN.")
+def convert(source: Path, target: Path, force: bool, **options: Any) -> None:
     """Convert the GRU cells in a checkpoint to nn.GRU, or nn.GRU to cells.
 
-    IN is a checkpoint of PyTorch or a safetensors file; OUT gets the same format.
+    IN is a PyTorch checkpoint or a safetensors file; OUT gets the same format.
     """
-    warnings.filterwarnings("ignore", "Failed to initialize NumPy")
+    if target.exists() and not force:
+        same = source.exists() and source.samefile(target)
+        what = "IN and OUT are the same file" if same else f"{target} exists"
+        raise click.UsageError(f"{what}; --force overwrites it.")
+    if source.suffix != target.suffix and ".safetensors" in (source.suffix, target.suffix):
+        raise click.UsageError("IN and OUT must both be safetensors files, or neither.")
+    with errors_shown("nothing is written"):
+        done = _converted(source, target, **options)
+    click.echo(_table(done), nl=False)
+    stacks = ", ".join(repr(name) if name else "the whole" for name in done.found)
+    click.echo(f"{target} is written; {stacks} computes bit by bit what it computed in {source}.")
+
+
+def _converted(source: Path, target: Path, **options: Any) -> Converted:
+    """Convert; end with a sentence and the status of what went wrong."""
     from stackgru.checkpoints.state_dict import ConversionError
     from stackgru.checkpoints.verify import Differs
 
-    force = options.pop("force")
-    if target.exists() and not force:
-        same = source.exists() and source.samefile(target)
-        what = "IN and OUT are one file" if same else f"{target} is there already"
-        raise click.UsageError(f"{what}; --force writes over it.")
-    if source.suffix != target.suffix and ".safetensors" in (source.suffix, target.suffix):
-        raise click.UsageError("IN and OUT must both be safetensors files, or neither.")
     try:
-        done = _convert(source, target, **options)
+        return _convert(source, target, **options)
     except ConversionError as error:
         text = str(error)
-        click.echo(f"Error: {text if text.endswith('?') else f'{text}.'}", err=True)
-        sys.exit(1)
+        fail(text if text.endswith("?") else f"{text}.", FAILED)
     except Differs as error:
-        click.echo(f"Error: {target} is not written: {error}.", err=True)
-        sys.exit(3)
+        fail(f"{target} is not written: {error}.", NO_VERDICT)
     except OSError as error:
-        # What is written goes to a file beside OUT first, whose name says nothing to anybody.
+        # OUT is first written under a temporary name, which would mean nothing to the user.
         is_of_source = error.filename is not None and Path(error.filename) == source
         name = source if is_of_source else target
-        click.echo(f"Error: {name}: {error.strerror or error}.", err=True)
-        sys.exit(1 if is_of_source else 3)
-    except Exception as error:
-        what = f"{type(error).__name__}: {error}"
-        click.echo(f"Error: stackgru itself failed, so nothing is written: {what}", err=True)
-        sys.exit(3)
-    click.echo(_table(done), nl=False)
-    stacks = ", ".join(repr(name) if name else "the whole" for name in done.found)
-    click.echo(f"{target} is written; {stacks} gives bit by bit what it gave in {source}.")
+        fail(f"{name}: {error.strerror or error}.", FAILED if is_of_source else NO_VERDICT)
 
 
 def _convert(source: Path, target: Path, trust: bool, to: Any, **options: Any) -> Converted:
@@ -108,7 +108,7 @@ def _convert(source: Path, target: Path, trust: bool, to: Any, **options: Any) -
 
 @contextmanager
 def _watched(path: Path, what: str) -> Iterator[BinaryIO]:
-    """Open a file; show how far it is read where it is large and somebody watches."""
+    """Open a file; show progress if it is large and stderr is a terminal."""
     if path.stat().st_size < _LARGE or not sys.stderr.isatty():
         with path.open("rb") as file:
             yield file
@@ -121,7 +121,7 @@ def _watched(path: Path, what: str) -> Iterator[BinaryIO]:
 
 
 def _table(done: Converted) -> str:
-    """Return the old and the new names in two columns, and what became of optimisers."""
+    """Return the old and new names in two columns, and the notes on optimisers."""
     width = max(map(len, done.names))
     lines = [f"{old:<{width}}  ->  {new}\n" for old, new in done.names.items()]
     return "".join(lines) + "".join(f"{note}\n" for note in done.notes)

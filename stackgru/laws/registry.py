@@ -27,6 +27,8 @@ _MODULES = (
     "life",
     "transforms",
 )
+#: Rises when the statement or the domain of a law changes, or a law is added or removed.
+CATALOGUE_VERSION = 1
 _laws: dict[str, Law] = {}
 
 

@@ -29,7 +29,7 @@ def test_the_state_of_an_optimiser_goes_along(tmp_path, command):
     assert "decoder.rnn.grus.0.weight_ih  ->  decoder.rnn.weight_ih_l0\n" in process.stdout
     assert "optimiser 'adam': kept, since its parameters keep their order" in process.stdout
     assert process.stdout.endswith(
-        "out.pt is written; 'decoder.rnn' gives bit by bit what it gave in in.pt.\n"
+        "out.pt is written; 'decoder.rnn' computes bit by bit what it computed in in.pt.\n"
     )
     new = torch.load(tmp_path / "out.pt", weights_only=True)
     assert new["step"] == 7
@@ -119,10 +119,10 @@ def test_nothing_is_written_over(tmp_path, command):
     old = (tmp_path / "a.pt").read_bytes()
     process = command("convert", "a.pt", "a.pt", "--to", "gru")
     assert process.returncode == 2
-    assert "IN and OUT are one file; --force writes over it." in process.stderr
+    assert "IN and OUT are the same file; --force overwrites it." in process.stderr
     (tmp_path / "b.pt").write_text("mine")
     process = command("convert", "a.pt", "b.pt", "--to", "gru")
-    assert "b.pt is there already" in process.stderr
+    assert "b.pt exists; --force overwrites it." in process.stderr
     assert ((tmp_path / "b.pt").read_text(), (tmp_path / "a.pt").read_bytes()) == ("mine", old)
     process = command("convert", "a.pt", "a.safetensors", "--to", "gru")
     assert "must both be safetensors files" in process.stderr

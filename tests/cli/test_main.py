@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
 
 import pytest
 
-from stackgru.laws.registry import all_laws
+from stackgru.laws.registry import CATALOGUE_VERSION, all_laws
 from tests.helpers import HANDWRITTEN, ROOT, last_line, stackgru
 
 # Only with more rows, or steps, than the calls that find the kind have.
@@ -208,9 +209,15 @@ def test_one_seed_finds_the_same_case(tmp_path):
     assert first.stdout == second.stdout
 
 
-def test_help_shows_examples_and_exit_status(command):
+def test_help_groups_the_options_and_shows_examples_and_exit_status(command):
     process = command("check", "--help")
     assert process.returncode == 0
+    headings = re.findall(r"^([A-Z].*):$", process.stdout, flags=re.MULTILINE)
+    assert headings == [
+        *("What to check", "How TARGET is built and called", "How much to try"),
+        *("Output", "Running"),
+    ]
+    assert len(re.findall(r"^  --?[a-z]", process.stdout, flags=re.MULTILINE)) <= 24
     assert "stackgru check path/to/cell.py:MyCell" in process.stdout
     assert "Exit status:" in process.stdout
     assert max(map(len, process.stdout.splitlines())) <= 80
@@ -230,6 +237,19 @@ def test_laws_are_listed(command):
     text = " ".join(process.stdout.split())
     for law in all_laws().values():
         assert f"{law.name} {law.statement}" in text
+
+
+def test_the_page_of_laws_has_a_row_for_each(command):
+    page = command("laws", "--markdown").stdout
+    assert f"Catalogue version {CATALOGUE_VERSION}, {len(all_laws())} laws." in page
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    for row, law in zip(rows, all_laws().values(), strict=True):
+        cells = row.replace("\\|", "/").split(" | ")
+        assert cells[:2] == [f"| `{law.name}`", law.statement.replace("|", "/")]
+        assert len(cells) == 3
+    assert re.findall("^## (.*)", page, flags=re.MULTILINE) == list(
+        dict.fromkeys(law.family for law in all_laws().values())
+    )
 
 
 def test_what_pytest_does_not_take_is_the_users_mistake(command):

@@ -65,6 +65,35 @@ def test_options_go_before_those_in_the_file(users_file):
     result.stdout.fnmatch_lines(["*no-draws*holds*3 examples*"])
 
 
+def test_the_command_line_wins_over_the_file_and_that_over_ini_keys(pytester, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    pytester.makepyprojecttoml("""
+        [tool.pytest.ini_options]
+        stackgru_laws = ["no-draws", "dtypes"]
+        stackgru_max_examples = 7
+        stackgru_seed = "5"
+        stackgru_report = ""
+    """)
+    pytester.makepyfile("""
+        import stackgru
+        from tests.subjects.right.variants import Stack
+
+        test_it = stackgru.suite_for(Stack, stackgru.Options(strict=True), max_examples=4, seed=6)
+    """)
+    result = pytester.runpytest_subprocess(
+        *("--stackgru", "max-examples=3", "--stackgru", "json=found.json"),
+        *("--stackgru", "skip=dtypes", "-p", "no:cacheprovider"),
+    )
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["*no-draws*holds*3 examples*"])
+    assert json.loads((pytester.path / "found.json").read_text())["seed"] == 6
+
+
+def test_one_option_in_the_help_of_pytest(pytester):
+    lines = pytester.runpytest_subprocess("--help").outlines
+    assert len([line for line in lines if line.startswith("  --stackgru")]) == 1
+
+
 def test_a_name_on_the_command_line(pytester):
     result = pytester.runpytest_subprocess(
         "--pyargs",
@@ -86,12 +115,29 @@ def test_a_name_on_the_command_line(pytester):
         ([], "stackgru.pytest_plugin.suite needs --stackgru target=module:attr."),
         (["--stackgru=target=nowhere:Thing"], "there is no module named 'nowhere'."),
         (["--stackgru=target=torch.nn:GRU", "--stackgru=laws=rose"], "did you mean 'rows'"),
+        (
+            ["--stackgru=max-exampels=3"],
+            "ERROR: there is no option 'max-exampels'; did you mean 'max-examples'?",
+        ),
+        (
+            ["--stackgru=max_examples=none"],
+            "ERROR: --stackgru max_examples must be a whole number, got 'none'.",
+        ),
+        (["--stackgru=seed"], "ERROR: --stackgru seed needs a value, seed=N."),
+        (
+            ["-o", "stackgru_strict=perhaps"],
+            "ERROR: stackgru_strict must be true or false, got 'perhaps'.",
+        ),
+        (
+            ["--stackgru-max-examples=30"],
+            "ERROR: --stackgru-max-examples=30 is now written --stackgru max-examples=30.",
+        ),
     ],
 )
 def test_usage(pytester, options, said):
     result = pytester.runpytest_subprocess("--pyargs", "stackgru.pytest_plugin.suite", *options)
     assert result.ret != 0
-    result.stdout.fnmatch_lines([f"*{said}*"])
+    assert any(said in line for line in (*result.outlines, *result.errlines))
 
 
 def test_a_report_that_cannot_be_written(pytester):
@@ -183,6 +229,9 @@ def test_check_leaves_hypothesis_as_it_was():
         ({"max_examples": 0}, "max_examples must be at least 1"),
         ({"dtypes": ["float8"]}, "dtypes must be one of 'float64'"),
         ({"n": 2}, "worker processes need a target by name"),
+        ({"n": "many"}, "n must be a whole number or 'auto', got 'many'"),
+        ({"lawz": ["rows"]}, "there is no option 'lawz'; did you mean 'laws'"),
+        ({"known": {"rowz": "why"}}, "known: no law is called 'rowz'; did you mean 'rows'"),
     ],
 )
 def test_check_refuses_what_does_not_fit(arguments, said):
