@@ -103,7 +103,7 @@ def _runs(config: pytest.Config, function: Any) -> list[Any]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Let a law's result travel on its test report, and show a violation as a few plain lines."""
+    """Attach a law's result to its test report, and show a violation as a few plain lines."""
     report = yield
     params = getattr(getattr(item, "callspec", None), "params", {})
     run = params.get("stackgru_law")
@@ -121,7 +121,7 @@ def pytest_runtest_makereport(
 
 
 def _save(config: pytest.Config, run: Any) -> None:
-    """Save a violation with its script, and let the result say where."""
+    """Save a bug report of a violation, and note in the result where it is."""
     folder = run.options.report
     if folder and run.result is not None and run.result.status == "violated":
         from stackgru.repro.bug import save_violation
@@ -148,11 +148,7 @@ def pytest_terminal_summary(
 
 
 class Collector:
-    """Gathers the laws' results from the test reports, also from those of xdist's workers.
-
-    Args:
-        config: pytest's configuration.
-    """
+    """Gathers the laws' results from the test reports, also from those of xdist's workers."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -163,12 +159,12 @@ class Collector:
         self.problem = ""
 
     def note(self, nodeid: str, run: Any) -> None:
-        """Note a target of this process that may be a variant of nn.GRU; the first run of each."""
+        """Note the first run of each target of this process that may be a variant of nn.GRU."""
         if run.should_diagnose:
             self._to_diagnose.setdefault(_key(nodeid), run)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keep the result that a test report carries, if it does."""
+        """Keep the result that a test report carries, if any."""
         data = getattr(report, _RESULT, None)
         if data is None:
             if report.failed and str(report.when) == "???":  # as xdist reports a worker that died
@@ -182,7 +178,7 @@ class Collector:
             entry["results"].append(LawResult.from_dict(data["result"]))
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Say what the targets are; write the JSON file, on the controller only."""
+        """Diagnose the violations; write the JSON file, on the controller only."""
         self._diagnoses |= {key: run.diagnosis() for key, run in self._to_diagnose.items()}
         if hasattr(self._config, "workeroutput"):
             self._config.workeroutput[_RESULT] = self._diagnoses
@@ -198,7 +194,7 @@ class Collector:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """Take over what a worker of xdist found."""
+        """Take over the diagnoses of an xdist worker."""
         self._diagnoses |= getattr(node, "workeroutput", {}).get(_RESULT, {})
 
     def reports(self) -> list[Report]:
@@ -231,5 +227,5 @@ class Collector:
 
 
 def _key(nodeid: str) -> str:
-    """Return what stands for a target: the id of the test function that runs its laws."""
+    """Return the key of a target, which is the id of the test function that runs its laws."""
     return nodeid.rpartition("[")[0]
