@@ -5,33 +5,28 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import json
+import platform
 import sys
 import time
 from collections.abc import Sequence
+from datetime import date
 from importlib import metadata
 from pathlib import Path
 
 from examples.implementations import IMPLEMENTATIONS
-from examples.implementations.table import HEAD, checked, missing, row
+from examples.implementations.table import HEAD, checked, missing, row, write_page
 
 _DESCRIPTION = """\
-Check the GRUs of other packages that are installed here, and print what they are as a table of
-Markdown. What is not installed is listed below it; examples/implementations.txt says how to
-install it. Nothing is sent anywhere."""
+Check the GRUs of other packages that are installed here, and print what they are as a table in
+Markdown. Packages that are not installed are listed below it; examples/implementations.txt shows
+how to install them. Nothing is sent anywhere."""
 _EXAMPLE = """\
 example:
   python -m examples.implementations --only 'opacus.*' --only 'torchrl.*' --max-examples 10"""
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Args:
-        words: its arguments; those of the process if None.
-
-    Returns:
-        0 if the table was made, whatever it says.
-    """
+    """Run the command on the process' arguments, or on words; return 0 if a table was made."""
     parser = argparse.ArgumentParser(
         prog="python -m examples.implementations",
         description=_DESCRIPTION,
@@ -40,10 +35,11 @@ def main(words: Sequence[str] | None = None) -> int:
     )
     add = parser.add_argument
     add("--only", action="append", metavar="NAME", help="a name or pattern of names; repeatable")
-    add("--max-examples", type=int, default=30, metavar="N", help="examples a law (default: 30)")
+    add("--max-examples", type=int, default=30, metavar="N", help="examples per law (default: 30)")
     add("--laws", action="append", default=[], metavar="GLOB", help="laws to run (default: all)")
     add("--limit", type=float, default=600, metavar="SECONDS", help="for each (default: 600)")
     add("--json", type=Path, metavar="FOLDER", help="write each whole report into this folder")
+    add("--markdown", type=Path, metavar="PAGE", help="replace the table on this page as well")
     add("--list", action="store_true", help="print the names, and check nothing")
     given = parser.parse_args(words)
     names = [one.name for one in IMPLEMENTATIONS]
@@ -68,18 +64,23 @@ def main(words: Sequence[str] | None = None) -> int:
         counts = {"max_examples": given.max_examples, "laws": given.laws}
         outcome = checked(one, limit=given.limit, **counts)
         outcomes.append(outcome)
-        said = outcome.reason or "done"
-        print(f"{said} ({time.monotonic() - began:.0f} s)", file=sys.stderr, flush=True)
+        ended = outcome.reason or "done"
+        print(f"{ended} ({time.monotonic() - began:.0f} s)", file=sys.stderr, flush=True)
         if outcome.report is not None:
             if given.json:
                 given.json.mkdir(parents=True, exist_ok=True)
                 (given.json / f"{one.name}.json").write_text(json.dumps(outcome.report, indent=2))
             print(row(outcome), flush=True)
     lines = missing(outcomes)
-    torch = metadata.version("torch")
-    print(f"\ntorch {torch}, seed 1, at most {given.max_examples} examples a law.")
+    versions = [f"{name} {metadata.version(name)}" for name in ("stackgru", "torch")]
+    python = f"Python {platform.python_version()}"
+    budget = f"seed 1, at most {given.max_examples} examples per law"
+    summary = f"Run on {date.today()} with {', '.join((*versions, python, budget))}."
+    print(f"\n{summary}")
     if lines:
         print("\nWithout a row:\n", *lines, sep="\n")
+    if given.markdown:
+        write_page(given.markdown, summary, [row(one) for one in outcomes if one.report], lines)
     return 0
 
 

@@ -29,19 +29,19 @@ ANSWERS = {
 _HEADS = ("implementation", "says it is", *ANSWERS.values(), "is", "case that shows it")
 HEAD = "\n".join(("| " + " | ".join(_HEADS) + " |", "|---" * len(_HEADS) + "|"))
 
-#: The laws whose violations tell most, first the one that tells most.
-TELLING = ("equation", "one-step", "same-masks", "layouts")
+#: The laws whose violations show most, first the one that shows most.
+MOST_TELLING = ("equation", "one-step", "same-masks", "layouts")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one implementation.
+    """The result of checking one implementation.
 
     Attributes:
         one: the implementation.
         version: its package's version, or None if it is not installed.
         report: the report as plain data, or None if there is none.
-        reason: why there is none.
+        reason: why there is no report.
     """
 
     one: Implementation
@@ -57,12 +57,9 @@ def checked(
 
     Args:
         one: the implementation.
-        max_examples: examples a law.
+        max_examples: examples per law.
         laws: patterns of law names; all if empty.
-        limit: seconds that it may take.
-
-    Returns:
-        What came of it.
+        limit: seconds it may take.
     """
     try:
         version = metadata.version(one.distribution)
@@ -115,14 +112,14 @@ def _what(outcome: Outcome) -> str:
 
 
 def _diagnosed(report: Mapping[str, Any]) -> str:
-    """Return what the checker says that a target is which is not nn.GRU in all."""
+    """Return the checker's diagnosis of a target that is not interchangeable."""
     diagnosis = report["diagnosis"]
-    if diagnosis is None:  # asked only where values, training or seeds part
+    if diagnosis is None:  # made only if values, training or seeds differ
         return "`nn.GRU` in its values"
     if diagnosis["variants"]:
         return f"`nn.GRU` with {'; and '.join(diagnosis['variants'])}"
     in_time = not diagnosis["sentence"].startswith("could not be compared")
-    what = "no known variant" if in_time else "not found out in the time given"
+    what = "no known variant" if in_time else "not found in the time limit"
     holding = [law["name"] for law in report["laws"] if law["status"] == "holds"]
     return f"{what}; the law `equation` holds" if "equation" in holding else what
 
@@ -133,9 +130,19 @@ def _shown_by(report: Mapping[str, Any]) -> str:
     if not found:
         applied = [law for law in report["laws"] if law["status"] != "not applicable"]
         return f"none: {sum(law['examples'] for law in applied)} examples of {len(applied)} laws"
-    told = next((name for name in TELLING if name in found), next(iter(found)))
+    shown = next((name for name in MOST_TELLING if name in found), next(iter(found)))
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    return f"`{told}`{more}: `{found[told]['violation']['case']}`"
+    return f"`{shown}`{more}: `{found[shown]['violation']['case']}`"
+
+
+def write_page(path: Path, summary: str, rows: Sequence[str], lines: Sequence[str]) -> None:
+    """Replace what follows the heading of the table on a page."""
+    above, heading, _ = path.read_text().partition("## The table\n")
+    if not heading:
+        raise ValueError(f"{path} has no line '## The table'")
+    without = "\n".join(["Without a row:", "", *lines, ""]) if lines else ""
+    parts = (f"{above}{heading}", f"{summary}\n", "\n".join([HEAD, *rows, ""]), without)
+    path.write_text("\n".join(filter(None, parts)))
 
 
 def missing(outcomes: Sequence[Outcome]) -> list[str]:
