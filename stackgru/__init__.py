@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from stackgru.targets.convention import Convention as Convention
     from stackgru.targets.importing import TargetError as TargetError
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Imported when they are first asked for: pytest loads the plugin, and so this package, in every
 # run of everybody who has stackgru installed, and must not import torch there.

@@ -56,7 +56,7 @@ def test_a_users_file(name, status, tmp_path, command):
     report = tmp_path / "report.json"
     target = f"{HANDWRITTEN}:{name}"
     options = ["--seed", 1, "--max-examples", 12, "--json", report]
-    if status:  # the answers in the README are not those of gradients and conduct
+    if status:  # the answers in the docs are not those of gradients and conduct
         options += ["--skip", "gradients", "--skip", "conduct", "--skip", "transforms"]
     process = command("check", target, *options)
     assert process.returncode == status, process.stdout + process.stderr
@@ -70,8 +70,8 @@ def test_a_users_file(name, status, tmp_path, command):
         assert (law["status"] == "violated") == (law["violation"] is not None)
         assert law["status"] in ("holds", "violated", "not applicable")
     answers = list(data["verdict"].values())[2:5]
-    # The same as in the README's table.
-    assert f"| `{name}` | {' | '.join(answers)} |" in (ROOT / "README.md").read_text()
+    # The same as in the table of the docs.
+    assert f"| `{name}` | {' | '.join(answers)} |" in (ROOT / "docs" / "violations.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def test_cells_may_be_told_as_they_are():
 
 
 class FusedStack(fused.OneBias):
-    """What the README's example is about."""
+    """The module that docs/conventions.md reads."""
 
     def make(self, sizes):
         h = self.hidden_size
@@ -126,9 +126,9 @@ class FusedStack(fused.OneBias):
             yield {"ih": w.t()[gates], "hh": u.t()[gates], "b_ih": b[gates], "b_hh": b_hh}
 
 
-def test_the_readmes_example_is_right():
-    readme = (Path(stackgru.__file__).parents[1] / "README.md").read_text()
-    section = readme.partition("## Other conventions")[2]
+def test_the_example_of_the_docs_is_right():
+    page = (Path(stackgru.__file__).parents[1] / "docs" / "conventions.md").read_text()
+    section = page.partition("## What a Convention covers")[2]
     names = {"torch": torch, "stackgru": stackgru, "FusedStack": FusedStack}
     exec(section.partition("```python\n")[2].partition("```")[0], names)
     laws = ["equation", "gradients", "training", "everything-matters"]
