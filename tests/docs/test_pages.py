@@ -9,7 +9,6 @@ import subprocess
 import sys
 from importlib import metadata
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 import torch
@@ -24,12 +23,14 @@ from stackgru.diagnosis import search
 from stackgru.engine.known import read_known
 from stackgru.laws.registry import all_laws
 from stackgru.report.report import Report
+from tests.helpers import ROOT
+from tests.helpers import stackgru as run_stackgru
 
-ROOT = Path(__file__).parents[2]
 PAGES = {
     str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 }
+nightly = pytest.mark.skip(reason="takes long")
 README = PAGES["README.md"]
 #: (page, kind, text) of each block of code.
 BLOCKS = [
@@ -86,20 +87,19 @@ def test_commands_run(command, shown, monkeypatch):
             assert_shown(f"{start}{shown.partition(start)[2]}".partition("\n\n")[0], printed)
 
 
-@pytest.mark.nightly
+@nightly
 @pytest.mark.parametrize(("command", "shown"), [one for one in CHECKS if one.values[1]])
 def test_commands_print_what_is_shown(command, shown):
     words = shlex.split(command)[1:]
     skip_without(words[1])
     if not has_verified_versions():
         pytest.skip("versions other than those of constraints.txt may find other examples")
-    run = [sys.executable, "-m", "stackgru", *words]
-    process = subprocess.run(run, cwd=ROOT, capture_output=True, text=True)
+    process = run_stackgru(*words, cwd=ROOT)
     assert process.returncode in (0, 1), process.stderr
     assert_shown(shown, process.stdout)
 
 
-@pytest.mark.nightly
+@nightly
 def test_the_picture_shows_a_real_run():
     pytest.importorskip("opacus")
     if not has_verified_versions():
@@ -201,6 +201,7 @@ def test_a_test_file_and_a_call_in_python_are_as_shown(tmp_path):
     exec(few, {"stackgru": stackgru, "MyStack": Right})
 
 
+@pytest.mark.filterwarnings("ignore:There is a performance drop:UserWarning")
 def test_who_needs_cells():
     """nn.GRU has no rule for vmap, and is exported for one number of steps only."""
     if not has_verified_versions():
