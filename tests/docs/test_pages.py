@@ -22,6 +22,7 @@ from stackgru.cli.main import cli
 from stackgru.diagnosis import search
 from stackgru.engine.known import read_known
 from stackgru.laws.registry import all_laws
+from stackgru.options import OPTIONS, option_named, read_pairs
 from stackgru.report.report import Report
 from tests.helpers import ROOT
 from tests.helpers import stackgru as run_stackgru
@@ -30,7 +31,6 @@ PAGES = {
     str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 }
-nightly = pytest.mark.skip(reason="takes long")
 README = PAGES["README.md"]
 #: (page, kind, text) of each block of code.
 BLOCKS = [
@@ -80,7 +80,7 @@ def test_commands_run(command, shown, monkeypatch):
             assert_shown(f"{start}{shown.partition(start)[2]}".partition("\n\n")[0], printed)
 
 
-@nightly
+@pytest.mark.nightly
 @pytest.mark.parametrize(("command", "shown"), [one for one in CHECKS if one.values[1]])
 def test_commands_print_what_is_shown(command, shown):
     words = shlex.split(command)[1:]
@@ -93,7 +93,7 @@ def test_commands_print_what_is_shown(command, shown):
     assert_shown(shown, process.stdout)
 
 
-@nightly
+@pytest.mark.nightly
 def test_the_picture_shows_a_real_run():
     pytest.importorskip("opacus")
     if not has_verified_versions():
@@ -195,6 +195,8 @@ def test_a_test_file_and_a_call_in_python_are_as_shown(tmp_path):
     exec(few, {"stackgru": stackgru, "MyStack": Right})
 
 
+@pytest.mark.nightly
+@pytest.mark.filterwarnings("ignore:The tensor attribute:UserWarning")
 def test_what_needs_cells():
     """nn.GRU has no rule for vmap, and is exported for one number of steps only."""
     if not has_verified_versions():
@@ -221,11 +223,22 @@ def test_the_page_of_laws_is_generated():
 
 
 def test_options_are_those_of_the_program():
-    table = dict(re.findall(r"^\| `(-[^`]*)` \| (.*) \|$", PAGES["docs/options.md"], re.MULTILINE))
-    shown = {word for names in table for word in re.findall(r"(?<!\S)--?[a-z-]+", names)}
+    page = PAGES["docs/options.md"]
+    for option in (option for option in OPTIONS if option.group):
+        assert f"| `{f'--{option.name} {option.metavar}'.strip()}` | {option.help} |" in page
+    shown = set(re.findall(r"^\| `(--?[a-z-]+)", page, flags=re.MULTILINE))
     text = CliRunner().invoke(cli, ["check", "--help"]).output
     offered = set(re.findall(r"^ +(--?[a-z-]+)", text, flags=re.MULTILINE)) - {"-h"}
     assert shown == offered
+
+
+def test_options_of_pytest_are_read():
+    (command,) = [text for _, _, text in BLOCKS if text.startswith("$ pytest ")]
+    pairs = [word for word in shlex.split(command) if "=" in word]
+    assert read_pairs(pairs, "--stackgru") == {"max_examples": 20, "skip": ("transforms",)}
+    (ini,) = [text for _, kind, text in BLOCKS if kind == "ini"]
+    for key in re.findall(r"^stackgru_(\w+) = ", ini, flags=re.MULTILINE):
+        assert option_named(key).field == key
 
 
 def test_exit_statuses_are_those_of_the_help():
