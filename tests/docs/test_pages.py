@@ -25,7 +25,6 @@ from stackgru.laws.registry import all_laws
 from stackgru.options import OPTIONS, option_named, read_pairs
 from stackgru.report.report import Report
 from tests.helpers import ROOT
-from tests.helpers import stackgru as run_stackgru
 
 PAGES = {
     str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
@@ -66,7 +65,7 @@ def assert_shown(shown, printed):
 
 @pytest.mark.parametrize(("command", "shown"), [one for one in CHECKS if "/" in one.values[0]])
 def test_commands_run(command, shown, monkeypatch):
-    """A few examples of one law; its violation and the diagnosis are the ones shown."""
+    """A few examples of one law; tests/nightly/test_real.py runs the whole commands."""
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(search, "CASES", 20)
     monkeypatch.setattr(search, "DIFFERING", 10)
@@ -78,19 +77,6 @@ def test_commands_run(command, shown, monkeypatch):
         printed = result.stdout.replace("20 of 20", "200 of 200")
         for start in (f"{law} is violated", "what is it?"):
             assert_shown(f"{start}{shown.partition(start)[2]}".partition("\n\n")[0], printed)
-
-
-@pytest.mark.nightly
-@pytest.mark.parametrize(("command", "shown"), [one for one in CHECKS if one.values[1]])
-def test_commands_print_what_is_shown(command, shown):
-    words = shlex.split(command)[1:]
-    if "/" not in words[1]:
-        pytest.importorskip(words[1].partition(".")[0])
-    if not has_verified_versions():
-        pytest.skip("versions other than those of constraints.txt may find other examples")
-    process = run_stackgru(*words, cwd=ROOT)
-    assert process.returncode in (0, 1), process.stderr
-    assert_shown(shown, process.stdout)
 
 
 @pytest.mark.nightly
