@@ -47,8 +47,7 @@ def laws_markdown(every: Iterable[Law]) -> str:
     lines = [
         "# The laws",
         "",
-        "Each law is a statement that holds for torch.nn.GRU in every case that the law covers;",
-        "stackgru searches for a case in which a target violates it.",
+        "What stackgru checks: statements that hold for `nn.GRU` in every case that they cover.",
         "",
         f"Catalogue version {CATALOGUE_VERSION}, {len(laws)} laws.",
         "",
