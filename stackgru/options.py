@@ -23,6 +23,7 @@ DEFAULT_REPORTS = ".stackgru"
 
 KINDS = ("cell", "sequence")
 DTYPES = ("float64", "float32", "bfloat16", "float16")
+FULL_PRECISION = DTYPES[:2]
 #: The constructor's arguments that a case sets, in the order in which they are given by position.
 ARGUMENTS = ("input_size", "hidden_size", "num_layers", "dropout")
 #: Layouts of the state; stackgru.targets.convention describes each.

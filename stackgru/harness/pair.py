@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from stackgru.cases.case import Case
 from stackgru.cases.tensors import draw_h0, draw_input
 from stackgru.gru.parameters import PARAMETERS, Layer, copy_layers, gru_layers
+from stackgru.options import FULL_PRECISION
 from stackgru.outcomes import Violated, assert_equal, assert_within
 from stackgru.targets.adapter import ConventionMismatch
 from stackgru.targets.importing import TargetError, describe_error
@@ -104,7 +105,7 @@ class Pair:
     @property
     def full_precision(self) -> bool:
         """Whether a bound carried through layers and steps still says something."""
-        return self.case.dtype in ("float64", "float32")
+        return self.case.dtype in FULL_PRECISION
 
     def seed(self, seed: int | None = None) -> None:
         """Set torch's global seed, the case's unless another is given."""

@@ -18,10 +18,9 @@ from stackgru.laws.helpers.settings import settings_watched
 from stackgru.laws.helpers.transforms import arguments_of
 from stackgru.laws.helpers.values import HN, OUTPUT, orders, other_input, pick, unroll
 from stackgru.laws.registry import law
+from stackgru.options import FULL_PRECISION
 from stackgru.outcomes import NotApplicable, Violated, assert_equal
 from stackgru.targets.importing import describe_error
-
-_FULL = ("float64", "float32")
 
 
 @law("conduct", {"max_steps": 3}, question="conduct")
@@ -176,7 +175,7 @@ def memory_layouts(tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
     yield "one step or layer, expanded", tensor[:1].expand_as(tensor)
 
 
-@law("conduct", {"min_batch": 1, "max_steps": 3, "dtypes": _FULL}, question="conduct")
+@law("conduct", {"min_batch": 1, "max_steps": 3, "dtypes": FULL_PRECISION}, question="conduct")
 def strided(pair: Pair) -> None:
     """Input and h0 give what their contiguous copies give, whatever their memory layout.
 

@@ -13,9 +13,8 @@ from stackgru.harness.pair import Pair, Run
 from stackgru.harness.reference import Expected, expected, layer_masks, seeded_reference
 from stackgru.laws.helpers.values import HN, OUTPUT, assert_end_to_end, orders
 from stackgru.laws.registry import law
+from stackgru.options import FULL_PRECISION
 from stackgru.outcomes import NotApplicable, Violated
-
-_FULL = ("float64", "float32")
 
 
 @law(
@@ -51,7 +50,7 @@ def seed_matters(pair: Pair) -> None:
         "min_steps": 2,
         "max_steps": 6,
         "min_batch": 1,
-        "dtypes": _FULL,
+        "dtypes": FULL_PRECISION,
     },
     question="sequences",
 )
@@ -98,8 +97,7 @@ def _assert_explained(
             "layer (a violation only with --strict)"
         )
     what = "under the masks that the target drew"
-    pair.within(run.outputs, own.outputs.value, 2 * own.outputs.error, f"{what}: output", OUTPUT)
-    pair.within(run.hn, own.hn.value, 2 * own.hn.error, f"{what}: hn", HN)
+    assert_end_to_end(pair, run, Run(own.outputs.value, own.hn.value), own, what)
     _assert_parted(
         pair, [run, reference], [own, expected(pair, reference_masks)], "masks other than nn.GRU's"
     )
@@ -107,7 +105,7 @@ def _assert_explained(
 
 @law(
     "divergence",
-    {"mode": "eval", "min_steps": 2, "max_steps": 4, "min_batch": 1, "dtypes": _FULL},
+    {"mode": "eval", "min_steps": 2, "max_steps": 4, "min_batch": 1, "dtypes": FULL_PRECISION},
 )
 def first_step_is_not_hn(pair: Pair) -> None:
     """After the first input, the state is nn.GRU's after one step, its hn only at a fixed point."""
@@ -151,7 +149,7 @@ def mode_matters(pair: Pair) -> None:
         "min_batch": 1,
         "max_batch": 4,
         "max_size": 16,
-        "dtypes": _FULL,
+        "dtypes": FULL_PRECISION,
         "usual": True,
     },
 )

@@ -34,13 +34,13 @@ from stackgru.laws.helpers.autograd import (
 )
 from stackgru.laws.helpers.values import HN, OUTPUT, pick, under_masks, unroll
 from stackgru.laws.registry import law
-from stackgru.outcomes import NotApplicable
+from stackgru.options import FULL_PRECISION
+from stackgru.outcomes import NotApplicable, assert_equal
 from stackgru.targets.importing import describe_error
 from stackgru.targets.weights import DirectWeights
 
 _SMALL = {"min_batch": 1, "max_layers": 4, "max_steps": 4}
 _SMALLER = {"min_batch": 1, "max_batch": 3, "max_layers": 3, "max_steps": 3, "max_size": 12}
-_FULL = ("float64", "float32")
 
 
 @law("gradients", {**_SMALL, "max_steps": 8}, question="gradients")
@@ -83,7 +83,7 @@ def second_derivatives(pair: Pair) -> None:
     )
 
 
-@law("gradients", {**_SMALL, "dtypes": _FULL}, question="gradients")
+@law("gradients", {**_SMALL, "dtypes": FULL_PRECISION}, question="gradients")
 def frozen(pair: Pair) -> None:
     """With any part of the parameters frozen, the gradients of the rest are nn.GRU's.
 
@@ -101,7 +101,7 @@ def frozen(pair: Pair) -> None:
     )
 
 
-@law("gradients", {**_SMALLER, "dtypes": _FULL}, question="gradients", share=0.5)
+@law("gradients", {**_SMALLER, "dtypes": FULL_PRECISION}, question="gradients", share=0.5)
 def forward_mode(pair: Pair) -> None:
     """Under the same masks, forward-mode derivatives of output and hn are nn.GRU's."""
     if not hasattr(torch, "func"):
@@ -131,7 +131,7 @@ def forward_mode(pair: Pair) -> None:
     under_masks(pair, masks, run, compare)
 
 
-@law("gradients", {**_SMALL, "max_steps": 2, "dtypes": _FULL}, question="gradients")
+@law("gradients", {**_SMALL, "max_steps": 2, "dtypes": FULL_PRECISION}, question="gradients")
 def training(pair: Pair) -> None:
     """Over steps of SGD or Adam, each step's gradients are nn.GRU's, and so are the parameters.
 
@@ -158,9 +158,8 @@ def training(pair: Pair) -> None:
         followed.step()
         for index, (layer, other) in enumerate(zip(pair.layers, others, strict=True)):
             for name, parameter in layer.items():
-                nothing = torch.zeros(parameter.shape, dtype=torch.float64)
                 what = f"after {step + 1} optimiser steps: {name} of layer {index}"
-                pair.within(parameter, other[name], nothing, what)
+                assert_equal(parameter, other[name], what=what)
 
 
 def _pushed(

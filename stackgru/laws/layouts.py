@@ -12,22 +12,20 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from stackgru.bounds import rounding
 from stackgru.bounds.rounding import Bounded, allowed
-from stackgru.cases.tensors import generator
 from stackgru.gru.parameters import Layer
 from stackgru.harness.pair import Pair
 from stackgru.harness.reference import Expected, expected
-from stackgru.laws.helpers.values import HN, OUTPUT, pick, unroll
+from stackgru.laws.helpers.values import HN, OUTPUT, normal, pick, unroll
 from stackgru.laws.registry import law
+from stackgru.options import FULL_PRECISION
 from stackgru.outcomes import NotApplicable, Violated
 from stackgru.targets.adapter import ConventionMismatch
 from stackgru.targets.importing import TargetError, describe_error
 
-_FULL = ("float64", "float32")
-
 
 @law(
     "values",
-    {"mode": "eval", "min_batch": 1, "max_batch": 5, "max_steps": 6, "dtypes": _FULL},
+    {"mode": "eval", "min_batch": 1, "max_batch": 5, "max_steps": 6, "dtypes": FULL_PRECISION},
     kinds=("sequence",),
     question="conduct",
 )
@@ -130,7 +128,7 @@ def _not_offered(pair: Pair, what: str, error: Exception) -> bool:
 
 @law(
     "values",
-    {"min_batch": 1, "max_batch": 4, "max_steps": 4, "max_layers": 3, "dtypes": _FULL},
+    {"min_batch": 1, "max_batch": 4, "max_steps": 4, "max_layers": 3, "dtypes": FULL_PRECISION},
     kinds=("sequence",),
     question="conduct",
 )
@@ -149,9 +147,9 @@ def bidirectional(pair: Pair) -> None:
         for index, layer in enumerate(layers):
             for name, parameter in layer.items():
                 scale = 0.5 if parameter.dim() == 1 else parameter.shape[1] ** -0.5
-                parameter.copy_(_noise(pair, f"{name} {index}", parameter.shape) * scale)
+                parameter.copy_(normal(pair, f"both ways {name} {index}", parameter.shape) * scale)
     shape = (2 * case.num_layers, case.batch, case.hidden_size)
-    h0 = _noise(pair, "h0", shape)
+    h0 = normal(pair, "both ways h0", shape)
 
     def bound_of(input: Tensor, h0: Tensor) -> Expected:
         return both_ways(layers, input, h0, case.torch_dtype)
@@ -250,8 +248,3 @@ def _assert_results(pair: Pair, what: str, outputs: Any, hn: Any, bound: Expecte
         pair.checked(f"{what}: {name}", value, tuple(right.value.shape))
         error = allowed(right, pair.case.torch_dtype)
         pair.within(value, right.value, error, f"{what}: {name}", axes)
-
-
-def _noise(pair: Pair, name: str, shape: Sequence[int]) -> Tensor:
-    source = generator(pair.case, f"both ways {name}")
-    return torch.randn(shape, dtype=torch.float64, generator=source).to(pair.input)

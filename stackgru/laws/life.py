@@ -21,6 +21,7 @@ from stackgru.harness.reference import expected, seeded_reference
 from stackgru.laws.helpers.autograd import as_violation, noise
 from stackgru.laws.helpers.values import assert_end_to_end, assert_equation, under_masks, unroll
 from stackgru.laws.registry import law
+from stackgru.options import FULL_PRECISION
 from stackgru.outcomes import Violated, assert_equal
 from stackgru.targets.importing import describe_error
 
@@ -33,7 +34,7 @@ from stackgru.targets.importing import describe_error
         "max_batch": 4,
         "max_layers": 3,
         "max_size": 12,
-        "dtypes": ("float64", "float32"),
+        "dtypes": FULL_PRECISION,
         "usual": True,
     },
     question="conduct",

@@ -21,10 +21,9 @@ from stackgru.laws.helpers.values import (
     pick,
 )
 from stackgru.laws.registry import law
+from stackgru.options import FULL_PRECISION
 from stackgru.outcomes import NotApplicable, Violated
 from stackgru.targets.importing import describe_error
-
-_FULL = ("float64", "float32")
 
 
 @law("values", {"mode": "eval", "max_steps": 3, "min_batch": 1, "extreme": True})
@@ -64,7 +63,7 @@ def _put(pair: Pair, tensor: Tensor, value: float) -> None:
     tensor[tuple(at)] = value
 
 
-@law("values", {"max_steps": 3, "min_batch": 1, "dtypes": _FULL})
+@law("values", {"max_steps": 3, "min_batch": 1, "dtypes": FULL_PRECISION})
 def dtypes(pair: Pair) -> None:
     """Results have the input's dtype, whatever torch's default dtype is.
 

@@ -30,6 +30,7 @@ from stackgru.laws.helpers.transforms import (
 )
 from stackgru.laws.helpers.values import assert_end_to_end, unroll
 from stackgru.laws.registry import law
+from stackgru.options import FULL_PRECISION
 from stackgru.outcomes import NotApplicable, Violated, assert_equal
 from stackgru.targets.adapter import ConventionAdapter
 
@@ -129,7 +130,7 @@ def compile(pair: Pair) -> None:
 
 @law(
     "transforms",
-    {"mode": "eval", "max_steps": 3, "min_batch": 1, "dtypes": ("float64", "float32")},
+    {"mode": "eval", "max_steps": 3, "min_batch": 1, "dtypes": FULL_PRECISION},
     question="conduct",
     share=0.5,
 )

@@ -19,7 +19,8 @@ from stackgru.laws.helpers.values import (
     under_masks,
 )
 from stackgru.laws.registry import law
-from stackgru.outcomes import assert_within
+from stackgru.options import FULL_PRECISION
+from stackgru.outcomes import assert_equal
 
 
 @law("values", {"mode": "eval", "max_steps": 4, "min_batch": 1})
@@ -92,19 +93,13 @@ def hn_is_last(pair: Pair) -> None:
     """The last output is the last layer's state in hn, bit for bit; for a cell, at every step."""
     pair.seed()
     reference = pair.run_reference()
-    assert_within(
-        reference.outputs[-1],
-        reference.hn[-1],
-        torch.zeros(reference.hn[-1].shape, dtype=torch.float64),
-        what="nn.GRU itself: last output (compared with hn[-1])",
-        axes=("row", "unit"),
-    )
+    what = "nn.GRU itself: last output (compared with hn[-1])"
+    assert_equal(reference.outputs[-1], reference.hn[-1], what=what, axes=HN[1:])
     pair.seed()
     run = pair.run()
     states = run.hn[None] if run.states is None else run.states
     outputs = run.outputs[-len(states) :]
-    nothing = torch.zeros(outputs.shape, dtype=torch.float64)
-    pair.within(outputs, states[:, -1], nothing, "output (compared with hn[-1])", OUTPUT)
+    assert_equal(outputs, states[:, -1], what="output (compared with hn[-1])", axes=OUTPUT)
 
 
 @law("values", {"mode": "eval", "min_steps": 2, "min_batch": 1}, half=("cell",))
@@ -131,7 +126,7 @@ def chunks(pair: Pair) -> None:
         "mode": "eval",
         "min_batch": 2,
         "max_steps": 3,
-        "dtypes": ("float64", "float32"),
+        "dtypes": FULL_PRECISION,
     },
 )
 def rows(pair: Pair) -> None:
@@ -162,8 +157,8 @@ def causal(pair: Pair) -> None:
     cut = pick(pair, "cut", 1, pair.case.seq_len - 1)
     later = torch.cat([pair.input[:cut], other_input(pair, "later input")[cut:]])
     outputs, changed = pair.run().outputs[:cut], pair.run(later).outputs[:cut]
-    nothing = torch.zeros(outputs.shape, dtype=torch.float64)
-    pair.within(changed, outputs, nothing, f"inputs changed from step {cut} on: output", OUTPUT)
+    what = f"inputs changed from step {cut} on: output"
+    assert_equal(changed, outputs, what=what, axes=OUTPUT)
 
 
 @law("values", {"mode": "eval", "max_steps": 3, "min_batch": 1})

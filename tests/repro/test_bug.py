@@ -121,7 +121,7 @@ def test_what_differs_now_and_then_is_called_until_it_does(case):
     assert bug.report.problem is None
     assert "  # it does not happen every time\n" in bug.script
     assert "difference: 0.001" in bug.printed
-    assert "where rounding allows 0\n" in bug.printed
+    assert "rounding allows 0\n" in bug.printed
 
 
 def test_what_shows_by_chance_is_told_another_way():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -169,9 +169,12 @@ def unroll(
 
 def other_input(pair: Pair, name: str) -> Tensor:
     """Return other values of the input's shape and dtype, usual in magnitude."""
-    numbers = torch.randn(
-        pair.input.shape, dtype=torch.float64, generator=generator(pair.case, name)
-    )
+    return normal(pair, name, pair.input.shape)
+
+
+def normal(pair: Pair, name: str, shape: Sequence[int]) -> Tensor:
+    """Return normal random numbers in the input's dtype, fixed by case and name."""
+    numbers = torch.randn(shape, dtype=torch.float64, generator=generator(pair.case, name))
     return numbers.to(pair.input)
 
 

@@ -1,8 +1,8 @@
-"""Scripts: a violation as one Python file that needs torch and the target only, and runs by itself.
+"""Scripts: a violation as one Python file that runs by itself and needs only torch and the target.
 
-A script prints what was seen, what was expected and how far apart rounding may put the two, and
-ends with status 1 while they differ, 0 once they agree. Of the ways in which a violation can be
-told the first is taken that does so for the target, and agrees for a right one in its place.
+A script prints what it observed, what it expected and the difference that rounding allows. It ends
+with status 1 as long as they differ, 0 once they agree. Of several candidates the first is taken
+that differs for the target and agrees for a correct implementation in its place.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ from stackgru.torch_settings import settings_kept
 __all__ = ["NoScript", "Script", "script_for", "shows_violation"]
 
 _TIMES, _SECONDS = 6, 1.0
-_FIRST = 3  # the best ways come first, and this is asked of every choice of numbers
+_FIRST = 3  # the best candidates come first, and stage two runs them for every choice of numbers
 
 
 @dataclass(frozen=True)
 class Script:
-    """A script, and whether it does what it says.
+    """A script, and whether it shows the violation.
 
     Attributes:
         text: the Python file.
-        problem: why it is no report, in a few words; None if it shows the violation.
+        problem: in a few words, why it does not show the violation; None if it does.
     """
 
     text: str
@@ -58,14 +58,11 @@ def script_for(
     """Write the script of a violation.
 
     Args:
-        target: what violates the law.
+        target: the target that violates the law.
         law: the law.
-        case: the case that shows it, with its numbers if they are given.
-        message: what was seen and expected.
+        case: the case that shows the violation.
+        message: what the law got and expected.
         strict: as for the law.
-
-    Returns:
-        The script.
 
     Raises:
         NoScript: if there can be none for this target.
@@ -99,7 +96,7 @@ def shows_violation(
 
 
 def _shows(text: str) -> bool:
-    """Whether a script shows its violation, not by chance: a few times in a row, as time allows."""
+    """Whether a script shows its violation several times in a row, as far as time allows."""
     until = time.monotonic() + _SECONDS
     for _ in range(_TIMES):
         if run_in_process(text) != 1:
@@ -110,7 +107,7 @@ def _shows(text: str) -> bool:
 
 
 def _possible(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield the ways to tell a violation, each as it is, and without gradients."""
+    """Yield all candidates, first as they are, then without gradients."""
     with torch.random.fork_rng(devices=[]), settings_kept():
         found = list(candidates(context))
     yield from found
@@ -119,9 +116,9 @@ def _possible(context: ScriptContext) -> Iterator[Candidate]:
 
 
 def _right(target: Target, case: Case) -> Target | None:
-    """Return a right implementation that is built and called as the target is, or None."""
+    """Return a correct implementation that is built and called as the target is, or None."""
     if is_torchs_own(target):
-        return None  # torch's own are what is in question
+        return None  # nothing else is known to be correct
     if target.convention.needs_adapter or target.convention.constants or target.device != "cpu":
         return None
     if target.kind == "cell":
@@ -134,11 +131,11 @@ def run_in_process(text: str) -> int | None:
     """Run a script in this process.
 
     Returns:
-        Its exit status; None if it raises, or ends without saying what it found.
+        Its exit status; None if it raises, or prints no conclusion.
     """
     name = f"<script {zlib.crc32(text.encode())}>"
     code = compile(text, name, "exec")
-    # Torch reads the source of what it scripts.
+    # torch.jit.script reads the source.
     linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
     printed = io.StringIO()
     path = list(sys.path)

@@ -1,4 +1,4 @@
-"""What scripts do, law by law: ways to tell a violation, the best first."""
+"""Candidates for the script of a violation, the best first."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from stackgru.repro.scripts import (
 from stackgru.repro.scripts.context import Candidate, ScriptContext
 from stackgru.targets.importing import TargetError
 
-_Ways = Callable[[ScriptContext], Iterator[Candidate]]
+_Source = Callable[[ScriptContext], Iterator[Candidate]]
 
-_OWN: dict[str, _Ways] = {
+_OF_LAW: dict[str, _Source] = {
     **values.CANDIDATES,
     **layouts.CANDIDATES,
     **randomness.CANDIDATES,
@@ -31,8 +31,8 @@ _OWN: dict[str, _Ways] = {
     **life.CANDIDATES,
     **transforms.CANDIDATES,
 }
-#: What a violation of any law may come to.
-_COMMON: tuple[_Ways, ...] = (
+#: Candidates for a violation of any law.
+_COMMON: tuple[_Source, ...] = (
     plain.plain,
     plain.local,
     plain.calls,
@@ -45,30 +45,26 @@ _COMMON: tuple[_Ways, ...] = (
 
 
 def candidates(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield the ways in which a violation can be told: those of its law, and those of any.
-
-    Args:
-        context: what is to be told.
-    """
+    """Yield the candidates of the context's law, then those of any law."""
     yield from law_candidates(context)
     yield from common_candidates(context)
 
 
 def law_candidates(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield what is particular to the law, if anything is."""
-    own = _OWN.get(context.law.name)
+    """Yield the candidates of the context's law alone, if it has any."""
+    own = _OF_LAW.get(context.law.name)
     return _possible([own] if own else [], context)
 
 
 def common_candidates(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield what does not depend on the law."""
+    """Yield the candidates that do not depend on the law."""
     return _possible(_COMMON, context)
 
 
-def _possible(every: Iterable[_Ways], context: ScriptContext) -> Iterator[Candidate]:
-    """Yield what each gives, as far as the target gets."""
-    for ways in every:
+def _possible(sources: Iterable[_Source], context: ScriptContext) -> Iterator[Candidate]:
+    """Yield what each source yields until the target fails in it."""
+    for source in sources:
         try:
-            yield from ways(context)
+            yield from source(context)
         except (Violated, NotApplicable, TargetError, RuntimeError, ValueError):
             continue

@@ -1,4 +1,4 @@
-"""Scripts of conduct: what a call leaves behind, and what it remembers."""
+"""Scripts of conduct: what a call changes, and what it remembers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SETTINGS = (
     "torch.is_grad_enabled()",
     "torch.is_inference_mode_enabled()",
 )
-#: What is set before, where another process may begin with what a target sets.
+#: Set before the call: a new process may already start with the value that a target sets.
 _FIRST = {
     "torch.get_num_threads()": ("torch.set_num_threads(1)", "torch.set_num_threads(3)"),
     "torch.are_deterministic_algorithms_enabled()": (
@@ -30,7 +30,7 @@ _FIRST = {
 
 
 def purity(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield what was before a call against what is after it."""
+    """Yield comparisons of the state before a call with that after it."""
     yield from flags(context)
     yield _before_and_after("[module.training for module in target.modules()]", [context.run()])
     yield _before_and_after("[p.grad is None for p in target.parameters()]", [context.run()])
@@ -64,7 +64,7 @@ def purity(context: ScriptContext) -> Iterator[Candidate]:
                 *attempt(
                     '"it can be written to"', f"{part}.detach().copy_(torch.full_like({part}, 2.0))"
                 ),
-                'expected = "it can be written to"  # as what nn.GRU gives',
+                'expected = "it can be written to"  # as for nn.GRU',
             ),
             allowed=None,
         )
@@ -75,7 +75,7 @@ def purity(context: ScriptContext) -> Iterator[Candidate]:
             "first = torch.rand(1).item()",
             f"torch.manual_seed({seeds[1]})",
             own_build(),
-            "observed = torch.rand(1).item() == first  # whether building it sets the generator",
+            "observed = torch.rand(1).item() == first  # whether building it seeds the generator",
             "expected = False",
         ),
         allowed=None,
@@ -95,7 +95,7 @@ def _before_and_after(what: str, lines: Sequence[str], first: str = "") -> Candi
 
 
 def stateless(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield a call after others, against the same call of a copy that was never called."""
+    """Yield a call after other calls, compared with the same call of a fresh copy."""
     more = [
         "x = torch.cat([x, x.new_ones(len(x), 3, x.shape[2])], 1)",
         "h0 = torch.cat([h0, h0.new_ones(len(h0), 3, h0.shape[2])], 1)",
@@ -125,7 +125,7 @@ def stateless(context: ScriptContext) -> Iterator[Candidate]:
             context.run(),
             *more,
             *attempt('"a result"', context.run()),
-            'expected = "a result"  # as of a module never called',
+            'expected = "a result"  # as for a fresh module',
         ),
         allowed=None,
     )
@@ -133,7 +133,7 @@ def stateless(context: ScriptContext) -> Iterator[Candidate]:
 
 
 def overwritten(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield an earlier result, before and after other calls."""
+    """Yield an earlier result, compared before and after other calls."""
     between = list(_between(context))
     every = [line for lines in between for line in lines]
     for part in ("output", "hn"):
@@ -151,7 +151,7 @@ def overwritten(context: ScriptContext) -> Iterator[Candidate]:
 
 
 def remembered(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield a call on new numbers in the place of others, against a fresh copy's, in eval."""
+    """Yield a call on a tensor changed in place, compared with a fresh copy's, in eval."""
     input = "x[0]" if context.is_cell else "x"
     for part in ("observed, _", "_, observed"):
         yield Candidate(
@@ -160,7 +160,7 @@ def remembered(context: ScriptContext) -> Iterator[Candidate]:
                 "fresh = copy.deepcopy(target)",
                 f"other = {input} + 1",
                 "target(other, h0)",
-                "other -= 1  # new numbers in the same place",
+                "other -= 1  # new values in the same memory",
                 f"{part} = target(other, h0)",
                 f"{part.replace('observed', 'expected')} = fresh(other, h0)",
             ),
@@ -169,7 +169,7 @@ def remembered(context: ScriptContext) -> Iterator[Candidate]:
 
 
 def _between(context: ScriptContext) -> Iterator[list[str]]:
-    """Yield lines that make other calls."""
+    """Yield lines that make other calls, one way at a time."""
     mode = "train" if context.case.mode == "eval" else "eval"
     yield [context.run()]
     yield [context.run(x="x + 1", h0="h0.flip(1)")]
@@ -198,7 +198,7 @@ _LAYOUT_TEXTS = (
 
 
 def strided(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield what strided tensors give, against their contiguous copies."""
+    """Yield strided tensors, compared with their contiguous copies."""
     pair = context.pair()
     inputs, states = list(memory_layouts(pair.input)), list(memory_layouts(pair.h0))
     which = pick(pair, "input layout", 0, 5), pick(pair, "h0 layout", 0, 5)
@@ -220,27 +220,27 @@ def strided(context: ScriptContext) -> Iterator[Candidate]:
         (
             f"x, h0 = {both[0].format('x')}, {both[1].format('h0')}",
             *attempt('"a result"', context.run()),
-            'expected = "a result"  # as of nn.GRU',
+            'expected = "a result"  # as for nn.GRU',
         ),
         allowed=None,
     )
 
 
 def meta(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield where results are of a call on the meta device."""
+    """Yield the devices of results on the meta device."""
     moved = "x, h0, target = x.to('meta'), h0.to('meta'), target.to('meta')"
     alone = f"target({'x[0]' if context.is_cell else 'x'})"
     for run in (context.run(), *([alone] if context.target.takes_no_state else [])):
         yield Candidate(
             (
                 *attempt(f"[result.device.type for result in {run}]", moved),
-                'expected = ["meta", "meta"]  # as of nn.GRU',
+                'expected = ["meta", "meta"]  # as for nn.GRU',
             ),
             allowed=None,
         )
 
 
-#: The ways to tell a violation of each law.
+#: Candidates for the scripts of each law.
 CANDIDATES: dict[str, Callable[[ScriptContext], Iterator[Candidate]]] = {
     "purity": purity,
     "stateless": stateless,

@@ -1,13 +1,15 @@
-"""Scenes and candidates: what a script is about, and what it does once everything is set up."""
+"""What a script is about, and candidates: what it does once everything is set up."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 
 from torch import nn
 
 from stackgru.cases.case import Case
+from stackgru.cases.tensors import is_literal
 from stackgru.gru.cell import StackingGRUCell
 from stackgru.harness.pair import Pair
 from stackgru.laws.registry import Law
@@ -15,21 +17,21 @@ from stackgru.targets.target import Target
 
 
 def is_torchs_own(target: Target) -> bool:
-    """Whether a difference is one of torch itself, of nn.GRU or of the cells in the bundled one."""
+    """Whether the target is torch's own: nn.GRU, or the bundled stack of torch's cells."""
     return target.factory in (nn.GRU, StackingGRUCell)
 
 
 @dataclass(frozen=True)
 class ScriptContext:
-    """What a script is to show.
+    """What a script is about.
 
     Attributes:
-        target: what violates the law.
+        target: the target that violates the law.
         law: the law.
-        case: the case that shows it, with its numbers if they are given.
-        message: what was seen and expected.
+        case: the case that shows the violation.
+        message: what the law got and expected.
         strict: as for the law.
-        is_control: whether a right implementation has taken the target's place.
+        is_control: whether the target is a correct implementation in the place of the wrong one.
     """
 
     target: Target
@@ -41,31 +43,41 @@ class ScriptContext:
 
     @property
     def is_of_torch(self) -> bool:
-        """Whether it is a difference of torch's own cells, which is told by torch alone."""
+        """Whether torch's own cells differ; the script then needs torch only."""
         return self.target.factory is StackingGRUCell and not self.is_control
 
     def pair(self) -> Pair:
         """Return a new pair for the case."""
         return Pair(self.target, self.case, strict=self.strict)
 
+    @cached_property
+    def unused_pair(self) -> Pair:
+        """A pair for the case that nobody calls or changes."""
+        return self.pair()
+
+    @cached_property
+    def is_literal(self) -> bool:
+        """Whether the script shows the case's numbers, and not their seeds."""
+        return is_literal(self.case)
+
     @property
     def is_cell(self) -> bool:
-        """Whether the target takes one step a call."""
+        """Whether the target takes one step per call."""
         return self.target.kind == "cell"
 
     @property
     def called(self) -> str:
-        """What is called as nn.GRU is: the target, or what calls it by its convention."""
+        """The name of what is called like nn.GRU: the target, or a function that adapts it."""
         return "call" if self.target.convention.needs_adapter else "target"
 
     def run(self, module: str = "", x: str = "x", h0: str = "h0", steps: int = 0) -> str:
-        """Return the text of a call over ``x``, which gives output and hn.
+        """Return the text of a call that gives output and hn.
 
         Args:
-            module: what is called; the target if empty.
+            module: the text of what is called; the target if empty.
             x: the input, (T, B, I).
             h0: the state.
-            steps: how many steps ``x`` has; the case's if 0.
+            steps: the number of steps in ``x``; the case's if 0.
         """
         module = module or self.called
         if not self.is_cell:
@@ -76,7 +88,7 @@ class ScriptContext:
         return f"run({module}, {x}, {h0})"
 
     def seeded(self, *lines: str, always: bool = False) -> list[str]:
-        """Return lines that start from the case's seed, where that matters."""
+        """Return lines that start from the case's seed, if anything is random or ``always``."""
         matters = always or (self.case.mode == "train" and self.case.dropout > 0)
         return [f"torch.manual_seed({self.case.seed})", *lines] if matters else [*lines]
 
@@ -86,12 +98,12 @@ class Candidate:
     """What a script does with ``target``, ``reference``, ``x`` and ``h0``.
 
     Attributes:
-        lines: they give ``observed`` and ``expected``.
-        allowed: how far apart two tensors may lie; None to compare plain values.
+        lines: assign ``observed`` and ``expected``.
+        allowed: the difference allowed between two tensors; None to compare plain values.
         imports: modules that the lines need besides torch.
-        builds: whether the target is built before; else the lines do it.
+        builds: whether the target is built before the lines; otherwise they build it.
         options: further arguments of both constructors.
-        weights: lines that give both modules their weights, where they are not the case's.
+        weights: lines that give both modules their weights, if those are not the case's.
     """
 
     lines: tuple[str, ...]
@@ -108,12 +120,7 @@ class Candidate:
 
 
 def attempt(seen: str, *lines: str) -> list[str]:
-    """Return lines that try something.
-
-    Args:
-        seen: the text of what ``observed`` is once they have run; else it is the error.
-        *lines: what is tried.
-    """
+    """Return lines that run ``lines`` and assign ``observed``: ``seen``, or the error raised."""
     return [
         "try:",
         *(f"    {line}" for line in lines),
@@ -124,10 +131,10 @@ def attempt(seen: str, *lines: str) -> list[str]:
 
 
 def own_leaf(name: str) -> str:
-    """Return what stands for the target's own parameter ``name`` until the target is known."""
+    """Return a placeholder of the target's own parameter ``name``; see text._named."""
     return f"<<{name}>>"
 
 
 def own_build(**changed: object) -> str:
-    """Return what stands for the text that builds the target, until the target is known."""
+    """Return a placeholder of the text that builds the target; see text._named."""
     return f"<<built {json.dumps(changed)}>>"

@@ -1,4 +1,4 @@
-"""Scripts of derivatives: the target's and nn.GRU's, of sums of their results."""
+"""Scripts of derivatives of sums of the target's and nn.GRU's results."""
 
 from __future__ import annotations
 
@@ -34,12 +34,7 @@ from stackgru.targets.weights import DirectWeights
 
 
 def gradients(context: ScriptContext, frozen: Sequence[str] = ()) -> Iterator[Candidate]:
-    """Yield the gradients that part, of sums of output and hn.
-
-    Args:
-        context: what it is about.
-        frozen: leaves that take no gradient.
-    """
+    """Yield the gradients that differ, of sums of output and hn, with some leaves frozen."""
     freeze = [f"{own_text(name)}.requires_grad_(False)" for name in frozen]
     for loss, (of_output, of_hn) in LOSSES.items():
         yield from _parted(
@@ -56,7 +51,7 @@ def gradients(context: ScriptContext, frozen: Sequence[str] = ()) -> Iterator[Ca
 
 
 def second_derivatives(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield second derivatives that part, along a direction of ones."""
+    """Yield the second derivatives that differ, along a direction of ones."""
     for loss, factors in LOSSES.items():
         yield from _parted(
             context,
@@ -72,7 +67,7 @@ def second_derivatives(context: ScriptContext) -> Iterator[Candidate]:
 
 
 def frozen(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield gradients of the rest where the case's parameters are frozen."""
+    """Yield gradients of the rest, with the leaves frozen that the law freezes."""
     pair = context.pair()
     names = ["input", "h0", *pair.weights.leaves]
     thawed = [name for name in names if pick(pair, f"frozen {name}", 0, 1)]
@@ -81,14 +76,14 @@ def frozen(context: ScriptContext) -> Iterator[Candidate]:
 
 
 def forward_mode(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield forward-mode derivatives by the input, or what they raise."""
+    """Yield whether forward-mode derivatives can be computed, and by the weights are zero."""
     yield Candidate(
         (
             "def call(x):",
             f"    return {context.run()}[1]",
             "",
             *attempt('"a derivative"', "torch.func.jvp(call, (x,), (torch.ones_like(x),))"),
-            'expected = "a derivative"  # as of nn.GRU',
+            'expected = "a derivative"  # as for nn.GRU',
         ),
         allowed=None,
     )
@@ -115,7 +110,7 @@ def forward_mode(context: ScriptContext) -> Iterator[Candidate]:
 
 
 def training(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield gradients, then what comes of several steps of an optimiser."""
+    """Yield gradients, then results after steps of an optimiser."""
     yield from gradients(context)
     pair = context.pair()
     outputs, hn = target_call(pair, pair.input, pair.h0)
@@ -153,7 +148,7 @@ def training(context: ScriptContext) -> Iterator[Candidate]:
 
 
 def flags(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield which parameters take a gradient after a call."""
+    """Yield which parameters require gradients, before and after a call."""
     freeze = ["for parameter in target.parameters():", "    parameter.requires_grad_(False)"]
     for first in ((), freeze):
         yield Candidate(
@@ -168,7 +163,7 @@ def flags(context: ScriptContext) -> Iterator[Candidate]:
 
 
 def trainable(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield which parameters take a gradient, against nn.GRU's."""
+    """Yield which parameters require gradients, compared with nn.GRU's."""
     yield Candidate(
         (
             "observed = [parameter.requires_grad for parameter in target.parameters()]",
@@ -189,7 +184,7 @@ def _parted(
     *,
     twice: bool = False,
 ) -> Iterator[Candidate]:
-    """Yield a candidate for every leaf whose derivatives part by more than rounding."""
+    """Yield a candidate for every leaf whose derivatives differ by more than rounding."""
     pair = context.pair()
     names = ["input", "h0", *pair.weights.leaves]
     thawed = [name for name in names if name not in frozen]
@@ -255,13 +250,13 @@ def _raises(
                     *context.seeded(f"output, hn = {context.run()}"),
                     *(second if twice else once),
                 ),
-                'expected = "gradients"  # as of nn.GRU',
+                'expected = "gradients"  # as for nn.GRU',
             ),
             allowed=None,
         )
 
 
-#: The ways to tell a violation of each law.
+#: Candidates for the scripts of each law.
 CANDIDATES: dict[str, Callable[[ScriptContext], Iterator[Candidate]]] = {
     "gradients": gradients,
     "second-derivatives": second_derivatives,

@@ -1,4 +1,4 @@
-"""Scripts of layouts: batch first, unbatched, packed and both ways, against nn.GRU's."""
+"""Scripts of layouts: batch first, unbatched, packed and bidirectional, compared with nn.GRU."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stackgru.repro.scripts.context import Candidate, ScriptContext, attempt
 
 
 def layouts(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield the target in every layout, against nn.GRU in the same."""
+    """Yield the target in every layout, compared with nn.GRU in the same layout."""
     pair = context.pair()
     bound = expected(pair, None)
     errors = float(2 * bound.outputs.error.max()), float(2 * bound.hn.error.max())
@@ -28,7 +28,7 @@ def layouts(context: ScriptContext) -> Iterator[Candidate]:
 
 
 def bidirectional(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield the target both ways, against nn.GRU, with weights and state of their own."""
+    """Yield the bidirectional target, compared with nn.GRU, with weights and a state of its own."""
     case = context.case
     options = (("bidirectional", True),)
     shape = f"{2 * case.num_layers}, {case.batch}, {case.hidden_size}"
@@ -165,7 +165,7 @@ def _bound(context: ScriptContext) -> float:
 
 
 def _own_names(context: ScriptContext) -> list[str] | None:
-    """Return the names of the target's parameters in nn.GRU's order; None if that is theirs."""
+    """Return the names of the target's parameters in nn.GRU's order; None if it is their own."""
     module = context.target.build(context.case, bidirectional=True)
     layers = context.target.weights(module, context.case, directions=2).layers
     wanted = [layer[name] for layer in layers for name in PARAMETERS if name in layer]
@@ -180,7 +180,7 @@ def _own_names(context: ScriptContext) -> list[str] | None:
     return names
 
 
-#: The ways to tell a violation of each law.
+#: Candidates for the scripts of each law.
 CANDIDATES: dict[str, Callable[[ScriptContext], Iterator[Candidate]]] = {
     "layouts": layouts,
     "bidirectional": bidirectional,

@@ -1,4 +1,4 @@
-"""Scripts of a module's life: what is done to it, one thing after the other."""
+"""Scripts of a module's life, action by action."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stackgru.repro.scripts.plain import reference_run
 
 
 def life(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield the last state, the parameters, or what is raised, after a life."""
+    """Yield the last state, the parameters, or the error raised, after a life."""
     error = _bound(context)
     lines, imports = _lived(context)
     yield Candidate((*lines, "observed, expected = state, right"), error, imports=imports)
@@ -41,7 +41,7 @@ def life(context: ScriptContext) -> Iterator[Candidate]:
             (
                 *_lived(context, watching=True)[0],
                 "observed = [parameter.tolist() for parameter in left.parameters()]",
-                "expected = values  # of the module that was copied, before what came after",
+                "expected = values  # of the copied module, when it was copied",
             ),
             allowed=None,
             imports=imports,
@@ -60,7 +60,7 @@ def life(context: ScriptContext) -> Iterator[Candidate]:
     yield Candidate(
         (
             *attempt('"alive"', *lines, *_step(context)),
-            'expected = "alive"  # as nn.GRU',
+            'expected = "alive"  # as for nn.GRU',
         ),
         allowed=None,
         imports=imports,
@@ -68,7 +68,7 @@ def life(context: ScriptContext) -> Iterator[Candidate]:
 
 
 def _bound(context: ScriptContext) -> float:
-    """Return the bound of the last step of the life that can be taken."""
+    """Return the bound of the last step that the target completes."""
     lived = Life(context.pair())
     bound = _of_a_step(lived)
     with contextlib.suppress(Violated):
@@ -99,7 +99,7 @@ def _step(context: ScriptContext) -> list[str]:
 
 
 def _lived(context: ScriptContext, *, watching: bool = False) -> tuple[list[str], tuple[str, ...]]:
-    """Return the lines of a life, and what they import."""
+    """Return the lines of a life, and the modules that they import."""
     left = _LEFT if watching else ()
     lines = ["state = right = h0"]
     dtype, mode, imports = context.case.dtype, context.case.mode, set()
@@ -142,5 +142,5 @@ def _lived(context: ScriptContext, *, watching: bool = False) -> tuple[list[str]
     return lines, tuple(sorted(imports))
 
 
-#: The ways to tell a violation of each law.
+#: Candidates for the scripts of each law.
 CANDIDATES: dict[str, Callable[[ScriptContext], Iterator[Candidate]]] = {"life": life}

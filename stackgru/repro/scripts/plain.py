@@ -1,4 +1,4 @@
-"""Scripts of any law: the target against nn.GRU on the same weights, input, state and seed."""
+"""Scripts of any law: target and nn.GRU on the same weights, input, state and seed."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from stackgru.harness.pair import Pair, Run
 from stackgru.harness.reference import expected, layer_masks
 from stackgru.repro.scripts.context import Candidate, ScriptContext, attempt
 
-#: How often what differs now and then only is called.
+#: How often a call is repeated that differs only now and then.
 OFTEN = 1000
 
 
 def plain(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield a run of both from the same seed."""
+    """Yield a run of both from the same seed, for each result that differs."""
     pair = context.pair()
     drops = pair.case.drops and pair.case.seq_len > 1
     ways = [(True, drops)] if context.is_cell else [(False, False), (True, True)]
@@ -48,9 +48,9 @@ def plain(context: ScriptContext) -> Iterator[Candidate]:
 
 
 def local(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield the first layer whose new state is not its own equation's, in half precision.
+    """Yield the first layer whose new state does not follow the equation, in half precision.
 
-    There a bound carried through layers says nothing, so each layer is given the target's values.
+    There a bound carried through layers allows anything; each layer is given the target's values.
     """
     pair, case = context.pair(), context.case
     if pair.full_precision or (case.drops and case.seq_len > 1):
@@ -80,7 +80,7 @@ def local(context: ScriptContext) -> Iterator[Candidate]:
 
 
 def rarely(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield one call made again and again, for what differs now and then only."""
+    """Yield one call made again and again, for differences that are seen only now and then."""
     for index in (0, 1):
         yield Candidate(
             (
@@ -135,11 +135,11 @@ def _layer(
 
 
 def apart(actual: Tensor, right: Tensor, bound: Bounded) -> float | None:
-    """Return how far two right results may lie apart, where these two lie further apart.
+    """Return the difference allowed between two correct results if these two differ by more.
 
     Args:
-        actual: what the target gave.
-        right: what nn.GRU gave.
+        actual: the target's result.
+        right: nn.GRU's result.
         bound: holds the bound of one implementation.
     """
     allowed = float(2 * bound.error.max()) if bound.error.numel() else 0.0
@@ -150,7 +150,7 @@ def apart(actual: Tensor, right: Tensor, bound: Bounded) -> float | None:
 
 
 def reference_run(pair: Pair, *, by_steps: bool) -> tuple[Run, Tensor | None]:
-    """Run nn.GRU from the case's seed; step by step it draws its masks as a cell does."""
+    """Run nn.GRU from the case's seed, in one call or step by step, as a cell draws its masks."""
     pair.seed()
     with Recorder() as recorder, torch.no_grad():
         if not by_steps:
@@ -174,14 +174,7 @@ def unpacked(name: str, part: str) -> str:
 
 
 def by_steps(context: ScriptContext, name: str, module: str, part: str) -> list[str]:
-    """Return lines that call a module step by step.
-
-    Args:
-        context: what the script is about.
-        name: what the last output, or the last state, is called.
-        module: what is called.
-        part: "outputs" or "hn".
-    """
+    """Return lines that call a module step by step, and assign its last output or state."""
     is_cell = context.is_cell and module != "reference"
     if context.case.seq_len == 1:
         x, result = ("x[0]", name) if is_cell else ("x", f"({name},)")
@@ -194,7 +187,7 @@ def by_steps(context: ScriptContext, name: str, module: str, part: str) -> list[
 
 
 def calls(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield what a call gives, or raises, against shapes and dtypes of nn.GRU's results."""
+    """Yield shapes and dtypes of the results, or the error raised, compared with nn.GRU's."""
     case = context.case
     dtype = f"torch.{case.dtype}"
     rows = (case.batch, case.hidden_size)

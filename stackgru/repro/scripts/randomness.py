@@ -1,4 +1,4 @@
-"""Scripts of randomness and divergence: what is drawn, and what must make a difference."""
+"""Scripts of randomness and divergence: random numbers drawn, and results that must differ."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def same_draws(context: ScriptContext) -> Iterator[Candidate]:
 
 
 def _called(context: ScriptContext) -> list[str]:
-    """Return lines that call the target, for what that leaves behind."""
+    """Return lines that call the target and ignore its results."""
     if context.is_cell and context.case.seq_len > 1:
         return by_steps(context, "state", context.called, "hn")
     return [context.run()]
 
 
 def no_draws(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield the next random number after a call that is to draw none."""
+    """Yield the next random number after a call that must draw none."""
     for module, number in (("torch", "torch.rand(1).item()"), ("random", "random.random()")):
         seeded = (
             f"torch.manual_seed({context.case.seed})" if module == "torch" else "random.seed(0)"
@@ -43,7 +43,7 @@ def no_draws(context: ScriptContext) -> Iterator[Candidate]:
                 *_called(context),
                 f"observed = {number}  # the next random number",
                 seeded,
-                f"expected = {number}  # of the same seed, without a call",
+                f"expected = {number}  # from the same seed, without a call",
             ),
             allowed=None,
             imports=() if module == "torch" else ("random",),
@@ -80,20 +80,20 @@ def repeatable(context: ScriptContext) -> Iterator[Candidate]:
 
 
 def seed_matters(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield whether two seeds give the same result, against nn.GRU."""
+    """Yield whether two seeds give the same result, compared with nn.GRU."""
     yield from plain(context)
     seeds = context.case.seed, (context.case.seed + 1) % 2**64
     lines = []
     for name, run in (("observed", context.run()), ("expected", "reference(x, h0)")):
         for result, seed in zip(("first", "second"), seeds, strict=True):
             lines += [f"torch.manual_seed({seed})", f"_, {result} = {run}"]
-        lines.append(f"{name} = torch.equal(first, second)  # whether two seeds give the same")
+        lines.append(f"{name} = torch.equal(first, second)  # the same result?")
     yield Candidate(tuple(lines), allowed=None)
     yield from same_draws(context)
 
 
 def mode_matters(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield whether training and eval give the same result, against nn.GRU."""
+    """Yield whether training and eval give the same result, compared with nn.GRU."""
     yield from plain(context)
     for part in ("result, _", "_, result"):
         lines = []
@@ -106,7 +106,7 @@ def mode_matters(context: ScriptContext) -> Iterator[Candidate]:
                     f"{module}.{mode}()",
                     *context.seeded(f"{part.replace('result', result)} = {run}", always=True),
                 ]
-            lines.append(f"{name} = torch.equal(first, second)  # whether the modes do the same")
+            lines.append(f"{name} = torch.equal(first, second)  # the same result?")
         yield Candidate(tuple(lines), allowed=None)
 
 
@@ -117,7 +117,7 @@ def mask_count(context: ScriptContext) -> Iterator[Candidate]:
 
 
 def everything_matters(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield how many numbers can be trained, and whether a change of one thing changes results."""
+    """Yield the number of parameters, and whether each change of an argument changes results."""
     yield Candidate(
         (
             "observed = sum(parameter.numel() for parameter in target.parameters())",
@@ -148,7 +148,7 @@ def everything_matters(context: ScriptContext) -> Iterator[Candidate]:
         yield Candidate(tuple(lines), allowed=None)
 
 
-#: The ways to tell a violation of each law.
+#: Candidates for the scripts of each law.
 CANDIDATES: dict[str, Callable[[ScriptContext], Iterator[Candidate]]] = {
     "same-draws": same_draws,
     "no-draws": no_draws,

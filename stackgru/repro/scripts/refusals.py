@@ -1,4 +1,4 @@
-"""Scripts of refusals: what the target takes and nn.GRU does not."""
+"""Scripts of refusals: arguments that the target accepts and nn.GRU refuses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stackgru.repro.scripts.context import Candidate, ScriptContext, own_build
 
 
 def refusals(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield whether the target and nn.GRU take what is wrong in one way."""
+    """Yield whether the target and nn.GRU accept each wrong argument."""
     pair, case = context.pair(), context.case
     for options in REFUSED_OPTIONS:
         known = set(options) & (pair.target.accepts | SIZES)
@@ -58,7 +58,7 @@ def refusals(context: ScriptContext) -> Iterator[Candidate]:
 
 
 def _wrong(case: Case) -> Iterator[tuple[str, str]]:
-    """Yield texts of an input (T, B, I) and a state of which one is wrong."""
+    """Yield the texts of an input (T, B, I) and a state, one of them wrong."""
     other = "torch.float32" if case.dtype == "float64" else "torch.float64"
     yield "torch.cat([x, x[..., :1]], -1)", "h0"
     yield "x[..., 1:]", "h0"
@@ -79,5 +79,5 @@ def _wrong(case: Case) -> Iterator[tuple[str, str]]:
     yield "x[:0]", "h0"
 
 
-#: The ways to tell a violation of each law.
+#: Candidates for the scripts of each law.
 CANDIDATES: dict[str, Callable[[ScriptContext], Iterator[Candidate]]] = {"refusals": refusals}

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from stackgru.cases.case import Case
-from stackgru.cases.tensors import is_literal, magnitude_of, scale_of, seed_of, tensors_of
+from stackgru.cases.tensors import draw_tensor, magnitude_of, scale_of, seed_of
 from stackgru.gru.parameters import gru_name, parameter_shapes
 from stackgru.harness.pair import Pair
 from stackgru.repro.scripts.context import ScriptContext
@@ -14,7 +14,7 @@ from stackgru.targets.construct import arguments_of
 
 
 class NoScript(Exception):
-    """There can be no script for this target; the message is the reason."""
+    """No script can be written for this target; the message is the reason."""
 
 
 def built(context: ScriptContext, **changed: object) -> str:
@@ -48,7 +48,7 @@ def built(context: ScriptContext, **changed: object) -> str:
 def reference_text(context: ScriptContext, **changed: object) -> str:
     """Return the text that builds nn.GRU for the case."""
     case = context.case
-    has_bias = case.bias and context.pair().reference.bias
+    has_bias = case.bias and context.unused_pair.reference.bias
     options = {"dropout": case.dropout} if case.num_layers > 1 and case.dropout else {}
     options |= {} if has_bias else {"bias": False}
     shown = "".join(f", {key}={value!r}" for key, value in {**options, **changed}.items())
@@ -63,13 +63,13 @@ def _as(case: Case) -> str:
 
 def weight_lines(context: ScriptContext, *, with_reference: bool) -> list[str]:
     """Return the lines that give the modules the case's weights."""
-    case, pair = context.case, context.pair()
+    case, pair = context.case, context.unused_pair
     sizes = case.input_size, case.hidden_size, case.num_layers, case.bias and pair.reference.bias
     texts = {}
     for layer, shapes in enumerate(parameter_shapes(*sizes)):
         for name, shape in shapes.items():
             there = name in pair.layers[layer]
-            text = tensor_text(case, f"{name} {layer}", shape) if there else "torch.zeros()"
+            text = tensor_text(context, f"{name} {layer}", shape) if there else "torch.zeros()"
             texts[gru_name(name, layer)] = text
     shown = {key: text for key, text in texts.items() if not text.startswith("torch.zeros(")}
     names = _own_names(pair)
@@ -116,7 +116,7 @@ def _by_name(
     """Return the lines that give each parameter of the target its weight by its name."""
     right = [f"        reference.get_parameter(name).copy_({value})"] * (len(modules) - 1)
     zeros = ["for parameter in reference.parameters():", "    nn.init.zeros_(parameter)"]
-    first = zeros if incomplete and right else []  # biases that only nn.GRU has
+    first = zeros if incomplete and right else []  # nn.GRU has biases that the target lacks
     if all(key == name for key, name in names.items()):
         each, own = ["    for name in weights:"], "name"
         if "get(" in value:
@@ -130,7 +130,7 @@ def _by_name(
 
 
 def _own_names(pair: Pair) -> dict[str, str] | None:
-    """Return the target's names of nn.GRU's parameters; None if they come in the same order."""
+    """Return the target's names of nn.GRU's parameters; None if both have the same order."""
     module = getattr(pair.module, "module", pair.module)
     wanted = {
         gru_name(name, index): value
@@ -154,13 +154,16 @@ def _own_names(pair: Pair) -> dict[str, str] | None:
     return names
 
 
-def tensor_text(case: Case, name: str, shape: Sequence[int], *, dtype: bool = False) -> str:
-    """Return the text of a tensor: its numbers, or what they are drawn from."""
-    values = tensors_of(case)[name]
+def tensor_text(
+    context: ScriptContext, name: str, shape: Sequence[int], *, dtype: bool = False
+) -> str:
+    """Return the text of a tensor: its numbers, or a call that draws them."""
+    case = context.case
+    values = draw_tensor(case, name, shape)
     kind = f", dtype=torch.{case.dtype}" if dtype and case.dtype != "float32" else ""
     if values.numel() == 0 or not bool(values.any()):
         return f"torch.zeros({', '.join(map(str, shape))}{kind})"
-    if not is_literal(case):
+    if not context.is_literal:
         return _drawn(case, name, shape, dtype=dtype)
     exact = bool((values.double() == values.float().double()).all())
     kind = kind or ("" if exact else ", dtype=torch.float64")

@@ -1,4 +1,4 @@
-"""What scripts of derivatives need: leaves by their texts, and both sides differentiated."""
+"""What scripts of derivatives share: the texts of leaves, and derivatives of both modules."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stackgru.laws.helpers.autograd import Grads, Tape, differentiated, grad_of
 from stackgru.laws.helpers.values import unroll
 from stackgru.repro.scripts.context import own_leaf
 
-#: What is differentiated, and which of output and hn it is made of.
+#: What is differentiated, and the factors of output and hn in it.
 LOSSES = {
     "hn.sum()": (0.0, 1.0),
     "output.sum()": (1.0, 0.0),
@@ -23,7 +23,7 @@ LOSSES = {
 
 
 def thawing(thawed: Sequence[str], twice: bool) -> list[str]:
-    """Return lines that let input and h0 take gradients, where they are to."""
+    """Return lines that let input and h0 require gradients, if they are to be differentiated."""
     names = {"input": "x", "h0": "h0"}
     return [f"{names[name]}.requires_grad_()" for name in names if twice or name in thawed]
 
@@ -48,7 +48,7 @@ def target_call(pair: Pair, input: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def reference_call(pair: Pair, by_steps: bool) -> Callable[..., tuple[Tensor, Tensor]]:
-    """Return what calls nn.GRU so, whole or step by step."""
+    """Return a callable of nn.GRU, in one call or step by step."""
 
     def call(input: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
         outputs = []
@@ -94,7 +94,7 @@ def second_derivatives_of(tape: Tape, factors: tuple[float, float]) -> Grads:
 
 
 def ones_along(network: StackInputs) -> Direction:
-    """Return the direction in which every leaf grows alike."""
+    """Return the direction of ones in every leaf."""
     layers = [
         {name: torch.ones_like(value) for name, value in layer.items()} for layer in network.layers
     ]
@@ -104,7 +104,7 @@ def ones_along(network: StackInputs) -> Direction:
 def differentiated_text(
     result: str, loss: str, leaf: str, module: str, *, twice: bool
 ) -> list[str]:
-    """Return lines that give the derivative of a loss by a leaf, of a module's results."""
+    """Return lines that differentiate a loss of a module's results with respect to a leaf."""
     if not twice:
         return [
             f"(grad,) = torch.autograd.grad({loss}, {leaf}, allow_unused=True)",

@@ -1,4 +1,4 @@
-"""The text of a script: one Python file that needs torch and the target only."""
+"""The text of a script: one Python file that needs only torch and the target."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from stackgru.repro.scripts.setup import (
 )
 from stackgru.targets.importing import import_target
 
-#: What the bundled cell is called where it is about torch's own cells.
+#: The target's name in scripts about torch's own cells.
 TORCH_CELL = "torch.nn.GRUCell"
 _WIDTH = 100
 
@@ -52,15 +52,7 @@ def drawn(seed, *shape, scale=1.0, whole=False):
 
 
 def script_text(context: ScriptContext, candidate: Candidate) -> str:
-    """Return a script.
-
-    Args:
-        context: what it is about.
-        candidate: what it does.
-
-    Raises:
-        NoScript: if the target cannot be named or built in a file of its own.
-    """
+    """Return a script; raise NoScript if the target cannot be imported or built in a file."""
     candidate = _named(context, candidate)
     uses = _uses(context, candidate)
     setting_up = _set_up(context, candidate, uses)
@@ -84,10 +76,10 @@ def script_text(context: ScriptContext, candidate: Candidate) -> str:
 
 
 def _uses(context: ScriptContext, candidate: Candidate) -> set[str]:
-    """Return which of the things that can be set up the candidate uses."""
+    """Return the names that the candidate uses and the script must define."""
     uses = set(re.findall(r"\b(target|reference|x|h0|run|call)\b", candidate.text))
     if context.called != "call":
-        uses -= {"call"}  # a name of the candidate's own
+        uses -= {"call"}  # the candidate defines it
     return uses | ({"target"} if candidate.builds else set())
 
 
@@ -101,7 +93,7 @@ def _docstring(context: ScriptContext) -> str:
 
 
 def _import_lines(context: ScriptContext) -> list[str]:
-    """Return the lines that put the target where it is found, and import it."""
+    """Return the lines that import the target, from its folder if that is not installed."""
     place, _, attribute = context.target.name.rpartition(":")
     top = attribute.partition(".")[0]
     if "<locals>" in attribute or place == "__main__":
@@ -118,12 +110,12 @@ def _import_lines(context: ScriptContext) -> list[str]:
     line = f"from {name} import {top}  # the class under test"
     if str(folder) in installed:
         return [line]
-    return [f"sys.path.insert(0, {str(folder)!r})  # where it lies", line]
+    return [f"sys.path.insert(0, {str(folder)!r})  # the folder of the class", line]
 
 
 _STACK = '''
 class Stack(nn.Module):
-    """A stack of nn.GRUCell, one step a call, with dropout between layers."""
+    """A stack of nn.GRUCell, one step per call, with dropout between layers."""
 
     def __init__(self, input_size, hidden_size, num_layers, dropout=0.0, bias=True):
         super().__init__()
@@ -145,7 +137,7 @@ def _depth(name: str, file: str) -> int:
 
 
 def _set_up(context: ScriptContext, candidate: Candidate, uses: set[str]) -> str:
-    """Return the lines that build both modules and their tensors, as far as they are used."""
+    """Return the lines that build the modules and tensors that are used."""
     case, lines = context.case, []
     if candidate.builds and "target" in uses:
         lines.append(f"target = {built(context, **dict(candidate.options))}")
@@ -162,7 +154,7 @@ def _set_up(context: ScriptContext, candidate: Candidate, uses: set[str]) -> str
     meaning = {"x": "(steps, rows, input_size)", "h0": "(layers, rows, hidden_size)"}
     for name, drawn_as in (("x", "input"), ("h0", "h0")):
         if name in uses and f"{name} = " not in candidate.text.partition("\n")[0]:
-            value = tensor_text(case, drawn_as, shapes[name], dtype=True)
+            value = tensor_text(context, drawn_as, shapes[name], dtype=True)
             lines.append(f"{name} = {value}  # {meaning[name]}")
     return "\n".join(lines) + "\n"
 
@@ -177,7 +169,7 @@ def _named(context: ScriptContext, candidate: Candidate) -> Candidate:
             for line in candidate.lines
         )
         candidate = replace(candidate, lines=tuple(lines))
-    pair = context.pair()
+    pair = context.unused_pair
     module = getattr(pair.module, "module", pair.module)
     keys = {id(value): key for key, value in module.named_parameters()}
     names = {place: keys.get(id(leaf)) for place, leaf in pair.weights.leaves.items()}
@@ -209,7 +201,7 @@ _OUT = {
 
 
 def _call_text(context: ScriptContext) -> str:
-    """Return the function that calls the target by its convention as nn.GRU is called."""
+    """Return a function that is called like nn.GRU and calls the target by its convention."""
     convention = context.target.convention
     x = "x[None]" if convention.time_axis else "x"
     output = "output[0]" if convention.time_axis else "output"
@@ -225,7 +217,7 @@ def _call_text(context: ScriptContext) -> str:
     elif convention.state == "list":
         lines += [
             f"    states = {given}",
-            f"    result = target({x}, states)  # gives new states, or changes those in place",
+            f"    result = target({x}, states)  # returns new states, or changes these in place",
             "    output, new = result if isinstance(result, tuple) else (result, states)",
             f"    return {output}, {new}",
         ]
@@ -235,7 +227,7 @@ def _call_text(context: ScriptContext) -> str:
 
 
 def rounded_up(bound: float) -> str:
-    """Return a bound with three digits, none of which makes it less than it is."""
+    """Return a bound rounded up to three digits."""
     return f"{Context(prec=3, rounding=ROUND_CEILING).create_decimal_from_float(bound):g}"
 
 
@@ -250,7 +242,7 @@ sys.exit(observed != expected)"""
     return f"""print("observed:", observed.tolist())
 print("expected:", expected.tolist())
 difference = (observed - expected).abs().max().item()
-print(f"difference: {{difference:.3g}}, where rounding allows {allowed}")
+print(f"difference: {{difference:.3g}}; rounding allows {allowed}")
 agree = torch.allclose(observed, expected, {within})
 print("{AGREE}" if agree else "{DIFFER}")
 sys.exit(not agree)"""

@@ -1,4 +1,4 @@
-"""Scripts of transforms: what torch makes of the target, against the target itself."""
+"""Scripts of transforms: the target transformed by torch, compared with the target itself."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WRAPPED = (
 
 
 def functional_call(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield a call with other weights, against a copy that holds them; then with its own."""
+    """Yield a call with other weights, compared with a copy that has them; then with its own."""
     called = "torch.func.functional_call(target, weights, (x, state))"
     define = [_COPIES, "def call(x, state):", f"    return {called}", ""]
     holding = (
@@ -51,7 +51,7 @@ def functional_call(context: ScriptContext) -> Iterator[Candidate]:
 
 
 def checkpoint(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield the gradient of the input under a checkpoint, against that without."""
+    """Yield the gradient of the input under a checkpoint, compared with that without."""
     call = (
         "def call(x, state):",
         "    return torch.utils.checkpoint.checkpoint(target, x, state, use_reentrant=False)",
@@ -75,7 +75,7 @@ def checkpoint(context: ScriptContext) -> Iterator[Candidate]:
                 *attempt(
                     '"a gradient"', f"output, hn = {context.run('call')}", f"({loss}).backward()"
                 ),
-                'expected = "a gradient"  # as of nn.GRU',
+                'expected = "a gradient"  # as for nn.GRU',
             ),
             allowed=None,
             imports=("torch.utils.checkpoint",),
@@ -85,7 +85,7 @@ def checkpoint(context: ScriptContext) -> Iterator[Candidate]:
 def _transformed(
     make: str, imports: Sequence[str] = ()
 ) -> Callable[[ScriptContext], Iterator[Candidate]]:
-    """Return what yields results of the transformed target, against its own."""
+    """Return a function that yields results of the transformed target, compared with its own."""
 
     def candidates(context: ScriptContext) -> Iterator[Candidate]:
         x = "x[0]" if context.is_cell else "x"
@@ -106,7 +106,7 @@ def _transformed(
             (
                 *_WRAPPED,
                 *attempt('"a result"', f"made = {make.format(x=x)}", context.run("made")),
-                'expected = "a result"  # as of nn.GRU',
+                'expected = "a result"  # as for nn.GRU',
             ),
             allowed=None,
             imports=tuple(imports),
@@ -116,7 +116,7 @@ def _transformed(
 
 
 def vmap(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield two modules under one vmap, against each of them."""
+    """Yield two modules under one vmap, compared with each of them alone."""
     pair, other = context.pair(), context.pair()
     with torch.no_grad():
         for value in other.module.parameters():
@@ -146,7 +146,7 @@ def vmap(context: ScriptContext) -> Iterator[Candidate]:
         )
 
 
-#: The ways to tell a violation of each law.
+#: Candidates for the scripts of each law.
 CANDIDATES: dict[str, Callable[[ScriptContext], Iterator[Candidate]]] = {
     "functional-call": functional_call,
     "checkpoint": checkpoint,

@@ -1,4 +1,4 @@
-"""Scripts of values: the target against nn.GRU on the same weights, input and state."""
+"""Scripts of values: target and nn.GRU on the same weights, input and state."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stackgru.repro.scripts.plain import calls, plain, reference_run, unpacked
 
 
 def hn_is_last(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield the last output against the last layer's state."""
+    """Yield the last output, compared with the last layer's state."""
     last = "output" if context.is_cell and context.case.seq_len == 1 else "output[-1]"
     yield Candidate(
         (
@@ -31,7 +31,7 @@ def hn_is_last(context: ScriptContext) -> Iterator[Candidate]:
 
 
 def chunks(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield a sequence in two pieces, each by a fresh copy, against the whole."""
+    """Yield a sequence in two pieces, each by a fresh copy, compared with the whole."""
     pair = context.pair()
     k = pick(pair, "split", 1, context.case.seq_len - 1)
     bound = expected(pair, None)
@@ -51,7 +51,7 @@ def chunks(context: ScriptContext) -> Iterator[Candidate]:
 
 
 def rows(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield rows in another order, and each alone, against all of them."""
+    """Yield rows in another order, and single rows, compared with all of them."""
     pair = context.pair()
     batch = context.case.batch
     bound = expected(pair, None)
@@ -77,7 +77,7 @@ def rows(context: ScriptContext) -> Iterator[Candidate]:
 
 
 def causal(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield outputs before a change of later inputs, against those without it."""
+    """Yield earlier outputs with and without a change of later inputs."""
     k = pick(context.pair(), "cut", 1, context.case.seq_len - 1)
     yield Candidate(
         (
@@ -89,7 +89,7 @@ def causal(context: ScriptContext) -> Iterator[Candidate]:
 
 
 def default_state(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield a call without a state against nn.GRU's, after another call."""
+    """Yield a call without a state, also after another call, compared with nn.GRU's."""
     pair = context.pair()
     zeros = torch.zeros_like(pair.h0)
     x = "x[0]" if context.is_cell else "x[:1]"
@@ -119,7 +119,7 @@ def default_state(context: ScriptContext) -> Iterator[Candidate]:
 
 
 def magnitudes(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield whether results are finite where a number that is not is put in."""
+    """Yield where results are finite if one number of the input or a state is not."""
     yield from plain(context)
     pair = context.pair()
     if not pair.full_precision:
@@ -167,7 +167,7 @@ def dtypes(context: ScriptContext) -> Iterator[Candidate]:
 
 
 def autocast(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield a step under autocast against nn.GRU's."""
+    """Yield a step under autocast, compared with nn.GRU's."""
     pair, case = context.pair(), context.case
     weights, x, before = pair.layers[0], pair.input[0], pair.h0[0]
     new = rounding.layer(autocast_to(x), autocast_to(before), weights, torch.bfloat16)
@@ -206,13 +206,13 @@ def empty_batch(context: ScriptContext) -> Iterator[Candidate]:
                 "(output.sum() + hn.sum()).backward()",
                 "grads = [parameter.grad for parameter in target.parameters()]",
             ),
-            "expected = [False for _ in target.parameters()]  # no gradient but zeros",
+            "expected = [False for _ in target.parameters()]  # no gradients other than zeros",
         ),
         allowed=None,
     )
 
 
-#: The ways to tell a violation of each law.
+#: Candidates for the scripts of each law.
 CANDIDATES: dict[str, Callable[[ScriptContext], Iterator[Candidate]]] = {
     "hn-is-last": hn_is_last,
     "chunks": chunks,
