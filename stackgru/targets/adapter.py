@@ -14,43 +14,38 @@ from stackgru.targets.importing import with_article
 
 
 class ConventionMismatch(Exception):
-    """A call gave something other than the convention says; the message says what."""
+    """A call gave something other than its convention specifies."""
 
 
 class ConventionAdapter(nn.Module):
-    """A module that is called as its convention says, and itself is called as nn.GRU is.
+    """A module that is called as nn.GRU is, and calls the target's own by its convention.
 
     Args:
         module: the target's own module.
-        convention: says how it is called.
-        num_layers: how many layers a state has, where its shape does not tell.
+        convention: how it is called.
+        num_layers: number of layers of a state, if its shape does not show it.
     """
 
     def __init__(self, module: nn.Module, convention: Convention, num_layers: int) -> None:
         super().__init__()
         self.module = module
-        # Names only, so that this is copied and pickled wherever the module is.
+        # Names only, so that this can be copied and pickled if the module can.
         self._state = convention.state
         self._returns = convention.returns
         self._time_axis = convention.time_axis
         self._num_layers = num_layers
 
     def forward(self, input: Any, h0: Tensor | None = None) -> tuple[Any, Tensor]:
-        """Call the module.
-
-        Args:
-            input: what nn.GRU takes, or a cell's (B, I).
-            h0: (L, B, H); None to call the module without a state.
-
-        Returns:
-            Output and hn, (L, B, H).
+        """Call the module with nn.GRU's input, or a cell's (B, I), and h0, (L, B, H), or None.
 
         Raises:
-            ConventionMismatch: if what it gives is not what the convention says.
+            ConventionMismatch: if the results are not what the convention specifies.
         """
         if self._time_axis:
             input = input.unsqueeze(0)
-        output, state = self._parted(self.module(input)) if h0 is None else self._called(input, h0)
+        output, state = (
+            self._output_and_state(self.module(input)) if h0 is None else self._called(input, h0)
+        )
         layers = self._num_layers if h0 is None else h0.shape[0]
         hn = to_stacked(state, self._state, layers)
         if self._returns == "state":
@@ -67,13 +62,13 @@ class ConventionAdapter(nn.Module):
         result = self.module(input, given)
         written = _version(watched) != before
         if written and is_copy:
-            # It wrote into what may be a copy: who looks at h0 is to see that.
+            # It wrote into what may be a copy; h0 itself must show that.
             h0.copy_(to_stacked(given, self._state, h0.shape[0]))
         if not (isinstance(given, list) and isinstance(result, Tensor) and self._gives_both):
-            return self._parted(result)
+            return self._output_and_state(result)
         if not written and len(given) == len(kept) and all(map(operator.is_, given, kept)):
             raise ConventionMismatch(
-                f"the target gave {described(result)}, and left the list of states as it was"
+                f"the target gave {described(result)}, and left the list of states unchanged"
             )
         return result, given
 
@@ -81,15 +76,15 @@ class ConventionAdapter(nn.Module):
     def _gives_both(self) -> bool:
         return self._returns == RETURNS[0]
 
-    def _parted(self, result: Any) -> tuple[Any, Any]:
-        """Return output and state; the output is None where only the state is given."""
+    def _output_and_state(self, result: Any) -> tuple[Any, Any]:
+        """Return output and state; the output is None if only the state is returned."""
         if self._returns == "state":
             return None, result
         if not isinstance(result, (tuple, list)) or len(result) != 2:
             first, second = self._returns.split(", ")
-            said = f"{with_article(first)} and {with_article(second)}"
             raise ConventionMismatch(
-                f"the target gave {described(result)}, where the convention says {said}"
+                f"the target gave {described(result)}; the convention specifies "
+                f"{with_article(first)} and {with_article(second)}"
             )
         return (result[0], result[1]) if self._gives_both else (result[1], result[0])
 
@@ -98,24 +93,24 @@ class ConventionAdapter(nn.Module):
             return output
         if not isinstance(output, Tensor) or output.dim() == 0 or output.shape[0] != 1:
             raise ConventionMismatch(
-                f"the target gave {described(output)} for its output, where the convention says "
+                f"the target gave {described(output)} as its output; the convention specifies "
                 "one tensor of shape (1, B, H)"
             )
         return output.squeeze(0)
 
 
 def adapt(module: nn.Module, convention: Convention, num_layers: int) -> nn.Module:
-    """Return what is called as nn.GRU is: the module itself, or what translates for it."""
+    """Return a module that is called as nn.GRU is: the target's own, or an adapter of it."""
     return ConventionAdapter(module, convention, num_layers) if convention.needs_adapter else module
 
 
 def own_module(module: nn.Module) -> nn.Module:
-    """Return the target's own module of what adapt gave, or of a copy of it."""
+    """Return the target's own module from what adapt returned, or from a copy of it."""
     return module.module if isinstance(module, ConventionAdapter) else module
 
 
 def from_stacked(h0: Tensor, state: str) -> Any:
-    """Return a state (L, B, H), or (L, H) of one row, as a convention has it."""
+    """Return a state (L, B, H), or (L, H) of one row, in a convention's layout."""
     if state == "tuple":
         return (h0,)
     if state == "list":
@@ -156,7 +151,7 @@ def to_stacked(given: Any, state: str, layers: int) -> Tensor:
 
 
 def described(result: object) -> str:
-    """Return what a result is, with its shape."""
+    """Describe a result by its type and shape."""
     if isinstance(result, Tensor):
         return f"one tensor of shape {tuple(result.shape)}"
     if isinstance(result, (tuple, list)):
@@ -170,7 +165,7 @@ def described(result: object) -> str:
     return with_article(type(result).__name__)
 
 
-_SAID = {
+_LAYOUTS = {
     "stacked": "one tensor (L, B, H)",
     "batch-first": "one tensor (B, L, H)",
     "tuple": "one tensor (L, B, H) in a tuple",
@@ -181,13 +176,13 @@ _SAID = {
 
 def _mismatch(given: object, state: str) -> ConventionMismatch:
     return ConventionMismatch(
-        f"the target gave {described(given)} for its state, where the convention says "
-        f"{_SAID[state]}"
+        f"the target gave {described(given)} as its state; the convention specifies "
+        f"{_LAYOUTS[state]}"
     )
 
 
 def _version(tensor: Tensor) -> int:
-    """Return what counts the writes into a tensor; 0 where nothing counts them."""
+    """Return the number of writes into a tensor; 0 if nothing counts them."""
     compiler = getattr(torch, "compiler", None)
     is_traced = getattr(compiler, "is_compiling", bool)()
     return 0 if is_traced or tensor.is_inference() else tensor._version

@@ -20,20 +20,10 @@ _BY_NAME = (*ARGUMENTS, "bias", "batch_first", "device", "dtype")
 def construct(
     convention: Convention, name: str, case: Case, device: str, **options: Any
 ) -> nn.Module:
-    """Call a constructor with a case's numbers.
-
-    Args:
-        convention: the constructor, and what is known of its arguments.
-        name: what the target is called in a message.
-        case: gives sizes, layers, rate, bias and dtype.
-        device: where the module is put.
-        **options: other arguments of the constructor, by nn.GRU's names.
-
-    Returns:
-        The target's own module.
+    """Call a constructor with a case's numbers, and other options by nn.GRU's names.
 
     Raises:
-        TargetError: if the constructor raises, or gives something other than a module.
+        TargetError: if the constructor raises, or does not return a module.
     """
     positional, by_name = arguments_of(convention, name)
     values = {
@@ -67,7 +57,7 @@ def construct(
 
 
 def names_of(factory: Callable[..., Any]) -> tuple[set[str], bool]:
-    """Return the names of a constructor's arguments, and whether it takes others as well."""
+    """Return the names of a constructor's arguments, and whether it takes any others."""
     names: set[str] = set()
     constructors = [factory]
     if isinstance(factory, type):
@@ -92,12 +82,7 @@ def taken(convention: Convention, name: str) -> frozenset[str]:
 def arguments_of(convention: Convention, name: str) -> tuple[list[str], dict[str, str]]:
     """Return which of a case's numbers a constructor takes by position, and which by keyword.
 
-    Args:
-        convention: the constructor, and what is known of its arguments.
-        name: what the target is called in a message.
-
-    Returns:
-        Names in _BY_NAME by position; and by the parameter's name those given by keyword.
+    The latter by the parameter's own name; all are names in _BY_NAME.
 
     Raises:
         TargetError: if it takes no sizes.
@@ -130,7 +115,7 @@ def arguments_of(convention: Convention, name: str) -> tuple[list[str], dict[str
         )
     extra = ARGUMENTS if convention.arguments is not None else by_position
     by_keyword = {key: key for key in matching if key not in extra}
-    if constants:  # one of them may stand before, so that positions are not what they seem
+    if constants:  # a constant may come before them, which shifts the positions
         named_by = zip(positional, by_position, strict=False)
         return [], {**{parameter.name: key for parameter, key in named_by}, **by_keyword}
     return by_position, by_keyword
@@ -139,7 +124,7 @@ def arguments_of(convention: Convention, name: str) -> tuple[list[str], dict[str
 def _all_by_name(
     parameters: list[inspect.Parameter], matching: list[str], constants: Mapping[str, Any]
 ) -> list[str] | None:
-    """Return what is taken by name, where the sizes, layers and rate all are."""
+    """Return what is taken by name, if the sizes, layers and rate all are."""
     if set(ARGUMENTS) <= {*matching, *constants}:
         return matching
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
@@ -149,7 +134,7 @@ def _all_by_name(
 
 
 def _in_order(positional: list[inspect.Parameter]) -> list[str]:
-    """Return what the parameters stand for, in the order that nn.GRU has."""
+    """Return what the parameters mean, in nn.GRU's order."""
     found = []
     for key, parameter in zip(ARGUMENTS, positional, strict=False):
         if parameter.name != key and not _stands_for(key, parameter):
@@ -159,7 +144,7 @@ def _in_order(positional: list[inspect.Parameter]) -> list[str]:
 
 
 def _stands_for(key: str, parameter: inspect.Parameter) -> bool:
-    """Whether a parameter of another name can be what stands at this position by custom."""
+    """Whether a parameter of another name can be what usually comes at this position."""
     if parameter.name in _BY_NAME:
         return False
     default = parameter.default

@@ -1,12 +1,12 @@
-"""Convention: how a target is built and called, where that is not as nn.GRU; and what drives it.
+"""Convention: how a target is built and called, if that differs from nn.GRU.
 
 How a state goes in and comes out, by the names in options.STATES:
 
 - ``stacked``: one tensor (L, B, H), as nn.GRU's.
 - ``batch-first``: one tensor (B, L, H).
 - ``tuple``: one tensor (L, B, H) in a tuple of one.
-- ``list``: a list or tuple of L tensors (B, H). A call that returns its output only, and puts the
-  new states into the list that it was given, is understood too.
+- ``list``: a list or tuple of L tensors (B, H). A call may also return only its output and put the
+  new states into the list that it was given.
 - ``concatenated``: one tensor (B, L * H), the first layer first.
 """
 
@@ -26,24 +26,24 @@ FindsWeights = Callable[[Any], Sequence["nn.GRUCell | Mapping[str, Tensor]"]]
 
 @dataclass(frozen=True)
 class Convention:
-    """A target with the convention that it follows; it stands wherever a target does.
+    """A target with the convention that it follows; accepted wherever a target is.
 
     Attributes:
         factory: the class or function that builds it.
-        arguments: the constructor's arguments by position, names in options.ARGUMENTS; what it
-            lacks is left out, and the laws that need it are not applicable. Found if None.
+        arguments: the constructor's arguments by position, names in options.ARGUMENTS; leave out
+            what it lacks, and the laws that need it are not applicable. Found if None.
         constants: further arguments of the constructor, by keyword.
         state: how the state goes in and comes out, one of options.STATES.
-        returns: what a call gives, one of options.RETURNS; where it gives the state alone, the
+        returns: what a call returns, one of options.RETURNS; if it returns the state alone, the
             output is the last layer's.
-        time_axis: whether it is a cell that takes (1, B, I) and gives (1, B, H).
-        weights: returns the module's layers in order, where they are not found by themselves:
+        time_axis: whether it is a cell that takes (1, B, I) and returns (1, B, H).
+        weights: returns the module's layers in order, if they are not found automatically:
             nn.GRUCells, or mappings with weight_ih, weight_hh and, unless there are no biases,
             bias_ih and bias_hh, in nn.GRU's order of gates r, z, n. The tensors may be views of the
             module's parameters, or computed from them as the module computes them.
 
     Raises:
-        UsageError: if a name is none of those; the message names the nearest.
+        UsageError: if a name is unknown; the message suggests the nearest.
     """
 
     factory: Callable[..., Any]
@@ -66,7 +66,7 @@ class Convention:
         arguments = tuple(one_of("arguments", name, ARGUMENTS) for name in self.arguments)
         if len(set(arguments)) < len(arguments) or not {*ARGUMENTS[:2]} <= set(arguments):
             raise UsageError(
-                "arguments must name input_size and hidden_size, and nothing twice, "
+                "arguments must include input_size and hidden_size, without duplicates, "
                 f"got {', '.join(arguments)}."
             )
         object.__setattr__(self, "arguments", arguments)
@@ -78,7 +78,7 @@ class Convention:
 
     @property
     def cli_options(self) -> tuple[str, ...]:
-        """The options of ``stackgru check`` that tell it, but for constants and weights."""
+        """The options of ``stackgru check`` that specify it, except constants and weights."""
         found: list[str] = []
         if self.arguments is not None:
             found += ["--arguments", ",".join(self.arguments)]

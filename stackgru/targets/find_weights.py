@@ -1,4 +1,4 @@
-"""Locating the weights of a module's layers: by themselves, or as its convention tells."""
+"""Finding the weights of a module's layers: by their names, or as its convention specifies."""
 
 from __future__ import annotations
 
@@ -32,56 +32,43 @@ def find_weights(
     """Find the weights of a module's layers.
 
     Args:
-        module: the target's module, built for ``case``.
-        case: tells how many layers of what sizes there must be.
+        module: the target's own module, built for ``case``.
+        case: its number of layers and their sizes.
         name: what the target is called in a message.
         function: the convention's ``weights``; None to find the module's own parameters by name.
-        directions: 2 where it is bidirectional.
-
-    Returns:
-        The weights.
+        directions: 2 if it is bidirectional.
 
     Raises:
-        TargetError: if they are not found, or are not of nn.GRU's shapes.
+        TargetError: if they are not found, or do not have nn.GRU's shapes.
     """
     if function is None:
         return DirectWeights(find_layers(module, case, name, directions))
     layers = read_layers(module, function, name)
     if len(layers) != case.num_layers:
         raise TargetError(
-            f"the convention's weights of {name} are {len(layers)} layers, where the module has "
+            f"the convention's weights for {name} have {len(layers)} layers; the module has "
             f"{case.num_layers}."
         )
     assert_shapes(layers, case, name)
     own: Parts = {f"parameter {key}": value for key, value in module.named_parameters()}
     if {id(value) for layer in layers for value in layer.values()} <= set(map(id, own.values())):
         return DirectWeights(layers)
-    places = _places(module, own, function, name)
-    if places is None:
+    positions = _positions(module, own, function, name)
+    if positions is None:
         return DerivedWeights(own, lambda: read_layers(module, function, name))
-    return RearrangedWeights(own, places)
+    return RearrangedWeights(own, positions)
 
 
 def find_layers(
     module: nn.Module, case: Case, name: str = "the target", directions: int = 1
 ) -> list[Layer]:
-    """Find a module's parameters, layer by layer, under the names of nn.GRUCell.
+    """Find a module's parameters, layer by layer, under the names of nn.GRUCell; see find_weights.
 
-    Args:
-        module: the target, built for ``case``.
-        case: tells how many layers of what sizes there must be.
-        name: what the target is called in the message.
-        directions: 2 where it is bidirectional.
-
-    Returns:
-        One mapping a layer; of a bidirectional module the layer forward, then the layer back.
-
-    Raises:
-        TargetError: if they are not found; it says what was looked for and what there is.
+    One mapping per layer; for a bidirectional module each layer forward, then the same backward.
     """
     found: list[dict[str, Tensor]] = []
     number = case.num_layers * directions
-    for shared in (False, True):  # a cell that serves several layers is listed once, then often
+    for shared in (False, True):  # a cell used by several layers is listed once, then each time
         modules = [child for _, child in module.named_modules(remove_duplicate=not shared)]
         cells = [child for child in modules if isinstance(child, nn.GRUCell)]
         if len(found) != number:
@@ -112,8 +99,8 @@ def assert_shapes(layers: Sequence[Layer], case: Case, name: str, directions: in
             if value.shape != expected:
                 sizes = "(3 * hidden_size, width)" if key in shapes else "(3 * hidden_size,)"
                 raise TargetError(
-                    f"{name}: {key} of layer {layer} has shape {tuple(value.shape)}, "
-                    f"where nn.GRU's has {sizes} = {expected}."
+                    f"{name}: {key} of layer {layer} has shape {tuple(value.shape)}; "
+                    f"nn.GRU's has {sizes} = {expected}."
                 )
 
 
@@ -135,22 +122,18 @@ def _not_found(module: nn.Module, case: Case, name: str) -> str:
     return (
         f"the weights of {name} were not found: looked for {case.num_layers} nn.GRUCell children, "
         f"for parameters named weight_ih_l0 to bias_hh_l{case.num_layers - 1}, and for names that "
-        f"end in {', '.join(PARAMETERS)} layer by layer; there is {shown or 'no parameter'}."
+        f"end in {', '.join(PARAMETERS)} layer by layer; the module has {shown or 'no parameter'}."
     )
 
 
 def read_layers(module: nn.Module, function: FindsWeights, name: str) -> list[Layer]:
-    """Return the layers that a convention's ``weights`` gives, each as a mapping.
-
-    Raises:
-        TargetError: if it raises, or gives something else.
-    """
+    """Return the layers that a convention's ``weights`` returns, each as a mapping."""
     try:
         with torch.no_grad():
             found = list(function(module))
     except Exception as error:
         raise TargetError(
-            f"the convention's weights of {name} raised {describe_error(error)}."
+            f"the convention's weights for {name} raised {describe_error(error)}."
         ) from error
     layers: list[Layer] = []
     for index, one in enumerate(found):
@@ -161,25 +144,25 @@ def read_layers(module: nn.Module, function: FindsWeights, name: str) -> list[La
         if given not in (set(PARAMETERS), set(PARAMETERS[:2])):
             what = ", ".join(sorted(map(str, given))) or type(one).__name__
             raise TargetError(
-                f"the convention's weights of {name} give for layer {index} {what}, not an "
+                f"the convention's weights for {name} give {what} for layer {index}, not an "
                 f"nn.GRUCell or a mapping with {', '.join(PARAMETERS)}, or the first two of them."
             )
         layers.append({key: layer[key] for key in PARAMETERS if key in given})
     return layers
 
 
-def _places(
+def _positions(
     module: nn.Module, own: Parts, function: FindsWeights, name: str
 ) -> list[dict[str, Tensor]] | None:
-    """Return from which of the module's own numbers each of the weights' comes.
+    """Return which of the module's own numbers each number of the weights is; None if it is none.
 
-    Every number gets an id, and the weights are read: where they are ids, and stay where they are
-    with other numbers in their place, the weights are the module's own in another arrangement.
+    The module's numbers are replaced by ids and the weights are read. If they consist of ids, and
+    the same positions hold for other numbers, they are the module's own, rearranged.
     """
     size = sum(value.numel() for value in own.values())
 
     def read(numbers: Tensor) -> list[Parts]:
-        with _filled(own, numbers):  # the values are taken within: some may be parameters
+        with _filled(own, numbers):  # the values are copied inside: some may be parameters
             layers = read_layers(module, function, name)
             return [
                 {key: value.detach().cpu().double().clone() for key, value in layer.items()}
@@ -191,19 +174,19 @@ def _places(
         for value in layer.values():
             if not bool(((value == value.round()) & (value >= 0) & (value <= size)).all()):
                 return None
-    places = [{key: value.long() for key, value in layer.items()} for layer in layers]
+    positions = [{key: value.long() for key, value in layer.items()} for layer in layers]
     generator = torch.Generator().manual_seed(1)
     numbers = torch.rand(size, generator=generator).double()
     flat = torch.cat([numbers.new_zeros(1), numbers])
-    for layer, other in zip(places, read(numbers), strict=True):
+    for layer, other in zip(positions, read(numbers), strict=True):
         if not all(torch.equal(value, flat[layer[key]]) for key, value in other.items()):
             return None
-    return places
+    return positions
 
 
 @contextmanager
 def _filled(own: Parts, numbers: Tensor) -> Iterator[None]:
-    """Put other numbers, float64, in the place of a module's own."""
+    """Replace a module's own numbers by others, float64, and put them back."""
     before = {name: value.data for name, value in own.items()}
     try:
         start = 0

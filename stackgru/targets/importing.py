@@ -1,4 +1,4 @@
-"""Importing what ``module:attr`` or ``path/file.py:attr`` names; a failure is one sentence."""
+"""Importing ``module:attr`` or ``path/file.py:attr``; a failure is described in one sentence."""
 
 from __future__ import annotations
 
@@ -16,17 +16,11 @@ class TargetError(Exception):
 
 
 class WeightsNotFound(TargetError):
-    """The target can be built, and its weights are not where they are looked for."""
+    """The target can be built, but its weights are not found."""
 
 
 def import_target(spec: str) -> Any:
-    """Return what a specification names.
-
-    Args:
-        spec: ``module:attr`` or ``path/file.py:attr``.
-
-    Returns:
-        The attribute.
+    """Return what ``module:attr`` or ``path/file.py:attr`` names.
 
     Raises:
         TargetError: if there is no such module, file or attribute, or importing it raises.

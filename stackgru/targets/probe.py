@@ -1,4 +1,4 @@
-"""Probing a target: building and calling it once, to find out what it is."""
+"""Probing a target: building and calling it once to find out what it is."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from stackgru.targets.find_weights import count_layers, find_weights, read_layer
 from stackgru.targets.importing import TargetError, describe_error, with_article
 from stackgru.torch_settings import settings_kept
 
-# Sizes that differ from each other, so that a result's shape tells what it is.
+# Sizes that differ from each other, so that a result's shape shows what it is.
 PROBE = Case(input_size=3, hidden_size=4, num_layers=2, batch=5, seq_len=6, dtype="float32")
-# One cell for all layers takes but an input as wide as a state; that it takes no other is for the
-# laws to show.
+# One cell for all layers only takes an input as wide as a state; the laws show that it takes no
+# other.
 _SQUARE = replace(PROBE, input_size=PROBE.hidden_size)
 
 
 @dataclass(frozen=True)
 class TargetInfo:
-    """What a target is found to be.
+    """What probing finds out about a target.
 
     Attributes:
         kind: "cell" or "sequence".
-        is_exact: whether the results have the shapes that they should have.
+        is_exact: whether the results have the right shapes.
         accepts: which of num_layers, dropout and bias it can be built with.
         takes_no_state: whether it may be called without a state.
         options: which of batch_first and bidirectional it can be built with.
-        layers: how many it has, where it is not built with num_layers.
-        rate: its dropout probability, where it is not built with one.
+        layers: its number of layers, if it is not built with num_layers.
+        rate: its dropout probability, if it is not built with one.
     """
 
     kind: str
@@ -51,27 +51,18 @@ class TargetInfo:
 
 
 def probe(convention: Convention, name: str, kind: str | None, device: str) -> TargetInfo:
-    """Build a target, find its weights and call it.
-
-    Args:
-        convention: how.
-        name: what it is called in a message.
-        kind: "cell" or "sequence"; found by calling it if None.
-        device: where it is built.
-
-    Returns:
-        What it is found to be.
+    """Build a target, find its weights and call it; its kind is found by calling it if None.
 
     Raises:
         TargetError: if it cannot be built or called, or its weights are not found.
     """
     if convention.time_axis and kind == "sequence":
-        raise UsageError("a time axis of one step is about a cell, not a sequence.")
+        raise UsageError("time_axis applies to cells only, not to sequences.")
     try:
         return _probe(convention, name, kind, device, PROBE)
     except TargetError as error:
         if convention.weights is not None:
-            raise  # square sizes would hide what is told wrongly
+            raise  # square sizes would hide a wrong convention
         try:
             return _probe(convention, name, kind, device, _SQUARE)
         except TargetError:
@@ -83,13 +74,13 @@ def _probe(
 ) -> TargetInfo:
     accepts = taken(convention, name) & {"num_layers", "dropout", "bias"}
     with torch.random.fork_rng(devices=[]), settings_kept():
-        own, case = located(convention, name, device, sizes)
+        own, case = build_checked(convention, name, device, sizes)
         module = adapt(own, convention, case.num_layers)
         found, is_exact = _find_kind(module, case, name, kind, device, convention)
         options = _options(convention, name, case, device) if found == "sequence" else []
         offered = frozenset(options)
     if convention.weights is not None:
-        offered -= {"bidirectional"}  # it tells of one way only
+        offered -= {"bidirectional"}  # they are those of one direction
     constants = convention.constants or {}
     return TargetInfo(
         kind=found,
@@ -102,17 +93,13 @@ def _probe(
     )
 
 
-def located(convention: Convention, name: str, device: str, case: Case) -> tuple[nn.Module, Case]:
-    """Build a target in eval mode and find its weights.
-
-    Args:
-        convention: how.
-        name: what it is called in a message.
-        device: where it is built.
-        case: gives the sizes.
+def build_checked(
+    convention: Convention, name: str, device: str, case: Case
+) -> tuple[nn.Module, Case]:
+    """Build a target in eval mode and check that its weights are found.
 
     Returns:
-        Its own module, and the case with the number of layers that the module has.
+        Its own module, and the case with the module's number of layers.
 
     Raises:
         TargetError: if it cannot be built, or its weights are not found.
@@ -129,14 +116,14 @@ def located(convention: Convention, name: str, device: str, case: Case) -> tuple
 
 
 def _options(convention: Convention, name: str, case: Case, device: str) -> Iterator[str]:
-    """Yield the options of nn.GRU that a constructor names, itself or where it passes on to."""
+    """Yield the options of nn.GRU that a constructor takes, itself or by passing them on."""
     named_options, passes_on = names_of(convention.factory)
     for option in ("batch_first", "bidirectional"):
         if option in (convention.constants or {}):
             continue
         if option in named_options:
             yield option
-        elif passes_on:  # a function: what it builds tells whether it was heeded
+        elif passes_on:  # what it builds shows whether the option was used
             with contextlib.suppress(TargetError):
                 module = construct(convention, name, case, device, **{option: True})
                 if getattr(module, option, False) is True:
@@ -166,7 +153,7 @@ def _find_kind(
     device: str,
     convention: Convention,
 ) -> tuple[str, bool]:
-    """Call the module as a sequence and as a cell; the shapes of the results tell which it is."""
+    """Call the module as a sequence and as a cell; the shapes of the results show which it is."""
     candidates = ("cell",) if convention.time_axis else ("sequence", "cell")
     candidates = candidates if kind is None else (kind,)
     seen, nearly = [], []
@@ -191,7 +178,7 @@ def _find_kind(
         elif result[1].shape == h0.shape:
             return candidate, True
         else:
-            nearly.append(candidate)  # a state of a wrong shape is for the laws to show
+            nearly.append(candidate)  # the laws show a state of a wrong shape
     if nearly:
         return nearly[-1], False
     expected = {

@@ -1,4 +1,4 @@
-"""What to try where a target cannot be driven: conventions that fit it, found by trying them."""
+"""What to try if a target cannot be used: conventions that fit it, found by trying them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from dataclasses import replace
 from stackgru.options import ARGUMENTS, RETURNS, STATES
 from stackgru.targets.convention import Convention
 from stackgru.targets.importing import TargetError, WeightsNotFound
-from stackgru.targets.probe import PROBE, located, probe
+from stackgru.targets.probe import PROBE, build_checked, probe
 
-#: A rate that is no size and a size that is no rate: an order of arguments shows by what it breaks.
+#: No size is a possible rate and the rate is no possible size, so a wrong order of arguments fails.
 _CASE = replace(PROBE, dropout=0.5)
 
 _EXAMPLE = """
-Say where they are, layer by layer, each of nn.GRU's shape and with its order of gates (r, z, n):
+Specify them layer by layer, in nn.GRU's shapes and order of gates (r, z, n):
   def layers(module): return [{{"weight_ih": ..., "weight_hh": ..., "bias_ih": ..., ...}}, ...]
   MINE = stackgru.Convention({factory}, weights=layers)  # then: stackgru check {place}:MINE"""
 
@@ -31,15 +31,9 @@ def advice(
     *,
     as_options: bool,
 ) -> str:
-    """Return what to try with a target that cannot be driven, on lines of its own, or nothing.
+    """Return what to try with a target that raised an error, on lines of its own, or nothing.
 
-    Args:
-        convention: what was tried.
-        name: what the target is called.
-        kind: likewise.
-        device: likewise.
-        error: why it cannot be driven.
-        as_options: whether its convention is told by options of the command line.
+    ``as_options``: whether its convention is specified by options of the command line.
     """
     for candidate in _candidates(convention, name, device):
         if candidate.time_axis and kind == "sequence":
@@ -49,9 +43,8 @@ def advice(
         except TargetError:
             continue
         if probed.is_exact:
-            told = f" --kind {kind}" if kind else ""
-            words = shlex.join(candidate.cli_options)
-            line = f"stackgru check {shlex.quote(name)} {words}{told}"
+            options = [*candidate.cli_options, *(("--kind", kind) if kind else ())]
+            line = f"stackgru check {shlex.join([name, *options])}"
             if not as_options:
                 line = _as_code(candidate)
             return f"\nIt fits as a {probed.kind} with another convention. Try:\n  {line}"
@@ -62,7 +55,7 @@ def advice(
 
 
 def _candidates(convention: Convention, name: str, device: str) -> Iterator[Convention]:
-    """Yield conventions that could fit, those that differ least from nn.GRU first."""
+    """Yield conventions that could fit, those closest to nn.GRU's first."""
     calls = sorted(
         itertools.product(STATES, RETURNS, (False, True)),
         key=lambda call: (call[0] != STATES[0]) + (call[1] != RETURNS[0]) + call[2],
@@ -75,7 +68,7 @@ def _candidates(convention: Convention, name: str, device: str) -> Iterator[Conv
 
 
 def _orders(convention: Convention, name: str, device: str) -> Iterator[tuple[str, ...] | None]:
-    """Yield orders of arguments in which the constructor gives a module with the right weights."""
+    """Yield orders of arguments with which the constructor builds a module with right weights."""
     given = None if convention.arguments is None else tuple(convention.arguments)
     if _builds(convention, name, device):
         yield given
@@ -100,14 +93,14 @@ def _orders(convention: Convention, name: str, device: str) -> Iterator[tuple[st
 
 def _builds(convention: Convention, name: str, device: str) -> bool:
     try:
-        located(convention, name, device, _CASE)
+        build_checked(convention, name, device, _CASE)
     except TargetError:
         return False
     return True
 
 
 def _as_code(convention: Convention) -> str:
-    """Return a convention as one writes it, with what stays as it was left out."""
+    """Return a convention as code, without its defaults."""
     factory = getattr(convention.factory, "__name__", "...")
     parts = [factory]
     for name in ("arguments", "constants"):

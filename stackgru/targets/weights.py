@@ -1,8 +1,8 @@
-"""Weights: how the layers' weights lie in a module's own parameters.
+"""Weights: how the layers' weights are stored in a module's own parameters.
 
-Laws speak of layers, as nn.GRU has them; what can be set and differentiated are the module's own
-parameters. Mostly the two are the same tensors. Where a convention's ``weights`` gives views, or
-tensors put together from the module's own, it is found out where each number comes from.
+Laws are about layers, as nn.GRU has them; only the module's own parameters can be set and
+differentiated. Usually the two are the same tensors. A convention's ``weights`` may also give views
+of them, tensors put together from them, or tensors computed from them.
 """
 
 from __future__ import annotations
@@ -50,41 +50,30 @@ class DirectWeights:
         copy_layers(layers, self._layers)
 
     def intended(self, case: Case) -> Sequence[Layer]:
-        """Return the weights that the case means for the module, whether or not it has them all."""
+        """Return the weights that the case intends for the module, even those that it lacks."""
         return draw_weights(case)
 
     def copy_from(self, other: DirectWeights) -> None:
-        """Take over the weights of a module that is built in the same way."""
+        """Copy the weights of a module that is built in the same way."""
         copy_layers(other.layers, self._layers)
 
     def to_layers(self, parts: Parts) -> Parts:
-        """Return what belongs to the leaves as what belongs to the layers' weights.
+        """Rename and rearrange tensors of the leaves, e.g. gradients, to those of the weights.
 
-        Args:
-            parts: tensors by the names of leaves, e.g. gradients; other names are kept.
-
-        Returns:
-            Tensors by the names of weights; zeros where a number belongs to no leaf that is given.
+        Zeros where a number belongs to no given leaf; other names are kept.
         """
         return parts
 
     def to_parameters(self, parts: Parts) -> Parts:
-        """Return what belongs to the layers' weights as what belongs to the leaves.
-
-        Args:
-            parts: tensors by the names of weights; other names are kept.
-
-        Returns:
-            Tensors by the names of the leaves concerned.
-        """
+        """Rename and rearrange tensors of the weights to those of the leaves concerned."""
         return parts
 
     def weights_in(self, leaves: Sequence[str]) -> Sequence[str]:
-        """Return the names of the weights that lie in these leaves; other names are kept."""
+        """Return the names of the weights stored in these leaves; other names are kept."""
         return leaves
 
     def representable(self, layers: Sequence[Layer]) -> Sequence[Layer]:
-        """Return numbers that belong to the layers' weights; zeros where a weight is constant."""
+        """Return tensors of the weights' shapes with zeros where a weight is constant."""
         return layers
 
     def grads(self) -> list[dict[str, Tensor | None]]:
@@ -102,7 +91,7 @@ class DirectWeights:
 
     @contextmanager
     def perturbed(self, name: str, by: Tensor) -> Iterator[bool]:
-        """Change one weight within; gives whether there is anything to change."""
+        """Change one weight inside; yields whether there is anything to change."""
         shifts = self.to_parameters({name: by})
         before = {leaf: self.leaves[leaf].detach().clone() for leaf in shifts}
         try:
@@ -115,20 +104,20 @@ class DirectWeights:
 
 
 class RearrangedWeights(DirectWeights):
-    """The weights of layers that lie in a module's own parameters in another arrangement.
+    """The weights of layers that are stored in a module's own parameters in another arrangement.
 
     Args:
-        own: the module's own parameters by name; the leaves are those that weights come from.
-        places: for every weight, from which number of ``own`` each of its own comes: they are
-            counted from one, parameter by parameter, and zero is a constant zero.
+        own: the module's own parameters by name; the leaves are those that store any weight.
+        positions: for every weight, which number of ``own`` each of its numbers is, counted from
+            one, parameter by parameter; zero is a constant zero.
     """
 
-    def __init__(self, own: Parts, places: Sequence[Mapping[str, Tensor]]) -> None:
+    def __init__(self, own: Parts, positions: Sequence[Mapping[str, Tensor]]) -> None:
         self._own = own
-        self._places = by_label(places)
+        self._positions = by_label(positions)
         self.leaves = own
-        self.leaves = {name: own[name] for name in self.to_parameters(self._places)}
-        self._names = [list(layer) for layer in places]
+        self.leaves = {name: own[name] for name in self.to_parameters(self._positions)}
+        self._names = [list(layer) for layer in positions]
 
     @property
     def layers(self) -> list[Layer]:
@@ -136,35 +125,35 @@ class RearrangedWeights(DirectWeights):
         return self._by_layer(self._gathered(self.leaves))
 
     def write(self, layers: Sequence[Layer]) -> None:
-        """Write these weights into the module, so far as they are not constant."""
+        """Write these weights into the module, except those that are constant."""
         _copy(self.to_parameters(by_label(layers)), self.leaves)
 
     def intended(self, case: Case) -> Sequence[Layer]:
-        """Return the weights that the case means for the module; zeros where one is constant."""
+        """Return the weights that the case intends for the module; zeros where one is constant."""
         return self.representable(draw_weights(case))
 
     def copy_from(self, other: DirectWeights) -> None:
-        """Take over the weights of a module that is built in the same way."""
+        """Copy the weights of a module that is built in the same way."""
         _copy(other.leaves, self.leaves)
 
     def to_layers(self, parts: Parts) -> Parts:
-        """Return what belongs to the leaves as what belongs to the layers' weights."""
+        """Rename and rearrange tensors of the leaves to those of the weights."""
         mine = {name: value for name, value in parts.items() if name in self.leaves}
         others = {name: value for name, value in parts.items() if name not in self.leaves}
         return {**others, **(self._gathered(mine) if mine else {})}
 
     def to_parameters(self, parts: Parts) -> Parts:
-        """Return what belongs to the layers' weights as what belongs to the leaves concerned."""
-        mine = {name: value for name, value in parts.items() if name in self._places}
-        others = {name: value for name, value in parts.items() if name not in self._places}
+        """Rename and rearrange tensors of the weights to those of the leaves concerned."""
+        mine = {name: value for name, value in parts.items() if name in self._positions}
+        others = {name: value for name, value in parts.items() if name not in self._positions}
         if not mine:
             return others
         size = sum(value.numel() for value in self._own.values())
         like = next(iter(mine.values())).detach()
         flat, touched = like.new_zeros(size + 1), like.new_zeros(size + 1, dtype=torch.bool)
         for name, value in mine.items():
-            flat[self._places[name]] = value.detach().to(flat)
-            touched[self._places[name]] = True
+            flat[self._positions[name]] = value.detach().to(flat)
+            touched[self._positions[name]] = True
         found, end = {}, 1
         for name, leaf in self._own.items():
             start, end = end, end + leaf.numel()
@@ -173,25 +162,25 @@ class RearrangedWeights(DirectWeights):
         return {**others, **found}
 
     def weights_in(self, leaves: Sequence[str]) -> Sequence[str]:
-        """Return the names of the weights that lie in these leaves; other names are kept."""
+        """Return the names of the weights stored in these leaves; other names are kept."""
         ones = {name: torch.ones_like(self.leaves[name]) for name in leaves if name in self.leaves}
         found = self._gathered(ones) if ones else {}
         others = [name for name in leaves if name not in self.leaves]
         return [*others, *(name for name, value in found.items() if bool(value.any()))]
 
     def representable(self, layers: Sequence[Layer]) -> Sequence[Layer]:
-        """Return numbers that belong to the layers' weights; zeros where a weight is constant."""
+        """Return tensors of the weights' shapes with zeros where a weight is constant."""
         return self._by_layer(self.to_layers(self.to_parameters(by_label(layers))))
 
     def grads(self) -> list[dict[str, Tensor | None]]:
         """Return the gradients that the leaves hold, layer by layer."""
         held = {name: leaf.grad for name, leaf in self.leaves.items() if leaf.grad is not None}
-        return self._by_layer(self._gathered(held) if held else dict.fromkeys(self._places))
+        return self._by_layer(self._gathered(held) if held else dict.fromkeys(self._positions))
 
     def shared_parameter(self) -> tuple[str, str] | None:
         """Return the names of two weights that have a number in common, or None."""
         owners: dict[int, str] = {}
-        for name, numbers in self._places.items():
+        for name, numbers in self._positions.items():
             own = numbers[numbers > 0].flatten().tolist()
             common = len(own) != len(set(own)) or not owners.keys().isdisjoint(own)
             if common:
@@ -200,7 +189,7 @@ class RearrangedWeights(DirectWeights):
         return None
 
     def _gathered(self, parts: Mapping[str, Tensor]) -> Parts:
-        """Return every weight's numbers from the leaves'; zeros for leaves that are not given."""
+        """Return every weight's numbers from the leaves; zeros for leaves that are not given."""
         like = next(iter(parts.values())).detach()
         flat = torch.cat(
             [
@@ -213,7 +202,7 @@ class RearrangedWeights(DirectWeights):
                 ),
             ]
         )
-        return {name: flat[numbers] for name, numbers in self._places.items()}
+        return {name: flat[numbers] for name, numbers in self._positions.items()}
 
     def _by_layer(self, parts: Mapping[str, Any]) -> list[Any]:
         return [
@@ -246,25 +235,25 @@ class DerivedWeights(DirectWeights):
                 leaf.copy_(draw_tensor(case, name, leaf.shape))
 
     def intended(self, case: Case) -> Sequence[Layer]:
-        """Return the weights that the case's numbers came to."""
+        """Return the weights that result from the case's numbers."""
         return self.layers
 
     def copy_from(self, other: DirectWeights) -> None:
-        """Take over the weights of a module that is built in the same way."""
+        """Copy the weights of a module that is built in the same way."""
         _copy(other.leaves, self.leaves)
 
-    def _alone(self, *_: Any) -> NoReturn:
+    def _not_applicable(self, *_: Any) -> NoReturn:
         raise NotApplicable(
             "the layers' weights are computed from the module's own parameters, so none of them "
             "can be set or differentiated by itself"
         )
 
-    to_layers = to_parameters = weights_in = representable = grads = _alone  # type: ignore[assignment]
-    shared_parameter = perturbed = write = _alone  # type: ignore[assignment]
+    to_layers = to_parameters = weights_in = representable = grads = _not_applicable  # type: ignore[assignment]
+    shared_parameter = perturbed = write = _not_applicable  # type: ignore[assignment]
 
 
 def by_label(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what belongs to the layers' weights by names such as "weight_ih of layer 0"."""
+    """Return values of the layers' weights by names such as "weight_ih of layer 0"."""
     return {
         parameter_label(name, index): value
         for index, layer in enumerate(layers)

@@ -221,10 +221,10 @@ def test_a_state_of_a_wrong_shape_is_for_the_laws_to_show():
         (OutputOfTheFirstUnit, r"as a cell it gave an output of shape \(5, 1\)"),
         (list_of_cells, "list_of_cells built a list, not an nn.Module"),
         (Linears, "were not found: looked for 1 nn.GRUCell .* linear.weight"),
-        (nn.LSTM, r"weight_ih of layer 0 has shape \(16, 3\), where nn.GRU's"),
+        (nn.LSTM, r"weight_ih of layer 0 has shape \(16, 3\); nn.GRU's"),
         (
             BiasOfTwoAxes,
-            r"bias_hh of layer 0 has shape \(1, 12\), where .* \(3 \* hidden_size,\) =",
+            r"bias_hh of layer 0 has shape \(1, 12\); .* \(3 \* hidden_size,\) =",
         ),
     ],
 )

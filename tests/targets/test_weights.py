@@ -91,10 +91,16 @@ def test_what_is_computed_can_be_neither_set_nor_differentiated():
 @pytest.mark.parametrize(
     ("weights", "said"),
     [
-        (lambda module: module.nowhere, "weights of .* raised AttributeError"),
-        (lambda module: [{"weight_ih": module.cells[0].weight_ih}], "for layer 0 weight_ih, not"),
-        (lambda module: [module.cells], "for layer 0 ModuleList, not an nn.GRUCell or a mapping"),
-        (lambda module: module.cells[:1], "are 1 layers, where the module has 2"),
+        (lambda module: module.nowhere, "weights for .* raised AttributeError"),
+        (
+            lambda module: [{"weight_ih": module.cells[0].weight_ih}],
+            "give weight_ih for layer 0, not",
+        ),
+        (
+            lambda module: [module.cells],
+            "give ModuleList for layer 0, not an nn.GRUCell or a mapping",
+        ),
+        (lambda module: module.cells[:1], "have 1 layers; the module has 2"),
         (lambda module: module.cells[::-1], r"weight_ih of layer 0 has shape \(12, 4\)"),
     ],
 )
