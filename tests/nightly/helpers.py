@@ -22,56 +22,37 @@ from stackgru.options import Options
 from stackgru.outcomes import Violated
 from stackgru.targets.importing import TargetError, describe_error, import_target
 from stackgru.targets.target import Target
+from tests.nightly.__main__ import parse
 from tests.subjects import catalogue
 from tests.subjects.right.cells import RIGHT_CELLS
 from tests.subjects.right.sequences import RIGHT_SEQUENCES
 
-ROOT = Path(__file__).parents[2]
 _PUBLIC = {nn.GRU: "torch.nn:GRU", stackgru.StackingGRUCell: "stackgru:StackingGRUCell"}
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What ``python -m tests.nightly`` passes on; see its --help."""
-
-    only: str = "*"
-    faults: tuple[str, ...] = ()
-    right: tuple[str, ...] = ()
-    strict: bool = False
-    laws: tuple[str, ...] = ()
-    every_law: bool = False
-    max_examples: int = 100
-    seeds: int = 1
-    right_examples: int = 100_000
-    results: str = ""
-    key: str = ""
-
-
-SETTINGS = Settings(**json.loads(os.environ.get("STACKGRU_NIGHTLY", "{}")))
+#: What ``python -m tests.nightly`` passes on.
+SETTINGS = parse([])
+SETTINGS.__dict__.update(key="", **json.loads(os.environ.get("STACKGRU_NIGHTLY", "{}")))
 
 
 def recorded() -> list[dict[str, Any]]:
     """Return what earlier runs of this part recorded, whatever the code was then."""
-    path = Path(SETTINGS.results)
-    found = []
-    for line in path.read_text().splitlines() if path.is_file() else ():
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            continue  # cut off by an interruption
-    return found
+    path = SETTINGS.results and Path(SETTINGS.results)
+    lines = path.read_text().splitlines() if path and path.exists() else ()
+    return [json.loads(line) for line in lines]
 
 
 @dataclass(frozen=True)
 class Subject:
     """An implementation that is known to be right or wrong, named as ``stackgru check`` takes it.
 
-    ``near`` are the laws that are tried first on a fault: the one that explains it best, then those
-    that explain others of its file.
+    ``explained_by`` are the laws that explain a fault best, ``near`` those that explain others of
+    its file.
     """
 
     spec: str
     strict: bool = False
+    explained_by: tuple[str, ...] = ()
     near: tuple[str, ...] = ()
 
     @property
@@ -84,15 +65,13 @@ def faults() -> list[Subject]:
     """Return the catalogue's faults, or the user's own."""
     if SETTINGS.faults or SETTINGS.right:
         return _chosen(Subject(spec, SETTINGS.strict) for spec in _named(SETTINGS.faults))
-    own: dict[object, list[str]] = {}
-    for law, fault in catalogue.CAUGHT_BY.items():
-        own.setdefault(fault, []).append(law)
-        own.setdefault(fault.__module__, []).append(law)
+    laws = catalogue.CAUGHT_BY.items()
     return _chosen(
         Subject(
             _spec(fault),
             fault in catalogue.REFUSALS,
-            tuple(dict.fromkeys([*own.get(fault, ()), *own.get(fault.__module__, ())])),
+            tuple(law for law, one in laws if one is fault),
+            tuple(law for law, one in laws if one.__module__ == fault.__module__),
         )
         for fault in catalogue.FAULTS
     )

@@ -29,7 +29,7 @@ def test_a_fault_is_caught(fault, seed, record_property):
     if seed == SEEDS[0]:
         record_property("seed_example", not _accepted(seed_example, target))
         record_property("plain_test", not _accepted(plain_test, target))
-    first = [*_caught_by[fault.name], *fault.near]
+    first = [*_caught_by[fault.name], *fault.explained_by, *fault.near]
     laws = sorted(chosen_laws(), key=lambda law: first.index(law) if law in first else len(first))
     caught_by, statuses = [], {}
     for law in laws:

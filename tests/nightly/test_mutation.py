@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.nightly.helpers import ROOT
+from tests.helpers import ROOT
 
 CONFIG = (ROOT / "cosmic-ray.toml").read_text()
 MODULES = re.findall(r'^    "(stackgru/\S+\.py)",$', CONFIG, flags=re.MULTILINE)

@@ -13,7 +13,7 @@ import pytest
 
 from examples.implementations import IMPLEMENTATIONS
 from examples.implementations.table import checked, row
-from tests.nightly.helpers import ROOT
+from tests.helpers import ROOT
 
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
 #: Each command in a block of its own, and the block of text that follows it, if one does.
