@@ -32,7 +32,7 @@ _PUBLIC = {nn.GRU: "torch.nn:GRU", stackgru.StackingGRUCell: "stackgru:StackingG
 
 #: What ``python -m tests.nightly`` passes on.
 SETTINGS = parse([])
-SETTINGS.__dict__.update(key="", **json.loads(os.environ.get("STACKGRU_NIGHTLY", "{}")))
+vars(SETTINGS).update(json.loads(os.environ.get("STACKGRU_NIGHTLY", "{}")))
 
 
 def recorded() -> list[dict[str, Any]]:
