@@ -6,36 +6,45 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stackgru.cases.case import Case as Case
-    from stackgru.checkpoints.state_dict import ConversionError as ConversionError
-    from stackgru.checkpoints.state_dict import convert_state_dict as convert_state_dict
-    from stackgru.gru.cell import StackingGRUCell as StackingGRUCell
-    from stackgru.gru.sharing import as_cells as as_cells
-    from stackgru.gru.sharing import as_gru as as_gru
-    from stackgru.gru.sharing import copy_weights as copy_weights
-    from stackgru.gru.validation import RefusedArgument as RefusedArgument
-    from stackgru.options import Options as Options
-    from stackgru.options import UsageError as UsageError
-    from stackgru.pytest_plugin.check import check as check
-    from stackgru.pytest_plugin.suite import suite_for as suite_for
-    from stackgru.report.report import Report as Report
-    from stackgru.targets.convention import Convention as Convention
-    from stackgru.targets.importing import TargetError as TargetError
+    from stackgru.cases.case import Case
+    from stackgru.checkpoints.state_dict import ConversionError, convert_state_dict
+    from stackgru.gru.cell import StackingGRUCell
+    from stackgru.gru.sharing import as_cells, as_gru, copy_weights
+    from stackgru.gru.validation import RefusedArgument
+    from stackgru.options import Options, StackgruError, UsageError
+    from stackgru.outcomes import Violation
+    from stackgru.pytest_plugin.check import CheckerFailed, check
+    from stackgru.pytest_plugin.suite import suite_for
+    from stackgru.report.report import LawResult, Report
+    from stackgru.targets.convention import Convention
+    from stackgru.targets.importing import TargetError
 
 __version__ = "0.2.0"
 
-# Imported when they are first asked for: pytest loads the plugin, and so this package, in every
-# run of everybody who has stackgru installed, and must not import torch there.
+# fmt: off
+__all__ = [
+    "Case", "CheckerFailed", "Convention", "ConversionError", "LawResult", "Options",
+    "RefusedArgument", "Report", "StackgruError", "StackingGRUCell", "TargetError", "UsageError",
+    "Violation", "as_cells", "as_gru", "check", "convert_state_dict", "copy_weights", "suite_for",
+]
+# fmt: on
+
+# Imported on first use: pytest loads the plugin, and so this package, in every run of everybody
+# who has stackgru installed, and must not import torch there.
 _WHERE = {
     "Case": "cases.case",
+    "CheckerFailed": "pytest_plugin.check",
     "Convention": "targets.convention",
     "ConversionError": "checkpoints.state_dict",
+    "LawResult": "report.report",
     "Options": "options",
     "RefusedArgument": "gru.validation",
     "Report": "report.report",
+    "StackgruError": "options",
     "StackingGRUCell": "gru.cell",
     "TargetError": "targets.importing",
     "UsageError": "options",
+    "Violation": "outcomes",
     "as_cells": "gru.sharing",
     "as_gru": "gru.sharing",
     "check": "pytest_plugin.check",
@@ -43,7 +52,6 @@ _WHERE = {
     "copy_weights": "gru.sharing",
     "suite_for": "pytest_plugin.suite",
 }
-__all__ = [*_WHERE]
 
 
 def __getattr__(name: str) -> Any:

@@ -87,7 +87,11 @@ class Options:
         return {name: getattr(self, name) for name in fields if getattr(self, name)}
 
 
-class UsageError(Exception):
+class StackgruError(Exception):
+    """What stackgru raises derives from this."""
+
+
+class UsageError(StackgruError):
     """An option is wrong; the message is one sentence."""
 
 

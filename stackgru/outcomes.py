@@ -1,11 +1,46 @@
-"""What a law finds: a violation with its evidence, or a reason why it does not apply."""
+"""What a law finds: a violation with its evidence, or a reason why it does not apply.
+
+Torch is imported when tensors are compared: reports are read without it.
+"""
 
 from __future__ import annotations
 
 import unittest
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A law that does not hold, and the evidence.
+
+    Attributes:
+        law: the law's name.
+        case: text of the smallest case that shows it, which Case.parse reads.
+        message: what was seen and what was expected, in one sentence.
+        difference: the largest difference seen, if values are compared.
+        allowed: what is allowed for the element that differs most.
+        place: the first place where they differ by more than is allowed, e.g. "step 0, row 1".
+        first_wrong_at: the first step and layer whose new state is not the equation of its own
+            input and state, with both numbers and the bound, if values are compared.
+        gate: the first gate there that is wrong by itself, likewise.
+        script: path of the script that shows it, if it was saved.
+        problem: why there is no script, or why the script does not show it.
+    """
+
+    law: str
+    case: str
+    message: str
+    difference: float | None = None
+    allowed: float | None = None
+    place: str | None = None
+    first_wrong_at: str | None = None
+    gate: str | None = None
+    script: str | None = None
+    problem: str | None = None
 
 
 class NotApplicable(unittest.SkipTest):
@@ -13,17 +48,10 @@ class NotApplicable(unittest.SkipTest):
 
 
 class Violated(AssertionError):
-    """A law is broken.
+    """A law does not hold; ``violation`` is the evidence, without the law and case tried.
 
     Args:
-        message: what was seen and what was expected, in one sentence.
-        difference: the largest difference seen, where two values are compared.
-        allowed: the difference that is allowed at the same place.
-        place: where they first part, e.g. "step 0, layer 1, row 0, unit 2".
-
-    Attributes:
-        law: name of the law, set by whoever runs it.
-        case: text of the case, likewise.
+        message: see Violation, as for the rest.
     """
 
     def __init__(
@@ -35,12 +63,7 @@ class Violated(AssertionError):
         place: str | None = None,
     ) -> None:
         super().__init__(message)
-        self.message = message
-        self.difference = difference
-        self.allowed = allowed
-        self.place = place
-        self.law = ""
-        self.case = ""
+        self.violation = Violation("", "", message, difference, allowed, place)
 
 
 def assert_within(
@@ -68,6 +91,8 @@ def assert_within(
             the largest such difference, with what is allowed for that element.
     """
     __tracebackhide__ = True
+    import torch
+
     actual, expected = actual.detach().double().cpu(), expected.detach().double().cpu()
     claimed = allowed.isfinite()
     same = (actual == expected) | (actual.isnan() & expected.isnan())
@@ -106,5 +131,7 @@ def assert_equal(
 ) -> None:
     """Raise Violated if two results are not equal to the bit; NaN equals NaN."""
     __tracebackhide__ = True
+    import torch
+
     nothing = torch.zeros(actual.shape, dtype=torch.float64)
     assert_within(actual, expected, nothing, what=what, axes=axes)

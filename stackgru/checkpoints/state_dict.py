@@ -16,6 +16,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from stackgru.gru.parameters import PARAMETERS, gru_name, parameter_shapes
+from stackgru.options import StackgruError
 
 To = Literal["gru", "cell"]
 
@@ -27,7 +28,7 @@ _CELL = re.compile(rf"(?P<before>(?:.*\D)?)(?P<number>\d+)\.{_NAME}")
 _GRU = re.compile(rf"(?P<before>(?:.*\.)?){_NAME}_l(?P<number>\d+)(?P<back>_reverse)?")
 
 
-class ConversionError(ValueError):
+class ConversionError(StackgruError, ValueError):
     """A state dict cannot be converted; the message gives the reason and the keys."""
 
 

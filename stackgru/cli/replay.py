@@ -60,6 +60,6 @@ def replay(folder: str, times: int) -> None:
 
 def _line(one: Replayed) -> str:
     target = f" of {one.report.target}" if one.report else ""
-    law = one.report.law if one.report else ""
+    law = one.report.violation.law if one.report else ""
     reason = f": {one.reason}" if one.reason else ""
     return f"{one.status:<12} {one.folder.name}  {law}{target}{reason}".rstrip()

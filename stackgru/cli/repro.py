@@ -56,8 +56,8 @@ def repro(
         click.echo(text, nl=False)
     else:
         _write(output, text)
-    if bug.report.problem:
-        click.echo(f"Not reproducible: {bug.report.problem}.", err=True)
+    if bug.report.violation.problem:
+        click.echo(f"Not reproducible: {bug.report.violation.problem}.", err=True)
         sys.exit(FAILED)
 
 
@@ -75,7 +75,6 @@ def _bug(case_text: str, name: str, law_name: str, options: Options) -> Bug:
     """Return the violation that a case shows, with its script."""
     from stackgru.cases.case import Case
     from stackgru.engine.select import select
-    from stackgru.report.report import Finding
     from stackgru.repro.bug import bug_for
     from stackgru.repro.scripts import NoScript
     from stackgru.repro.simplify import violation_in
@@ -94,11 +93,8 @@ def _bug(case_text: str, name: str, law_name: str, options: Options) -> Bug:
     if found is None:
         click.echo(f"The case does not violate {law_name}.", err=True)
         sys.exit(FAILED)
-    finding = Finding(
-        law.name, str(case), found.message, found.difference, found.allowed, found.place
-    )
     strict, seconds = options.strict, options.shrink_seconds
     try:
-        return bug_for(target, law, finding, strict=strict, seconds=seconds)
+        return bug_for(target, law, found, strict=strict, seconds=seconds)
     except NoScript as error:
         raise UsageError(f"there is no script: {error}.") from error

@@ -10,8 +10,8 @@ from hypothesis.database import ExampleDatabase
 class NamespacedDatabase(ExampleDatabase):
     """A part of a database, with keys of its own.
 
-    Hypothesis goes by a function's source, which all laws and targets share here; and what it
-    finds under a key it does not shrink again.
+    Hypothesis' keys are a function's source, which all laws and targets share here; and it does
+    not shrink again what it finds under a key.
 
     Args:
         whole: the database.

@@ -20,19 +20,15 @@ def known_violations(known: Known | str, root: Path) -> Known:
 
 
 def read_known(path: str | Path) -> Known:
-    """Read a file of known violations.
-
-    Args:
-        path: a text file with one ``law: reason`` per line; empty lines and lines that start
-            with # are skipped.
+    """Read a text file of lines ``law: reason``; empty ones, and those with # first, are skipped.
 
     Raises:
-        UsageError: if the file cannot be read, or a line names no law or gives no reason.
+        UsageError: if the file cannot be read, or a line has no law of ours or no reason.
     """
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise UsageError(f"the known violations cannot be read from {path}: {reason}.") from error
     found: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):

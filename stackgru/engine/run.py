@@ -7,7 +7,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import hypothesis
@@ -26,21 +26,21 @@ from stackgru.engine.select import domain, select
 from stackgru.engine.time_limit import TimedOut, time_limit
 from stackgru.harness.build_facts import measure
 from stackgru.harness.pair import Pair
-from stackgru.laws.registry import Law
+from stackgru.laws.registry import Law, deciding
 from stackgru.options import PROFILES, Options
-from stackgru.outcomes import NotApplicable, Violated
-from stackgru.report.report import Finding, LawResult
+from stackgru.outcomes import NotApplicable, Violated, Violation
+from stackgru.report.report import LawResult
 from stackgru.targets.convention import Convention
 from stackgru.targets.importing import describe_error
 from stackgru.targets.target import Target, load
 from stackgru.torch_settings import settings_kept
 
 FACTS = "on-this-build"  # the id of the item that measures facts of the build
-_EXPLAINED = ("training", "seeds", "sequences")  # questions that a variant may be the answer to
+_FLAKY = "flaky: the target gave different results for the same call"
 _ACTIONS_IN_A_LIFE = 12
-# Climbing takes half of the examples, and leaves them to what a ratio does not lead to: below this
-# ratio of difference to bound there is nothing to climb. Right variants stay below it but in half
-# precision, where a bound can be the whole range of a value.
+# Below this ratio of difference to bound there is nothing to climb: climbing takes half of the
+# examples. Right variants stay below it except in half precision, where a bound can be the whole
+# range of a value.
 _NEAR = 0.5
 
 
@@ -66,49 +66,65 @@ class LawRun:
         self._examples = 0
         self._ratio = 0.0
         self._remark: str | None = None
-        self._violation: Violated | None = None
+        self._violation: Violation | None = None
+        self._case: Case | None = None
 
     def run(self) -> None:
         """Run it; a law that does not hold fails the test, one that does not apply skips it."""
         __tracebackhide__ = True
-        started = time.perf_counter()
-        status, reason, failure = "holds", None, None
         with settings_kept(), torch.random.fork_rng(devices=[]):
             torch.set_num_threads(1)
             if self.law is None:
                 self.facts = measure(self.target)
                 return
-            try:
-                with time_limit(self.options.timeout):
-                    self._search(self.law)
-            except Violated as violation:
-                status, failure = "violated", violation
-            except Flaky as error:
-                if self._violation is None:
-                    self._record("crashed", started, describe_error(error), None)
-                    raise
-                status, failure = "violated", self._flaky(self._violation)
-            except NotApplicable as skipped:
-                status, reason = "not applicable", str(skipped)
-            except TimedOut:
-                status, reason = "timed out", f"it took over {self.options.timeout:g} s"
-            except Exception as error:
-                status, reason = "crashed", describe_error(error)
-                self._record(status, started, reason, None)
-                raise
+            started = time.perf_counter()
+            status, reason, error = self._try(self.law)
         known = dict(self.options.known).get(self.law.name)
         if known is not None and status == "violated":
-            self._record("known", started, known, failure)
-            pytest.xfail(f"known: {known}")
-        if known is not None and status == "holds":
-            self._remark = f"though known to be violated: {known}"
-        self._record(status, started, reason or self._remark, failure)
-        if failure is not None:
-            raise failure
+            status, reason = "known", known
+        elif known is not None and status == "holds":
+            reason = f"though known to be violated: {known}"
+        self._record(self.law, status, reason or self._remark, time.perf_counter() - started)
+        if status == "known":
+            pytest.xfail(f"known: {reason}")
         if status == "not applicable":
             pytest.skip(f"not applicable: {reason}")
         if status == "timed out":
             pytest.fail(f"timed out: {reason}", pytrace=False)
+        if error is not None:
+            raise error
+
+    def _try(self, law: Law) -> tuple[str, str | None, BaseException | None]:
+        """Search for a violation; return the status, the reason, and what the test raises."""
+        try:
+            with time_limit(self.options.timeout):
+                try:
+                    self._search(law)
+                except Violated:
+                    self._find_first_error(law)
+                    raise
+        except Violated as error:
+            return "violated", None, error
+        except NotApplicable as error:
+            return "not applicable", str(error), None
+        except TimedOut:
+            limit = f"exceeded the {self.options.timeout:g} s limit"
+            if self._violation is None:
+                return "timed out", limit, None
+            return (
+                "violated",
+                f"{limit}, so the case may not be the smallest",
+                Violated(self._violation.message),
+            )
+        except Flaky as error:
+            if self._violation is None:
+                return "crashed", describe_error(error), error
+            message = f"{_FLAKY}: {self._violation.message}"
+            self._violation = replace(self._violation, message=message)
+            return "violated", None, Violated(message)
+        except Exception as error:
+            return "crashed", describe_error(error), error
+        return "holds", None, None
 
     @property
     def should_diagnose(self) -> bool:
@@ -116,7 +132,7 @@ class LawRun:
         result = self.result
         if result is None or result.status != "violated":
             return False
-        return result.question in _EXPLAINED
+        return result.question not in ("gradients", "conduct")
 
     def diagnosis(self) -> dict[str, Any]:
         """Return what the target is, as plain data; see stackgru.diagnosis.search."""
@@ -140,48 +156,39 @@ class LawRun:
             "convention": self.target.cli_options,
             "torch_version": str(torch.__version__),
             "seed": self.options.seed,
-            "result": asdict(self.result) if self.result else None,
+            "result": self.result.to_dict() if self.result else None,
             "facts": dict(self.facts) if self.facts else None,
         }
 
-    def _record(
-        self, status: str, started: float, reason: str | None, failure: Violated | None
-    ) -> None:
-        assert self.law is not None  # noqa: S101
-        law = self.law
-        finding = None
-        if failure is not None:
-            finding = Finding(
-                law=law.name,
-                case=failure.case,
-                message=failure.message,
-                largest_difference=failure.difference,
-                allowed_difference=failure.allowed,
-                place=failure.place,
-                **self._first_error(law, failure),
-            )
+    def _record(self, law: Law, status: str, reason: str | None, seconds: float) -> None:
+        violated = status in ("violated", "known")
         self.result = LawResult(
             name=law.name,
             family=law.family,
-            question=law.question,
+            question=law.answered_by(self._case) if violated and self._case else law.question,
             status=status,
             examples=self._examples,
             reason=reason,
-            violation=finding,
-            seconds=round(time.perf_counter() - started, 3),
+            violation=self._violation if violated else None,
+            seconds=round(seconds, 3),
             ratio=self._ratio,
+            decides=law.decides,
+            decided_by=deciding(law.decides),
         )
 
-    def _first_error(self, law: Law, failure: Violated) -> dict[str, str | None]:
-        """Return where a violation of values first parts, as a finding keeps it."""
-        if law.family != "values" or failure.place is None:
-            return {}
-        with settings_kept():
-            found = find_first_error(self.target, Case.parse(failure.case))
-        return {} if found is None else {"parts_at": found.text, "gate": found.gate}
+    def _find_first_error(self, law: Law) -> None:
+        """Add to a violation of values where its first error is."""
+        assert self._violation is not None  # noqa: S101 - it was noted
+        assert self._case is not None  # noqa: S101
+        if law.compares_values and self._violation.place is not None:
+            found = find_first_error(self.target, self._case)
+            if found is not None:
+                self._violation = replace(
+                    self._violation, first_wrong_at=found.text, gate=found.gate
+                )
 
     def _search(self, law: Law) -> None:
-        """Let Hypothesis look for a case that breaks the law, and shrink it."""
+        """Have Hypothesis look for a case that breaks the law, and shrink it."""
         strategy = domain(law, self.target, self.options)
         search: Any = self._stateful(law, strategy) if law.stateful else self._plain(law)
         if self.options.seed is not None:
@@ -219,12 +226,12 @@ class LawRun:
 
     @contextmanager
     def _noting(self, law: Law, case: Case) -> Iterator[None]:
-        """Note a violation, and which law and case show it."""
+        """Note a violation with the law and the case that show it."""
         try:
             yield
-        except Violated as violation:
-            violation.law, violation.case = law.name, str(case)
-            self._violation = violation
+        except Violated as error:
+            self._violation = replace(error.violation, law=law.name, case=str(case))
+            self._case = case
             raise
 
     def _passed(self, pair: Pair) -> None:
@@ -234,25 +241,9 @@ class LawRun:
             if pair.ratio > _NEAR and pair.full_precision:
                 hypothesis.target(min(pair.ratio, 2.0))
 
-    def _flaky(self, found: Violated) -> Violated:
-        """Return the violation of a target that does not do the same thing twice."""
-        again = Violated(
-            f"not every time, for the target does not do the same twice: {found.message}",
-            difference=found.difference,
-            allowed=found.allowed,
-            place=found.place,
-        )
-        again.law, again.case = found.law, found.case
-        return again
-
 
 def collect_runs(target: str | Callable[..., Any] | Convention, options: Options) -> list[LawRun]:
-    """Return what pytest is to run: every law asked for, and the facts of the build.
-
-    Args:
-        target: the class, factory or convention, or its name.
-        options: what the run is to do.
-    """
+    """Return a run per selected law, and one that measures facts of the build."""
     loaded = load(target, kind=options.kind, device=options.device, fields=options.convention)
     return [LawRun(loaded, law, options) for law in (*select(options), None)]
 
@@ -263,14 +254,15 @@ def run_id(run: LawRun) -> str:
 
 
 def _settings(options: Options, share: float) -> settings:
-    """Return Hypothesis' settings; no deadline, for one case may be a hundred times another."""
+    """Return Hypothesis' settings; no deadline, as one case may take a hundred times another's."""
     changed: dict[str, Any] = {}
     if options.profile is not None:
         # Set both ways: on CI Hypothesis loads a profile of its own.
         changed["max_examples"] = PROFILES[options.profile]
         changed["derandomize"] = options.profile == "ci"
-        if options.profile == "ci":
-            changed["database"] = None
+    if options.profile == "ci" or not options.shrink:
+        # What was not shrunk would be taken for shrunk by the next run.
+        changed["database"] = None
     if options.max_examples is not None:
         changed["max_examples"] = options.max_examples
     wanted = settings(settings.default, **changed)

@@ -18,24 +18,18 @@ from stackgru.targets.target import Target
 
 
 def domain(law: Law, target: Target, options: Options) -> st.SearchStrategy[Case]:
-    """Return the cases on which a law is to be tried.
-
-    Args:
-        law: the law.
-        target: restricts the cases to what it can be built with.
-        options: restricts the dtypes.
-
-    Returns:
-        The strategy.
+    """Return the cases on which a law is tried: those that target and options leave.
 
     Raises:
-        NotApplicable: if no case is left; the message says why.
+        NotApplicable: if no case is left; the message is the reason.
     """
     if target.kind not in law.kinds:
-        raise NotApplicable(f"it is about a {law.kinds[0]}, and the target is a {target.kind}")
+        raise NotApplicable(
+            f"applies to {law.kinds[0]} modules only; the target is a {target.kind}"
+        )
     if law.strict and not options.strict:
-        raise NotApplicable("it counts with --strict only")
-    if law.name == "default-state" and not target.takes_no_state:
+        raise NotApplicable("only checked with --strict")
+    if law.without_state and not target.takes_no_state:
         raise NotApplicable("the target cannot be called without a state")
     wanted = [
         dtype for dtype in options.dtypes or DTYPES if dtype in supported_dtypes(target.device)
@@ -49,7 +43,7 @@ def domain(law: Law, target: Target, options: Options) -> st.SearchStrategy[Case
         arguments["dtypes"] = dtypes
         reason = _restrict(arguments, target)
         if not dtypes:
-            reason = "the law says nothing in the dtypes that were asked for"
+            reason = "the law does not apply to the selected dtypes"
         if reason is None:
             left.append(cases(**arguments))
         else:
@@ -77,7 +71,7 @@ def _restrict(arguments: dict[str, Any], target: Target) -> str | None:
 
 
 def _matches(law: Law, pattern: str, laws: Mapping[str, Law]) -> bool:
-    """Whether a pattern means a law: by its name, or by its family where no law is called so."""
+    """Whether a pattern matches a law's name, or its family if no law has that name."""
     family = law.family not in laws and fnmatch.fnmatchcase(law.family, pattern)
     return family or fnmatch.fnmatchcase(law.name, pattern)
 
@@ -86,7 +80,7 @@ def select(options: Options) -> list[Law]:
     """Return the laws that the options ask for, in the catalogue's order.
 
     Raises:
-        UsageError: if a pattern matches no law; the message names the nearest.
+        UsageError: if a pattern matches no law; the message suggests the nearest.
     """
     laws = all_laws()
     for pattern in (*options.laws, *options.skip):
@@ -101,5 +95,5 @@ def select(options: Options) -> list[Law]:
         and not any(_matches(law, pattern, laws) for pattern in options.skip)
     ]
     if not chosen:
-        raise UsageError("the laws asked for are all skipped.")
+        raise UsageError("all selected laws are skipped.")
     return chosen

@@ -8,8 +8,10 @@ import numbers
 import torch
 from torch import Tensor
 
+from stackgru.options import StackgruError
 
-class RefusedArgument(ValueError, RuntimeError):
+
+class RefusedArgument(StackgruError, ValueError, RuntimeError):
     """An argument of a call that nn.GRU refuses as well.
 
     nn.GRU raises RuntimeError for some of these and ValueError for others, and has changed which

@@ -23,7 +23,7 @@ from stackgru.outcomes import NotApplicable, Violated, assert_equal
 from stackgru.targets.importing import describe_error
 
 
-@law("conduct", {"max_steps": 3}, question="conduct")
+@law("conduct", {"max_steps": 3}, question="conduct", decides="conduct")
 def purity(pair: Pair) -> None:
     """A call leaves its arguments, parameters, modes and torch's settings unchanged.
 
@@ -98,7 +98,7 @@ def _backward(run: Run) -> None:
         raise Violated(f"a backward pass raised {describe_error(error)}") from error
 
 
-@law("conduct", {"max_steps": 3}, question="conduct")
+@law("conduct", {"max_steps": 3}, question="conduct", decides="conduct")
 def stateless(pair: Pair) -> None:
     """Whatever was called before, a call gives what a fresh module gives, bit for bit.
 

@@ -43,7 +43,7 @@ _SMALL = {"min_batch": 1, "max_layers": 4, "max_steps": 4}
 _SMALLER = {"min_batch": 1, "max_batch": 3, "max_layers": 3, "max_steps": 3, "max_size": 12}
 
 
-@law("gradients", {**_SMALL, "max_steps": 8}, question="gradients")
+@law("gradients", {**_SMALL, "max_steps": 8}, question="gradients", decides="gradients")
 def gradients(pair: Pair) -> None:
     """Under the same masks, the gradients of input, h0 and every parameter are nn.GRU's.
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from stackgru.cases.case import Case
 from stackgru.harness.pair import Pair
 from stackgru.options import KINDS
 
@@ -39,16 +40,18 @@ class Law:
     Attributes:
         name: as users write it, with dashes.
         family: values, randomness, divergence, gradients, conduct or transforms.
-        question: what a violation answers: "gradients" or "conduct", or where the smallest case is
-            one of training "training", "seeds" or "sequences".
+        question: the question that a violation in training answers with "no": "training", "seeds",
+            "sequences", "gradients" or "conduct".
         statement: the docstring, on one line.
         check: raises Violated where the statement does not hold.
         domains: arguments of strategies.cases; the law's domain is the union of these.
-        kinds: which kinds of target it is about.
-        half: which kinds it is tried on in half precision.
-        share: part of the examples a law that it gets; less than 1 where one example costs much.
-        strict: whether it counts only with ``--strict``.
-        stateful: whether it is tried by the state machine of stackgru.laws.life.
+        decides: the question that is answered with "yes" only if this law was tried; "" if none.
+        kinds: the kinds of target it applies to.
+        half: the kinds it is tried on in half precision.
+        share: its part of the number of examples; less than 1 if one example costs much.
+        strict: whether it is checked only with ``--strict``.
+        stateful: whether the state machine of stackgru.laws.life tries it.
+        without_state: whether it calls the target without a state.
     """
 
     name: str
@@ -57,27 +60,45 @@ class Law:
     statement: str
     check: Callable[[Pair], None]
     domains: tuple[Mapping[str, Any], ...]
+    decides: str
     kinds: tuple[str, ...]
     half: tuple[str, ...]
     share: float
     strict: bool
     stateful: bool
+    without_state: bool
+
+    @property
+    def compares_values(self) -> bool:
+        """Whether a violation may have a first wrong step, layer and gate."""
+        return self.family == "values"
+
+    def answered_by(self, case: Case) -> str:
+        """Return the question that a violation in this case answers with "no"."""
+        # The smallest case is in eval wherever the law fails there too.
+        if case.mode != "eval" or self.question in ("gradients", "conduct"):
+            return self.question
+        return "seeds" if self.family == "randomness" else "values"
 
 
 def law(
     family: str,
     *domains: Mapping[str, Any],
     question: str = "training",
+    decides: str = "",
     kinds: tuple[str, ...] = KINDS,
     half: tuple[str, ...] = KINDS,
     share: float = 1.0,
     strict: bool = False,
     stateful: bool = False,
+    without_state: bool = False,
 ) -> Callable[[Callable[[Pair], None]], Callable[[Pair], None]]:
     """Register a function as a law; see Law for the arguments."""
 
     def register(check: Callable[[Pair], None]) -> Callable[[Pair], None]:
         name = check.__name__.replace("_", "-")
+        if name in _laws:
+            raise ValueError(f"two laws are called {name!r}")
         statement = " ".join((inspect.getdoc(check) or "").split())
         _laws[name] = Law(
             name,
@@ -86,15 +107,22 @@ def law(
             statement,
             check,
             domains,
+            decides,
             kinds,
             half,
             share,
             strict,
             stateful,
+            without_state,
         )
         return check
 
     return register
+
+
+def deciding(question: str) -> tuple[str, ...]:
+    """Return the names of all laws that decide a question."""
+    return tuple(law.name for law in all_laws().values() if question and law.decides == question)
 
 
 def all_laws() -> dict[str, Law]:

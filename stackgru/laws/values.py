@@ -23,7 +23,7 @@ from stackgru.options import FULL_PRECISION
 from stackgru.outcomes import assert_equal
 
 
-@law("values", {"mode": "eval", "max_steps": 4, "min_batch": 1})
+@law("values", {"mode": "eval", "max_steps": 4, "min_batch": 1}, decides="values")
 def equation(pair: Pair) -> None:
     """Each layer's new state is what the documented equation gives for its input and old state.
 
@@ -39,7 +39,7 @@ def equation(pair: Pair) -> None:
         assert_equation(pair, Run(whole.outputs, whole.hn, whole.outputs[:, None]), inside=True)
 
 
-@law("values", {"seq_len": 1, "min_batch": 1}, question="seeds")
+@law("values", {"seq_len": 1, "min_batch": 1}, question="seeds", decides="seeds")
 def one_step(pair: Pair) -> None:
     """After one step from the same seed, output and hn are nn.GRU's, in any mode and dropout."""
     reference, masks = seeded_reference(pair)
@@ -57,6 +57,7 @@ def one_step(pair: Pair) -> None:
     {"mode": "train", "dropout": 1.0, "min_batch": 1},
     {"mode": "train", "num_layers": 1, "min_batch": 1},
     half=("cell",),
+    decides="values",
 )
 def unrolled(pair: Pair) -> None:
     """If nothing is random, every step's output and hn are nn.GRU's, for any sequence length.
@@ -72,7 +73,7 @@ def unrolled(pair: Pair) -> None:
         assert_equation(pair, run, masks)
 
 
-@law("values", {"mode": "train", "min_batch": 1}, half=("cell",))
+@law("values", {"mode": "train", "min_batch": 1}, half=("cell",), decides="training")
 def same_masks(pair: Pair) -> None:
     """In training, under nn.GRU's own masks, every output and hn are nn.GRU's."""
     reference, masks = seeded_reference(pair)
@@ -161,7 +162,7 @@ def causal(pair: Pair) -> None:
     assert_equal(changed, outputs, what=what, axes=OUTPUT)
 
 
-@law("values", {"mode": "eval", "max_steps": 3, "min_batch": 1})
+@law("values", {"mode": "eval", "max_steps": 3, "min_batch": 1}, without_state=True)
 def default_state(pair: Pair) -> None:
     """Called without a state, the target starts from zeros, whatever calls came before."""
     zeros = torch.zeros_like(pair.h0)

@@ -15,7 +15,14 @@ import pytest
 
 from stackgru.engine.known import known_violations
 from stackgru.engine.select import select
-from stackgru.options import DEFAULT_TARGET, Options, UsageError, as_pairs, read_fields
+from stackgru.options import (
+    DEFAULT_TARGET,
+    Options,
+    StackgruError,
+    UsageError,
+    as_pairs,
+    read_fields,
+)
 from stackgru.pytest_plugin import suite
 from stackgru.pytest_plugin.plugin import TARGET, Collector
 from stackgru.report.report import LawResult, Report
@@ -23,7 +30,7 @@ from stackgru.targets.convention import Convention
 from stackgru.targets.target import load
 
 
-class CheckerFailed(Exception):
+class CheckerFailed(StackgruError):
     """Pytest itself failed, so there is no verdict; the message holds what it printed."""
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Generator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -126,7 +127,9 @@ def _save(config: pytest.Config, run: Any) -> None:
     if folder and run.result is not None and run.result.status == "violated":
         from stackgru.repro.bug import save_violation
 
-        save_violation(run, config.rootpath / folder)
+        place, found = config.rootpath / folder, run.result.violation
+        saved = save_violation(run.target, run.law, found, run.options, place)
+        run.result = replace(run.result, violation=saved)
 
 
 def pytest_terminal_summary(

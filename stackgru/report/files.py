@@ -1,26 +1,22 @@
-"""Files are written whole or not at all."""
+"""Files are written whole or not at all; data as JSON."""
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Give a file beside ``path`` to write to, and put it in its place once that is done.
-
-    Args:
-        path: where the file is to be.
-
-    Yields:
-        The path of an empty file.
+    """Yield an empty file beside ``path`` that takes its place once it is written.
 
     Raises:
-        OSError: if it cannot be written; what stood at ``path`` before still does.
+        OSError: if it cannot be written; ``path`` is then as it was.
     """
     path = Path(path)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -36,14 +32,21 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a file whole or not at all.
-
-    Args:
-        path: where.
-        text: what; a line break is added.
-
-    Raises:
-        OSError: if it cannot be written; what stood there before still does.
-    """
+    """Write a text, and a line break, to a file, whole or not at all; see replacing."""
     with replacing(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def json_text(data: Any) -> str:
+    """Return data as JSON; numbers that JSON lacks, such as infinity, are written as strings."""
+    return json.dumps(_finite(data), indent=2, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and value - value != 0:
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(part) for part in value]
+    return value

@@ -1,4 +1,4 @@
-"""Progress while laws are tried: a moving line on a terminal, a line a law elsewhere."""
+"""Progress while laws are tried: a moving line on a terminal, one line per law elsewhere."""
 
 from __future__ import annotations
 

@@ -5,10 +5,15 @@ Neither torch nor hypothesis is needed to read or write one.
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
+
+from stackgru.options import StackgruError
+from stackgru.outcomes import Violation
+from stackgru.report.files import json_text
 
 SCHEMA_VERSION = 1
 STATUSES = ("holds", "violated", "known", "not applicable", "crashed", "timed out")
@@ -23,35 +28,17 @@ QUESTIONS = {
     "safe_conduct": "safe conduct",
 }
 
+#: Names in JSON that are not those of the field.
+_KEYS = {
+    "difference": "largest_difference",
+    "allowed": "allowed_difference",
+    "first_wrong_at": "parts_at",
+}
+_OPTIONAL = ("first_wrong_at", "gate", "script", "problem")
 
-@dataclass(frozen=True)
-class Finding:
-    """A violation as a report keeps it.
 
-    Attributes:
-        law: the law's name.
-        case: text of the smallest case that shows it; cases.Case.parse reads it.
-        message: what was seen and expected.
-        largest_difference: the largest difference seen, where values are compared.
-        allowed_difference: what is allowed at the same place.
-        place: where the two first part.
-        parts_at: of values, the first step and layer whose new state is not the equation of its
-            own input and state, with both numbers and the bound.
-        gate: the first gate there that is wrong by itself, likewise.
-        script: the path of the script that shows it, where it was saved.
-        problem: why there is no script, or why the script does not show it.
-    """
-
-    law: str
-    case: str
-    message: str
-    largest_difference: float | None = None
-    allowed_difference: float | None = None
-    place: str | None = None
-    parts_at: str | None = None
-    gate: str | None = None
-    script: str | None = None
-    problem: str | None = None
+class BrokenReport(StackgruError):
+    """A text is not a report that this version can read; the message is one sentence."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +48,16 @@ class LawResult:
     Attributes:
         name: the law's name.
         family: its family.
-        question: what a violation answers; see laws.Law.
+        question: the question that a violation answers with "no": "values", "training", "seeds",
+            "sequences", "gradients" or "conduct".
         status: one of STATUSES.
         examples: how many cases were tried, up to the first violation.
         reason: why it is not applicable, crashed or timed out.
-        violation: the finding, if it is violated.
+        violation: the evidence, if it is violated.
         seconds: how long it took.
         ratio: the largest ratio of difference to allowed difference seen.
+        decides: the question that is answered with "yes" only if this law was tried; "" if none.
+        decided_by: names of all laws that decide that question.
     """
 
     name: str
@@ -76,32 +66,90 @@ class LawResult:
     status: str
     examples: int = 0
     reason: str | None = None
-    violation: Finding | None = None
+    violation: Violation | None = None
     seconds: float = 0.0
     ratio: float = 0.0
+    decides: str = ""
+    decided_by: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as plain data, as in a report's JSON."""
+        entry = asdict(self)
+        if self.violation is not None:
+            found = entry["violation"]
+            del found["law"]
+            entry["violation"] = {
+                _KEYS.get(name, name): value
+                for name, value in found.items()
+                if value is not None or name not in _OPTIONAL
+            }
+        return entry
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> LawResult:
-        """Rebuild a result from its dataclasses.asdict, as it comes from a worker."""
-        violation = data["violation"]
-        return cls(**{**data, "violation": Finding(**violation) if violation else None})
+        """Rebuild a result from its to_dict, of this version or of 0.1."""
+        values = {one.name: data[one.name] for one in fields(cls) if one.name in data}
+        if found := values.get("violation"):
+            names = {key: name for name, key in _KEYS.items()}
+            found = {names.get(key, key): value for key, value in found.items()}
+            for name in ("difference", "allowed"):
+                found[name] = None if found[name] is None else float(found[name])
+            values["violation"] = Violation(values["name"], **found)
+        for name in ("seconds", "ratio"):
+            values[name] = float(values[name])
+        if "question" not in values:
+            values |= _as_of_0_1(values)
+        return cls(**{**values, "decided_by": tuple(values["decided_by"])})
+
+
+#: What decides a question in 0.1, whose reports do not show it.
+_DECIDED_BY = {
+    "values": ("equation", "unrolled"),
+    "training": ("same-masks",),
+    "seeds": ("one-step",),
+    "gradients": ("gradients",),
+    "conduct": ("purity", "stateless"),
+}
+_QUESTIONS_OF_LAWS = {
+    **dict.fromkeys(("layouts", "bidirectional"), "conduct"),
+    **dict.fromkeys(("one-step", "same-draws", "no-draws", "repeatable", "seed-matters"), "seeds"),
+    "order-matters": "sequences",
+}
+_QUESTIONS_OF_FAMILIES = {"gradients": "gradients", "conduct": "conduct", "transforms": "conduct"}
+
+
+def _as_of_0_1(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a result of 0.1 leaves out, by the law's name, its family and the case."""
+    name, family, violation = values["name"], values["family"], values["violation"]
+    question = _QUESTIONS_OF_FAMILIES.get(family) or _QUESTIONS_OF_LAWS.get(name, "training")
+    in_eval = violation is not None and "mode=eval" in violation.case.split()
+    if in_eval and question not in ("gradients", "conduct"):
+        question = "seeds" if family == "randomness" else "values"
+    decides = next((key for key, names in _DECIDED_BY.items() if name in names), "")
+    return {
+        "question": question,
+        "decides": decides,
+        "decided_by": _DECIDED_BY.get(decides, ()),
+    }
 
 
 @dataclass(frozen=True)
 class Report:
     """The verdicts on all laws for one target on one build of torch.
 
+    ``print(report)`` shows what ``stackgru check`` shows.
+
     Attributes:
         target: the target's name.
         kind: "cell" or "sequence".
         torch_version: the build's version.
         build_facts: what was measured on this build; never passes or fails.
-        results: one a law that was run, in the catalogue's order.
-        seed: what the run started from, or None where Hypothesis' own seed was used.
-        diagnosis: what the target is, where it is not nn.GRU: the names of the variants that it
-            agrees with, on how many cases, and a sentence; None where it was not asked.
-        convention: the options of ``stackgru check`` that tell the target's convention, where its
-            name does not; None where only a Convention can.
+        results: one per law that was run, in the catalogue's order.
+        seed: the seed of the run, or None if Hypothesis chose it.
+        diagnosis: what the target is, if it is not nn.GRU: the names of the variants that it
+            agrees with, on how many cases, and a sentence; None if that was not examined.
+        convention: the options of ``stackgru check`` that specify the target's convention, if its
+            name does not; None if only a Convention can.
     """
 
     target: str
@@ -113,9 +161,19 @@ class Report:
     diagnosis: Mapping[str, Any] | None = None
     convention: Sequence[str] | None = ()
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "results", tuple(self.results))
+        if self.convention is not None:
+            object.__setattr__(self, "convention", tuple(self.convention))
+
+    def __str__(self) -> str:
+        """Return what ``stackgru check`` shows, 80 columns wide, without colour."""
+        terminal = importlib.import_module("stackgru.report.terminal")  # which imports this module
+        return str(terminal.render(self, width=80, colour=False)).rstrip()
+
     @property
-    def violations(self) -> list[Finding]:
-        """The findings, one a violated law; without those that are known."""
+    def violations(self) -> list[Violation]:
+        """One per violated law; without those that are known."""
         found = [result for result in self.results if result.status != "known"]
         return [result.violation for result in found if result.violation is not None]
 
@@ -131,8 +189,8 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether every law that applies holds, and at least one does."""
-        held = any(result.status == "holds" for result in self.results)
+        """Whether every law that applies holds or is known not to, and at least one applies."""
+        held = any(result.status in ("holds", "known") for result in self.results)
         return held and not self.violations and not self.unfinished
 
     @property
@@ -144,8 +202,8 @@ class Report:
 
     @property
     def answers(self) -> dict[str, str]:
-        """The verdict by what a user asks: yes, no, or "not shown"."""
-        broken = {self._answered_by(result) for result in self.results if result.violation}
+        """The verdict by what a user asks: "yes", "no", or "not shown"."""
+        broken = {result.question for result in self.results if result.violation}
         values = self._answer(broken, "values")
         no_values = values == "no"
         training = "no" if no_values else self._answer(broken, "training")
@@ -164,27 +222,14 @@ class Report:
             "safe_conduct": self._answer(broken, "conduct"),
         }
 
-    def _answered_by(self, result: LawResult) -> str:
-        if result.question in ("gradients", "conduct"):
-            return result.question
-        # The smallest case is in eval wherever the law fails there too.
-        if result.violation and "mode=eval" in result.violation.case.split():
-            return "values" if result.family != "randomness" else "seeds"
-        return result.question
-
     def _answer(self, broken: set[str], question: str) -> str:
         if question in broken:
             return "no"
-        decisive = {
-            "values": {"equation", "unrolled"},
-            "training": {"same-masks"},
-            "seeds": {"one-step"},
-            "gradients": {"gradients"},
-            "conduct": {"purity", "stateless"},
-        }[question]
-        held = {result.name for result in self.results if result.status != "not applicable"}
-        unfinished = {result.name for result in self.unfinished}
-        return "yes" if decisive <= held - unfinished else "not shown"
+        without = ("not applicable", "crashed", "timed out")
+        tried = [one for one in self.results if one.decides == question]
+        tried = [one for one in tried if one.status not in without]
+        needed = {name for one in tried for name in one.decided_by}
+        return "yes" if tried and needed <= {one.name for one in tried} else "not shown"
 
     @property
     def sentence(self) -> str:
@@ -226,16 +271,6 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain data, schema version 1."""
-        laws = []
-        for result in self.results:
-            entry = asdict(result)
-            entry.pop("question")
-            if entry["violation"]:
-                entry["violation"].pop("law")
-                for name in ("parts_at", "gate", "script", "problem"):
-                    if entry["violation"][name] is None:
-                        del entry["violation"][name]
-            laws.append(entry)
         return {
             "schema_version": SCHEMA_VERSION,
             "target": self.target,
@@ -246,20 +281,40 @@ class Report:
             "build_facts": dict(self.build_facts),
             "diagnosis": None if self.diagnosis is None else dict(self.diagnosis),
             "verdict": {"ok": self.ok, "sentence": self.sentence, **self.answers},
-            "laws": laws,
+            "laws": [result.to_dict() for result in self.results],
         }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Report:
+        """Rebuild a report from its to_dict, of this version or an earlier one.
+
+        Raises:
+            BrokenReport: if the data are no report, or one of a newer version.
+        """
+        version = data.get("schema_version") if isinstance(data, Mapping) else None
+        if not isinstance(version, int):
+            raise BrokenReport("this is not a report of stackgru's: it has no schema_version.")
+        if version > SCHEMA_VERSION:
+            raise BrokenReport(
+                f"the report has schema version {version}, and this stackgru reads "
+                f"{SCHEMA_VERSION}: it needs a newer stackgru."
+            )
+        try:
+            results = [LawResult.from_dict(law) for law in data["laws"]]
+            values = {one.name: data[one.name] for one in fields(cls) if one.name != "results"}
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BrokenReport(f"the report is incomplete or damaged: {error!r}.") from error
+        return cls(results=results, **values)
 
     def to_json(self) -> str:
         """Return the report as JSON text; an infinite number is written as a string."""
-        return json.dumps(_finite(self.to_dict()), indent=2, allow_nan=False)
+        return json_text(self.to_dict())
 
-
-def _finite(value: Any) -> Any:
-    """Replace what JSON has no number for by its text."""
-    if isinstance(value, float) and (value != value or value in (float("inf"), -float("inf"))):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {key: _finite(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(part) for part in value]
-    return value
+    @classmethod
+    def from_json(cls, text: str) -> Report:
+        """Rebuild a report from its to_json; see from_dict."""
+        try:
+            data = json.loads(text)
+        except ValueError as error:
+            raise BrokenReport(f"this is not a report of stackgru's: {error}.") from error
+        return cls.from_dict(data)

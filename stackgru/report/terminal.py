@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from stackgru.report.report import QUESTIONS, Finding, LawResult, Report
+from stackgru.outcomes import Violation
+from stackgru.report.report import QUESTIONS, LawResult, Report
 
 _COLOURS = {
     "holds": "green",
@@ -43,18 +44,18 @@ def render(report: Report, *, width: int, colour: bool, details: bool = True) ->
     """
     console = _console(width, colour)
     seed = "" if report.seed is None else f", seed {report.seed}"
-    told = ("with its Convention",) if report.convention is None else report.convention
-    target = " ".join([report.target, *told])
+    options = ("with its Convention",) if report.convention is None else report.convention
+    target = " ".join([report.target, *options])
     about = f"{target} ({report.kind}) against nn.GRU of torch {report.torch_version}{seed}"
     console.print(Text(about, style="bold"), soft_wrap=True)
     console.print()
     console.print(_table(report))
     if details:
-        for finding in report.violations:
+        for violation in report.violations:
             console.print()
-            for line in violation_text(finding, report.target, report.convention).splitlines():
+            for line in violation_text(violation, report.target, report.convention).splitlines():
                 indent = " " * (len(_LABEL) if line.startswith("  ") else 2)
-                # What is to be typed again keeps its words whole.
+                # A command that is typed again keeps its words whole.
                 hyphens = not line.startswith("  again:")
                 wrapped = textwrap.wrap(
                     line, width, subsequent_indent=indent, break_on_hyphens=hyphens
@@ -77,29 +78,29 @@ def render(report: Report, *, width: int, colour: bool, details: bool = True) ->
     return _printed(console)
 
 
-def violation_text(finding: Finding, target: str, convention: Sequence[str] | None = ()) -> str:
+def violation_text(violation: Violation, target: str, convention: Sequence[str] | None = ()) -> str:
     """Return a violation as a few lines, the last of which reruns the law on the target.
 
     Args:
-        finding: the violation.
+        violation: the violation.
         target: the target's name.
-        convention: the options that tell its convention; None where only a Convention can.
+        convention: the options that specify its convention; None if only a Convention can.
     """
     lines = [
-        f"{finding.law} is violated: {finding.message}",
-        f"{_LABEL}{finding.case}",
+        f"{violation.law} is violated: {violation.message}",
+        f"{_LABEL}{violation.case}",
     ]
-    if finding.parts_at and not finding.parts_at.startswith(f"{finding.place}:"):
-        lines.append(f"  first at:   {finding.parts_at}")
-    if finding.gate:
-        lines.append(f"  gate:       {finding.gate}")
-    if finding.script:
-        lines.append(f"  script:     {finding.script}")
-    if finding.problem:
-        lines.append(f"  no report:  {finding.problem}")
-    again = f"stackgru check {shlex.join([target, *(convention or ()), '--laws', finding.law])}"
+    if violation.first_wrong_at and not violation.first_wrong_at.startswith(f"{violation.place}:"):
+        lines.append(f"  first at:   {violation.first_wrong_at}")
+    if violation.gate:
+        lines.append(f"  gate:       {violation.gate}")
+    if violation.script:
+        lines.append(f"  script:     {violation.script}")
+    if violation.problem:
+        lines.append(f"  no script:  {violation.problem}")
+    again = f"stackgru check {shlex.join([target, *(convention or ()), '--laws', violation.law])}"
     if convention is None:
-        again = f'from Python, stackgru.check(the same Convention, laws=["{finding.law}"])'
+        again = f'from Python, stackgru.check(the same Convention, laws=["{violation.law}"])'
     lines.append(f"  again:      {again}")
     return "\n".join(lines)
 
@@ -130,7 +131,7 @@ def law_list(rows: Iterable[tuple[str, str, str]], *, width: int, colour: bool) 
 
 
 def terminal_size(stream: TextIO) -> tuple[int, bool]:
-    """Return a stream's width, 80 where it is no terminal, and whether to use colour there."""
+    """Return a stream's width, 80 if it is not a terminal, and whether to use colour there."""
     console = Console(file=stream)
     return (console.width if console.is_terminal else 80), (
         console.is_terminal and not console.no_color and console.color_system is not None

@@ -1,4 +1,4 @@
-"""From a violation to a report that runs by itself: shrunk, written, run, and saved."""
+"""From a violation to a bug report that runs by itself: shrunk, written, run, and saved."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ from pathlib import Path
 import torch
 
 from stackgru.cases.case import Case
-from stackgru.engine.run import LawRun
 from stackgru.engine.time_limit import TimedOut, time_limit
 from stackgru.gru.cell import StackingGRUCell
 from stackgru.harness.pair import Pair
 from stackgru.harness.reference import expected
 from stackgru.laws.registry import Law
-from stackgru.options import DEFAULT_SHRINK_SECONDS
-from stackgru.outcomes import NotApplicable, Violated
-from stackgru.report.report import Finding
+from stackgru.options import DEFAULT_SHRINK_SECONDS, Options
+from stackgru.outcomes import NotApplicable, Violated, Violation
 from stackgru.repro.issue import issue_text
 from stackgru.repro.replay import run_script
 from stackgru.repro.scripts import NoScript, Script, script_for, shows_violation
@@ -27,7 +25,7 @@ from stackgru.repro.scripts.context import is_torchs_own
 from stackgru.repro.scripts.plain import reference_run
 from stackgru.repro.scripts.text import TORCH_CELL
 from stackgru.repro.simplify import Simplified, simplify
-from stackgru.repro.store import SCRIPT, SavedReport, write
+from stackgru.repro.store import SCRIPT, BugReport, write
 from stackgru.targets.importing import describe_error
 from stackgru.targets.target import Target
 from stackgru.torch_settings import settings_kept
@@ -40,13 +38,13 @@ class Bug:
     """A violation with its script.
 
     Attributes:
-        report: the violation as it is saved.
+        report: what is saved of the violation.
         script: the text of the script.
         printed: what the script printed.
         issue: the text of the issue.
     """
 
-    report: SavedReport
+    report: BugReport
     script: str
     printed: str
     issue: str
@@ -55,49 +53,38 @@ class Bug:
 def bug_for(
     target: Target,
     law: Law,
-    finding: Finding,
+    violation: Violation,
     *,
     strict: bool = False,
     seconds: float = DEFAULT_SHRINK_SECONDS,
 ) -> Bug:
     """Shrink a violation's numbers, write its script and run that in a clean process.
 
-    Args:
-        target: what violates the law.
-        law: the law.
-        finding: the violation.
-        strict: as for the law.
-        seconds: longest time of the second stage of shrinking.
-
-    Returns:
-        The violation with its script, which is labelled where it does not show it.
+    A script that does not show the violation is labelled.
 
     Raises:
         NoScript: if there can be no script for this target.
     """
-    case = Case.parse(finding.case)
+    case = Case.parse(violation.case)
     with settings_kept(), torch.random.fork_rng(devices=[]):
         torch.set_num_threads(1)
-        small, script = plainest(target, law, case, finding.message, strict=strict, seconds=seconds)
+        small, script = plainest(
+            target, law, case, violation.message, strict=strict, seconds=seconds
+        )
     best = case if small is None else small.case
     script, printed = _run(script)
     if small is None and script.problem is not None:
         script = Script(script.text, _FLAKY)
     numbers = dict(best.numbers)
-    violation = None if small is None or best is case else small.violation
-    report = SavedReport(
+    if small is not None and best is not case:
+        violation = replace(small.violation, case=violation.case)
+    report = BugReport(
         target=target.name,
         kind=target.kind,
-        law=law.name,
         statement=law.statement,
-        case=str(case),
-        message=finding.message if violation is None else violation.message,
+        violation=replace(violation, problem=script.problem),
         convention=target.cli_options,
         numbers=numbers,
-        place=finding.place if violation is None else violation.place,
-        difference=finding.largest_difference if violation is None else violation.difference,
-        allowed=finding.allowed_difference if violation is None else violation.allowed,
-        problem=script.problem,
         digits=() if small is None else (small.before, small.after),
         seconds=0.0 if small is None else small.seconds,
         versions={
@@ -115,37 +102,27 @@ def bug_for(
     return Bug(report, script.text, printed, issue)
 
 
-def save_violation(run: LawRun, folder: Path) -> None:
-    """Save the violation that a run found, with its script; whatever fails, the violation stays.
+def save_violation(
+    target: Target, law: Law, violation: Violation, options: Options, folder: Path
+) -> Violation:
+    """Save a violation with its script in a folder of bug reports.
 
-    Args:
-        run: the run; its result is told where the script is, or why there is none.
-        folder: where the folders of all reports are.
+    Whatever fails, the violation is returned, with the script's path, or why there is none.
     """
-    assert run.law is not None  # noqa: S101 - it found a violation
-    assert run.result is not None  # noqa: S101
-    finding = run.result.violation
-    assert finding is not None  # noqa: S101
     script = None
     try:
-        with time_limit(run.options.timeout):
-            options = run.options
-            bug = bug_for(
-                run.target,
-                run.law,
-                finding,
-                strict=options.strict,
-                seconds=options.shrink_seconds,
-            )
-        problem = bug.report.problem
+        with time_limit(options.timeout):
+            strict, seconds = options.strict, options.shrink_seconds
+            bug = bug_for(target, law, violation, strict=strict, seconds=seconds)
+        problem = bug.report.violation.problem
         script = str(write(folder, bug.report, bug.script, bug.issue) / SCRIPT)
     except NoScript as error:
-        problem = f"there is no script, for {error}"
+        problem = f"there is no script: {error}"
     except OSError as error:
         problem = f"it could not be saved in {folder}: {error.strerror or error}"
     except (Exception, TimedOut) as error:  # a target may do anything
         problem = f"it could not be made: {describe_error(error)}"
-    run.result = replace(run.result, violation=replace(finding, script=script, problem=problem))
+    return replace(violation, script=script, problem=problem)
 
 
 def plainest(
@@ -157,15 +134,7 @@ def plainest(
     strict: bool = False,
     seconds: float = DEFAULT_SHRINK_SECONDS,
 ) -> tuple[Simplified | None, Script]:
-    """Return what came of stage two, and the script with the plainest numbers that tells it.
-
-    Args:
-        target: what violates the law.
-        law: the law.
-        case: the smallest case that shows it.
-        message: what was seen and expected there.
-        strict: as for the law.
-        seconds: longest time of the second stage of shrinking.
+    """Return what came of stage two, and the script with the plainest numbers that shows it.
 
     Raises:
         NoScript: if there can be no script for this target.
@@ -176,15 +145,15 @@ def plainest(
     script = script_for(target, law, small.case, small.violation.message, strict=strict)
     if script.problem is None or small.case is case:
         return small, script
-    # What the law sees in its own way, under nn.GRU's masks for one, a script may not show.
+    # A script may not show what the law sees in its own way, e.g. under nn.GRU's masks.
     whole = script_for(target, law, case, message, strict=strict)
     left = max(0.0, seconds - small.seconds)
     if whole.problem is None and left:
 
-        def tells(one: Case, violation: Violated) -> bool:
+        def accepts(one: Case, violation: Violation) -> bool:
             return shows_violation(target, law, one, violation.message, strict=strict)
 
-        again = simplify(target, law, case, strict=strict, seconds=left, tells=tells) or small
+        again = simplify(target, law, case, strict=strict, seconds=left, accepts=accepts) or small
         small = replace(again, seconds=small.seconds + again.seconds)
         script = script_for(target, law, small.case, small.violation.message, strict=strict)
         if script.problem is None:
@@ -208,15 +177,9 @@ def _run(script: Script) -> tuple[Script, str]:
 
 
 def which_is_wrong(target: Target, case: Case, *, strict: bool) -> str | None:
-    """Say how far both sides are from the equation in float64, for a violation of values.
+    """Return a sentence on how far both sides are from the equation in float64.
 
-    Args:
-        target: what violates a law.
-        case: the case that shows it.
-        strict: as for the law.
-
-    Returns:
-        A sentence; None where the equation does not tell the two apart.
+    None if the equation does not show which side is wrong.
     """
     with settings_kept(), torch.random.fork_rng(devices=[]):
         try:

@@ -9,40 +9,38 @@ import warnings
 
 import torch
 
-from stackgru.repro.store import SavedReport
+from stackgru.repro.store import BugReport
 from stackgru.targets.importing import describe_error
 
 _DISCLOSURE = (
-    "*Found by machine: stackgru {version} drew the case at random, shrunk it and wrote this text. "
-    "It is a draft. Whoever sends it has run the script, read the code at fault, and says here in "
-    "their own words what they make of it:*\n\n(your comment)"
+    "*Found by machine: stackgru {version} drew the case at random, shrank it and wrote this text. "
+    "It is a draft. Whoever sends it has run the script and read the code at fault, and says here "
+    "in their own words what they make of it:*\n\n(your comment)"
 )
 
 
 def issue_text(
-    report: SavedReport, script: str, printed: str, float64: str | None, *, about_torch: bool
+    report: BugReport, script: str, printed: str, float64: str | None, *, about_torch: bool
 ) -> str:
-    """Return the text of an issue.
+    """Return the text of an issue; one of PyTorch itself has its form's own headings.
 
-    Args:
-        report: the violation.
-        script: the script that shows it.
-        printed: what the script printed.
-        float64: which side is wrong, by the equation in float64; None where nothing says so.
-        about_torch: whether it is one of PyTorch itself, whose form has fields of its own.
+    ``float64`` is a sentence on which side is wrong, by the equation in float64, if that can show.
     """
-    label = "not reproduced, no report: " if report.problem else ""
-    title = f"# {label}{report.target}: {_first(report.message)}"
+    violation = report.violation
+    label = "not reproduced: " if violation.problem else ""
+    title = f"# {label}{report.target}: {_first(violation.message)}"
     expected = (
-        f"With the same weights, input and state, `{report.target}` is expected to do as "
-        f"`torch.nn.GRU` does. {report.statement} It does not: {report.message}. The smallest case "
-        f"found is `{report.case}`."
+        f"With the same weights, input and state, `{report.target}` is expected to do what "
+        f"`torch.nn.GRU` does. {report.statement} It does not: {violation.message}. The smallest "
+        f"case found is `{violation.case}`."
     )
     wrong = float64 or (
-        "What is compared here is no value that the equation of the GRU gives, so that no float64 "
-        "reference can say which side is wrong; the law above does."
+        "The equation of the GRU does not give what is compared here, so no float64 reference can "
+        "show which side is wrong; the law above does."
     )
-    problem = [f"**The script does not show it: {report.problem}.**", ""] if report.problem else []
+    problem = (
+        [f"**The script does not show it: {violation.problem}.**", ""] if violation.problem else []
+    )
     heading = "### 🐛 Describe the bug" if about_torch else "### What is wrong"
     return "\n".join(
         [
@@ -72,7 +70,7 @@ def issue_text(
             "```text",
             environment(),
             "",
-            *left_out(report.case),
+            *left_out(violation.case),
             "```",
             "",
         ]
@@ -97,7 +95,7 @@ def environment() -> str:
 
 
 def left_out(case: str) -> list[str]:
-    """Return what collect_env leaves out, a line each."""
+    """Return what collect_env leaves out, one line each."""
     capability = getattr(torch.backends, "cpu", None)
     seed = next((word for word in case.split() if word.startswith("seed=")), "seed=0")
     return [

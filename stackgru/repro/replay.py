@@ -1,4 +1,4 @@
-"""Running scripts in processes of their own, and replaying saved reports."""
+"""Running scripts in processes of their own, and replaying saved bug reports."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from stackgru.repro.store import SCRIPT, BrokenReport, SavedReport, folders, read
+from stackgru.repro.store import SCRIPT, BrokenBugReport, BugReport, folders, read
 
 #: The last line that a script prints; a script that raises prints neither.
 DIFFER, AGREE = "They differ.", "They agree."
@@ -22,7 +22,7 @@ class Outcome:
     """What a script did.
 
     Attributes:
-        status: 1 if it says that the two differ, 0 if they agree; None if it says neither.
+        status: 1 if it shows that the two differ, 0 if they agree; None if it shows neither.
         printed: what it printed.
         error: the last line of what it raised, or why it was stopped.
     """
@@ -34,34 +34,26 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Replayed:
-    """What became of a saved report.
+    """What became of a saved bug report.
 
     Attributes:
         folder: its folder.
         status: one of STATUSES.
-        reason: why, where that is not plain.
-        report: the report, if it can be read.
+        reason: why, if that is not obvious.
+        report: the bug report, if it can be read.
     """
 
     folder: Path
     status: str
     reason: str = ""
-    report: SavedReport | None = None
+    report: BugReport | None = None
 
 
 def run_script(path: str | Path, timeout: float = _TIMEOUT) -> Outcome:
-    """Run a script in a clean process, isolated, in an empty folder.
-
-    Args:
-        path: the script.
-        timeout: seconds after which it is stopped.
-
-    Returns:
-        What it did.
-    """
+    """Run a script in a clean process, isolated, in an empty folder, for so many seconds."""
     with tempfile.TemporaryDirectory() as empty:
         try:
-            process = subprocess.run(  # noqa: S603 - a script that stackgru wrote, as data say
+            process = subprocess.run(  # noqa: S603 - a script that stackgru wrote
                 [sys.executable, "-I", "-W", "ignore", str(Path(path).resolve())],
                 cwd=empty,
                 capture_output=True,
@@ -70,7 +62,7 @@ def run_script(path: str | Path, timeout: float = _TIMEOUT) -> Outcome:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            return Outcome(None, "", f"it took over {timeout:g} s")
+            return Outcome(None, "", f"it exceeded the {timeout:g} s limit")
     last = process.stdout.splitlines()[-1:]
     status = process.returncode
     if last != [{0: AGREE, 1: DIFFER}.get(status)]:
@@ -80,14 +72,7 @@ def run_script(path: str | Path, timeout: float = _TIMEOUT) -> Outcome:
 
 
 def replay(folder: str | Path, times: int = _TIMES) -> list[Replayed]:
-    """Run every report saved in a folder again.
-
-    Args:
-        folder: where the folders of the reports are, or the folder of one.
-        times: how often each script is run.
-
-    Returns:
-        What became of each, by the name of its folder.
+    """Run every bug report saved in a folder, or the one whose folder it is, so many times.
 
     Raises:
         OSError: if there is no such folder.
@@ -100,11 +85,11 @@ def replay(folder: str | Path, times: int = _TIMES) -> list[Replayed]:
 def _replayed(folder: Path, times: int) -> Replayed:
     try:
         report = read(folder)
-    except BrokenReport as error:
+    except BrokenBugReport as error:
         return Replayed(folder, "broken", str(error))
     script = folder / SCRIPT
     if not script.is_file():
-        return Replayed(folder, "broken", f"{SCRIPT} is not there", report)
+        return Replayed(folder, "broken", f"{SCRIPT} is missing", report)
     seen = []
     for _ in range(times):
         outcome = run_script(script)
@@ -116,8 +101,8 @@ def _replayed(folder: Path, times: int) -> Replayed:
         return Replayed(folder, "still there", "", report)
     if differed:
         return Replayed(folder, "flaky", f"{differed} of {times} runs differed", report)
-    if report.problem:
+    if report.violation.problem:
         return Replayed(
-            folder, "broken", f"it never showed the violation: {report.problem}", report
+            folder, "broken", f"it never showed the violation: {report.violation.problem}", report
         )
     return Replayed(folder, "fixed", "", report)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from hypothesis import Phase, find, settings
@@ -22,7 +22,7 @@ from stackgru.cases.tensors import is_literal, numbers_of, with_numbers
 from stackgru.harness.pair import Pair
 from stackgru.laws.registry import Law
 from stackgru.options import DEFAULT_SHRINK_SECONDS
-from stackgru.outcomes import NotApplicable, Violated
+from stackgru.outcomes import NotApplicable, Violated, Violation
 from stackgru.targets.target import Target
 
 _PLAIN = (0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0)
@@ -38,14 +38,14 @@ class Simplified:
 
     Attributes:
         case: the case, with its numbers where they are given.
-        violation: what the law says of it.
+        violation: what the law finds there.
         seconds: how long it took.
         before: how many digits all numbers had together.
         after: how many they have now.
     """
 
     case: Case
-    violation: Violated
+    violation: Violation
     seconds: float
     before: int
     after: int
@@ -58,21 +58,11 @@ def simplify(
     *,
     strict: bool = False,
     seconds: float = DEFAULT_SHRINK_SECONDS,
-    tells: Callable[[Case, Violated], bool] | None = None,
+    accepts: Callable[[Case, Violation], bool] | None = None,
 ) -> Simplified | None:
-    """Put the plainest numbers into a case that still show its violation.
+    """Put the plainest numbers into a case that still show its violation, and meet ``accepts``.
 
-    Args:
-        target: what violates the law.
-        law: the law.
-        case: the smallest case that shows it.
-        strict: as for the law.
-        seconds: when to stop with what has been found so far.
-        tells: what else has to be so of a case and its violation.
-
-    Returns:
-        What was found. None if the case does not show a violation when it is
-        tried again.
+    It stops after so many seconds. None if the case does not show the violation again.
     """
     started = time.monotonic()
     with torch.random.fork_rng(devices=[]):
@@ -81,9 +71,9 @@ def simplify(
             return None
         best: Case = case
 
-        def shown(drawn: Case) -> Violated | None:
+        def shown(drawn: Case) -> Violation | None:
             violation = violation_in(target, law, drawn, strict=strict)
-            if violation is None or (tells is not None and not tells(drawn, violation)):
+            if violation is None or (accepts is not None and not accepts(drawn, violation)):
                 return None
             return violation
 
@@ -98,13 +88,12 @@ def simplify(
     return Simplified(best, seen, spent, _digits(numbers_of(case)), _digits(numbers_of(best)))
 
 
-def violation_in(target: Target, law: Law, case: Case, *, strict: bool) -> Violated | None:
+def violation_in(target: Target, law: Law, case: Case, *, strict: bool) -> Violation | None:
     """Return the violation that a case shows, or None if it shows none."""
     try:
         law.check(Pair(target, case, strict=strict))
-    except Violated as violation:
-        violation.law, violation.case = law.name, str(case)
-        return violation
+    except Violated as error:
+        return replace(error.violation, law=law.name, case=str(case))
     except NotApplicable:
         return None
     return None
@@ -113,14 +102,14 @@ def violation_in(target: Target, law: Law, case: Case, *, strict: bool) -> Viola
 def _search(
     choices: st.SearchStrategy[_Choice],
     chosen: Callable[[_Choice], Case],
-    shown: Callable[[Case], Violated | None],
+    shown: Callable[[Case], Violation | None],
     until: float,
-) -> tuple[Case, Violated] | None:
+) -> tuple[Case, Violation] | None:
     """Return the case with the plainest numbers found, and its violation."""
-    seen: dict[Case, Violated] = {}
+    seen: dict[Case, Violation] = {}
 
     def shows(choice: _Choice) -> bool:
-        # Once time is over nothing new is tried; what was seen stays seen, for it is asked again.
+        # Once time is over nothing new is tried; what was seen stays seen, as it is tried again.
         case = chosen(choice)
         if case in seen:
             return True
@@ -140,7 +129,7 @@ def _search(
     )
     try:
         best = chosen(find(choices, shows, settings=how))
-    except (NoSuchExample, Flaky):  # a target that does not do the same twice keeps its numbers
+    except (NoSuchExample, Flaky):  # a flaky target keeps its numbers
         return None
     return best, seen[best]
 

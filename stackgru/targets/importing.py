@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from stackgru.options import did_you_mean
+from stackgru.options import StackgruError, did_you_mean
 
 
-class TargetError(Exception):
+class TargetError(StackgruError):
     """The target cannot be imported, built or called; the message is one sentence or two."""
 
 

@@ -84,7 +84,7 @@ def test_a_users_file(name, status, tmp_path, command):
         ("handwritten:Right --laws equatoin", "no law is called 'equatoin'; did you mean"),
         ("handwritten:Right --dtype float8", "--dtype must be one of 'float64', 'float32'"),
         ("handwritten:Right --device nonsense", "device 'nonsense' cannot be used"),
-        ("handwritten:Right --laws rows --skip rows", "the laws asked for are all skipped."),
+        ("handwritten:Right --laws rows --skip rows", "all selected laws are skipped."),
     ],
 )
 def test_usage_is_one_clear_sentence(target, said, tmp_path, command):

@@ -68,6 +68,6 @@ def test_what_is_right_has_no_first_error(right, case):
 def test_a_violation_shows_it():
     report = stackgru.check(equations.UpdateGateComplemented, laws=["unrolled"], seed=1)
     (finding,) = report.violations
-    assert finding.parts_at.startswith("step 0, layer 0, row 0, unit 0: got ")
+    assert finding.first_wrong_at.startswith("step 0, layer 0, row 0, unit 0: got ")
     assert finding.gate.startswith("the update gate z: got ")
     assert report.to_dict()["laws"][0]["violation"]["gate"] == finding.gate

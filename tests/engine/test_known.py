@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import stackgru
@@ -42,11 +44,16 @@ def test_a_line_that_matches_nothing_is_an_error(text, said, known):
         read_known(known(text))
 
 
+def test_a_file_of_0_1_is_read():
+    path = Path(__file__).with_name("known_of_0_1.txt")
+    assert read_known(path) == (("same-masks", "not a number"), ("no-draws", "nothing is drawn"))
+
+
 def test_a_file_that_cannot_be_read(tmp_path):
     with pytest.raises(UsageError, match=r"cannot be read from .*: No such file or directory"):
         read_known(tmp_path / "nowhere")
     (tmp_path / "bytes").write_bytes(b"\xff\xfe\xff")
-    with pytest.raises(UsageError, match="it is no UTF-8 text"):
+    with pytest.raises(UsageError, match="it is not UTF-8 text"):
         read_known(tmp_path / "bytes")
 
 

@@ -19,7 +19,7 @@ from stackgru.cases.case import Case
 from stackgru.engine import run as running
 from stackgru.engine.database import NamespacedDatabase
 from stackgru.engine.run import LawRun
-from stackgru.engine.time_limit import TimedOut
+from stackgru.engine.time_limit import TimedOut, time_limit
 from stackgru.laws.registry import all_laws
 from stackgru.options import Options
 from stackgru.outcomes import Violated
@@ -62,7 +62,7 @@ def test_a_law_that_raises_once_only_has_crashed_too():
 
 def test_a_law_that_takes_too_long_is_stopped():
     run = run_of(lambda pair: time.sleep(60), timeout=0.2)
-    with pytest.raises(pytest.fail.Exception, match=r"timed out: it took over 0\.2 s"):
+    with pytest.raises(pytest.fail.Exception, match=r"timed out: exceeded the 0\.2 s limit"):
         run.run()
     assert run.result.status == "timed out"
 
@@ -74,7 +74,7 @@ def test_the_limit_is_said_again_to_what_did_not_hear_it():
         time.sleep(60)
 
     run = run_of(check, timeout=0.1)
-    with pytest.raises(pytest.fail.Exception, match=r"it took over 0\.1 s"):
+    with pytest.raises(pytest.fail.Exception, match=r"exceeded the 0\.1 s limit"):
         run.run()
 
 
@@ -105,6 +105,58 @@ def test_ctrl_c_that_is_ignored_stays_so():
     finally:
         signal.signal(signal.SIGINT, before)
     assert run.result.status == "holds"
+
+
+def test_a_violation_found_before_the_time_is_over_is_kept():
+    def check(pair):
+        if run._violation is not None:
+            time.sleep(60)
+        raise Violated("it is wrong")
+
+    run = run_of(check, timeout=2)
+    with pytest.raises(Violated, match="it is wrong"):
+        run.run()
+    assert run.result.status == "violated"
+    assert run.result.reason == "exceeded the 2 s limit, so the case may not be the smallest"
+    assert run.result.violation.message == "it is wrong"
+
+
+def test_the_time_limit_covers_the_search_for_the_first_error(monkeypatch):
+    monkeypatch.setattr(running, "find_first_error", lambda *_: time.sleep(60))
+
+    def check(pair):
+        raise Violated("it is wrong", place="step 0")
+
+    run = run_of(check, timeout=2)
+    started = time.monotonic()
+    with pytest.raises(Violated, match="it is wrong"):
+        run.run()
+    assert time.monotonic() - started < 30
+    assert run.result.violation.first_wrong_at is None
+
+
+def test_an_outer_alarm_stays_set():
+    before = signal.signal(signal.SIGALRM, lambda *_: None)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 100, 7)
+        with time_limit(1):
+            pass
+        left, interval = signal.setitimer(signal.ITIMER_REAL, 0)
+        assert 50 < left <= 100
+        assert interval == 7
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("changes", [{"shrink": False}, {"known": (("equation", "so"),)}])
+def test_what_is_not_shrunk_is_not_kept(kept, changes):
+    """The next run would take it for the smallest case."""
+    run = LawRun(load(Gain), all_laws()["equation"], Options(max_examples=20, **changes))
+    with suppress(Violated, pytest.xfail.Exception):
+        run.run()
+    assert run.result.violation is not None
+    assert not any(kept.data.values())
 
 
 def test_no_time_limit_is_set_by_zero():

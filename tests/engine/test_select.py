@@ -38,8 +38,8 @@ def without_layers(input_size, hidden_size, dropout=0.0):
 @pytest.mark.parametrize(
     ("target", "law", "options", "reason"),
     [
-        (Stack, "causal", {}, "it is about a sequence, and the target is a cell"),
-        (Stack, "refusals", {}, "it counts with --strict only"),
+        (Stack, "causal", {}, "applies to sequence modules only; the target is a cell"),
+        (Stack, "refusals", {}, "only checked with --strict"),
         (OwnParameters, "default-state", {}, "the target cannot be called without a state"),
         (without_rate, "mask-count", {}, "the target's constructor takes no dropout"),
         (without_layers, "mask-count", {}, "the target's constructor takes no num_layers"),
@@ -47,7 +47,7 @@ def without_layers(input_size, hidden_size, dropout=0.0):
             "torch.nn:GRU",
             "chunks",
             {"dtypes": ("bfloat16",)},
-            "the law says nothing in the dtypes that were asked for",
+            "the law does not apply to the selected dtypes",
         ),
     ],
 )

@@ -11,7 +11,7 @@ from hypothesis import settings
 import stackgru
 from stackgru.cases.case import Case
 from stackgru.engine.run import collect_runs
-from stackgru.laws.registry import all_laws
+from stackgru.laws.registry import all_laws, law
 from stackgru.options import Options
 from stackgru.outcomes import Violated
 from stackgru.targets.target import load
@@ -74,3 +74,11 @@ def test_the_seeds_example(batch_first):
     assert torch.equal(own[0], reference[0])
     assert torch.equal(own[1], reference[1])
     assert accepts(stackgru.StackingGRUCell, batch_first=batch_first)
+
+
+def test_a_name_is_used_once():
+    def equation(pair):
+        """It holds."""
+
+    with pytest.raises(ValueError, match="two laws are called 'equation'"):
+        law("values")(equation)

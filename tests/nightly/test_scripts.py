@@ -40,7 +40,7 @@ def test_a_script_shows_the_fault_and_it_alone(fault, tmp_path, record_property)
     found = next((result["finding"] for result in results if result.get("finding")), None)
     assert found, "no law is violated with seed 1"
     bug = bug_for(target, all_laws()[found.law], found, strict=fault.strict)
-    case = Case.parse(bug.report.case)
+    case = Case.parse(bug.report.violation.case)
     record_property("fault", fault.name)
     record_property("law", found.law)
     record_property("sizes", [getattr(case, size) for size in SIZES])
@@ -48,7 +48,7 @@ def test_a_script_shows_the_fault_and_it_alone(fault, tmp_path, record_property)
     record_property("digits", bug.report.digits)
     record_property("stage_two", bug.report.seconds)
     record_property("lines", len(bug.script.splitlines()))
-    assert bug.report.problem is None
+    assert bug.report.violation.problem is None
     path = tmp_path / "repro.py"
     path.write_text(with_right_class(bug.script, target.factory))
     assert run_script(path).status == 0, "with a right class in its place"

@@ -303,7 +303,7 @@ def test_a_target_that_is_not_the_same_twice_is_violated():
 
     report = stackgru.check(Fickle, laws=["equation"], seed=1)
     (violation,) = report.violations
-    assert "does not do the same twice" in violation.message
+    assert "different results for the same call" in violation.message
 
 
 def test_an_interrupted_check(monkeypatch):

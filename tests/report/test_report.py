@@ -5,22 +5,41 @@ from __future__ import annotations
 import io
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
+import stackgru
+from stackgru.cases.case import Case
+from stackgru.laws.registry import all_laws, deciding
+from stackgru.outcomes import Violation
 from stackgru.report.files import write_text
 from stackgru.report.progress import Progress
-from stackgru.report.report import Finding, LawResult, Report
+from stackgru.report.report import BrokenReport, LawResult, Report
 from stackgru.report.terminal import render, violation_text
 
 EVAL_CASE = "input_size=1 hidden_size=1 num_layers=1 batch=1 seq_len=1 dropout=0.0 mode=eval"
 TRAIN_CASE = EVAL_CASE.replace("eval", "train")
 
 
+DECIDED_BY = {
+    question: deciding(question)
+    for question in ("values", "training", "seeds", "gradients", "conduct")
+}
+
+
 def law_result(name, family="values", question="training", case=None, **changes):
     status = "violated" if case else "holds"
-    violation = Finding(name, case, "1 is 2", 1.0, 1e-9, "step 0") if case else None
-    values = {"status": status, "examples": 100, "violation": violation, **changes}
+    violation = Violation(name, case, "1 is 2", 1.0, 1e-9, "step 0") if case else None
+    decides = next((key for key, names in DECIDED_BY.items() if name in names), "")
+    values = {
+        "status": status,
+        "examples": 100,
+        "violation": violation,
+        "decides": decides,
+        "decided_by": DECIDED_BY.get(decides, ()),
+        **changes,
+    }
     return LawResult(name, family, question, **values)
 
 
@@ -60,10 +79,10 @@ def test_whole_sequences_are_an_answer_not_a_law():
 @pytest.mark.parametrize(
     ("name", "question", "case", "answers"),
     [
-        ("equation", "training", EVAL_CASE, ("no", "no", "no")),
+        ("equation", "values", EVAL_CASE, ("no", "no", "no")),
         ("same-masks", "training", TRAIN_CASE, ("yes", "no", "yes")),
         ("one-step", "seeds", TRAIN_CASE, ("yes", "yes", "no")),
-        ("one-step", "seeds", EVAL_CASE, ("no", "no", "no")),
+        ("one-step", "values", EVAL_CASE, ("no", "no", "no")),
     ],
 )
 def test_a_violation_answers_the_question_of_its_case(name, question, case, answers):
@@ -96,7 +115,7 @@ def test_some_laws_only_claim_no_more_than_they_show():
 
 
 def test_json_has_the_schema():
-    infinite = Finding("equation", EVAL_CASE, "inf", float("inf"), float("nan"), None)
+    infinite = Violation("equation", EVAL_CASE, "inf", float("inf"), float("nan"), None)
     found = report(*HELD[1:], law_result("equation", case=EVAL_CASE, violation=infinite))
     data = json.loads(found.to_json())
     assert data["schema_version"] == 1
@@ -113,10 +132,67 @@ def test_json_has_the_schema():
 
 
 def test_results_travel_as_plain_data():
-    from dataclasses import asdict
-
     result = law_result("equation", case=EVAL_CASE)
-    assert LawResult.from_dict(json.loads(json.dumps(asdict(result)))) == result
+    assert LawResult.from_dict(json.loads(json.dumps(result.to_dict()))) == result
+
+
+def test_a_report_is_read_from_its_json():
+    infinite = Violation(
+        "equation", EVAL_CASE, "inf", float("inf"), 0.5, "step 0", "step 0, layer 0", "r", "a.py"
+    )
+    found = report(*HELD[1:], law_result("equation", case=EVAL_CASE, violation=infinite))
+    assert Report.from_json(found.to_json()) == found
+
+
+def test_a_report_of_0_1_is_read():
+    text = (Path(__file__).parent / "report_of_0_1.json").read_text()
+    found = Report.from_json(text)
+    verdict = json.loads(text)["verdict"]
+    assert {"ok": found.ok, "sentence": found.sentence, **found.answers} == verdict
+    assert found.violations[0].difference == float("inf")
+    assert found.violations[0].first_wrong_at.startswith(
+        "step 0, layer 0, row 0, unit 0: it is nan"
+    )
+    assert [one.name for one in found.known] == ["same-masks"]
+    assert Report.from_json(found.to_json()) == found
+
+
+def test_what_0_1_leaves_out_is_what_the_laws_of_0_1_have():
+    for law in all_laws().values():
+        for mode in ("train", "eval"):
+            case = Case(mode=mode)
+            entry = law_result(law.name, law.family, "", case=str(case)).to_dict()
+            for key in ("question", "decides", "decided_by"):
+                del entry[key]
+            result = LawResult.from_dict(entry)
+            assert result.question == law.answered_by(case)
+            assert (result.decides, result.decided_by) == (law.decides, deciding(law.decides))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", r"^this is not a report of stackgru's: Expecting .*\.$"),
+        ("[]", r"^this is not a report of stackgru's: it has no schema_version\.$"),
+        ('{"schema_version": 2}', r"schema version 2, and this stackgru reads 1: it needs a newer"),
+        ('{"schema_version": 1}', r"^the report is incomplete or damaged: KeyError\('laws'\)\.$"),
+    ],
+)
+def test_what_is_no_report_is_refused(text, message):
+    with pytest.raises(BrokenReport, match=message) as caught:
+        Report.from_json(text)
+    assert isinstance(caught.value, stackgru.StackgruError)
+
+
+def test_a_report_prints_as_the_command_line_shows_it():
+    found = report(*HELD)
+    assert str(found) == render(found, width=80, colour=False).rstrip()
+
+
+def test_known_violations_alone_are_no_failure():
+    found = report(law_result("one-step", case=TRAIN_CASE, status="known", reason="so"))
+    assert (found.ok, found.exit_status) == (True, 0)
+    assert "nothing new" in found.sentence
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -135,12 +211,12 @@ def test_colour_is_used_where_it_is_wanted():
 
 
 def test_a_violation_ends_with_the_line_that_reruns_it():
-    text = violation_text(Finding("equation", EVAL_CASE, "1 is 2", 1.0, 0.5, "step 0"), "a b:C")
+    text = violation_text(Violation("equation", EVAL_CASE, "1 is 2", 1.0, 0.5, "step 0"), "a b:C")
     assert text.splitlines()[-1].strip() == "again:      stackgru check 'a b:C' --laws equation"
 
 
 def test_what_cannot_be_said_by_options_is_run_again_from_python():
-    text = violation_text(Finding("equation", EVAL_CASE, "1 is 2", 1.0, 0.5, "step 0"), "C", None)
+    text = violation_text(Violation("equation", EVAL_CASE, "1 is 2", 1.0, 0.5, "step 0"), "C", None)
     assert text.endswith('from Python, stackgru.check(the same Convention, laws=["equation"])')
 
 

@@ -13,7 +13,7 @@ from stackgru.cases.tensors import numbers_of, with_numbers
 from stackgru.engine.run import collect_runs
 from stackgru.laws.registry import all_laws
 from stackgru.options import Options
-from stackgru.report.report import Finding
+from stackgru.outcomes import Violation
 from stackgru.repro import bug as bugs
 from stackgru.repro.bug import bug_for, save_violation, which_is_wrong
 from stackgru.repro.replay import replay
@@ -26,17 +26,17 @@ from tests.subjects.right.variants import Stack
 WRONG = f"{HANDWRITTEN}:DropoutAfterTheLastLayer"
 CASE = "mode=train dropout=0.5"
 GAIN = "tests.subjects.broken.precision:Gain"
-FINDING = Finding("equation", str(Case()), "output: got 0.0, expected 1.0")
+FINDING = Violation("equation", str(Case()), "output: got 0.0, expected 1.0")
 
 
 def finding(law="one-step", case=CASE):
-    return Finding(law, str(Case.parse(case)), "output: got 0.0, expected 1.0")
+    return Violation(law, str(Case.parse(case)), "output: got 0.0, expected 1.0")
 
 
 def test_a_violation_that_is_not_there_again_is_labelled():
     bug = bug_for(load("torch.nn:GRU"), all_laws()["one-step"], finding())
-    assert bug.report.problem == "the case does not show the violation again"
-    assert bug.issue.startswith("# not reproduced, no report: torch.nn:GRU")
+    assert bug.report.violation.problem == "the case does not show the violation again"
+    assert bug.issue.startswith("# not reproduced: torch.nn:GRU")
     assert "**The script does not show it" in bug.issue
 
 
@@ -44,7 +44,7 @@ def test_a_regression_of_torch_is_told_by_torch_alone():
     bug = bug_for(load(stackgru.StackingGRUCell), all_laws()["one-step"], finding())
     assert "stackgru" not in bug.script
     assert "### 🐛 Describe the bug" in bug.issue
-    assert bug.issue.startswith("# not reproduced, no report: torch.nn.GRUCell: ")
+    assert bug.issue.startswith("# not reproduced: torch.nn.GRUCell: ")
     assert "They agree." in bug.printed
 
 
@@ -69,9 +69,12 @@ def test_whatever_fails_the_violation_stays(tmp_path, monkeypatch):
         raise ValueError("no such thing")
 
     monkeypatch.setattr("stackgru.repro.bug.script_for", fails)
-    save_violation(run, tmp_path)
-    assert run.result.violation.script is None
-    assert run.result.violation.problem == "it could not be made: ValueError: no such thing"
+    arguments = (run.target, run.law, run.result.violation, run.options, tmp_path)
+    saved = save_violation(*arguments)
+    assert saved == replace(
+        saved, script=None, problem="it could not be made: ValueError: no such thing"
+    )
+    assert saved.message == run.result.violation.message
 
     def none(*_, **__):
         from stackgru.repro.bug import NoScript
@@ -79,8 +82,7 @@ def test_whatever_fails_the_violation_stays(tmp_path, monkeypatch):
         raise NoScript("it is local")
 
     monkeypatch.setattr("stackgru.repro.bug.script_for", none)
-    save_violation(run, tmp_path)
-    assert run.result.violation.problem == "there is no script, for it is local"
+    assert save_violation(*arguments).problem == "there is no script: it is local"
 
 
 def test_which_side_is_wrong():
@@ -118,7 +120,7 @@ IS_WRONG = 0
 def test_what_differs_now_and_then_is_called_until_it_does(case):
     target = load("tests.subjects.broken.conduct:RarelyWrong")
     bug = bug_for(target, all_laws()["equation"], replace(FINDING, case=str(case)))
-    assert bug.report.problem is None
+    assert bug.report.violation.problem is None
     assert "  # it does not happen every time\n" in bug.script
     assert "difference: 0.001" in bug.printed
     assert "rounding allows 0\n" in bug.printed
@@ -135,7 +137,7 @@ def test_what_shows_by_chance_is_told_another_way():
 def test_what_another_process_does_not_show_is_no_report(monkeypatch):
     monkeypatch.setattr(f"{__name__}.IS_WRONG", 1)
     bug = bug_for(load(OnlyHere), all_laws()["equation"], FINDING, seconds=1)
-    assert bug.report.problem == "in a clean process the two agree"
+    assert bug.report.violation.problem == "in a clean process the two agree"
     result = invoke("repro", Case(), "--target", f"{__name__}:OnlyHere", "--law", "equation")
     assert result.exit_code == 1
     assert "Not reproducible: in a clean process the two agree." in result.stderr
@@ -150,7 +152,7 @@ def test_plain_numbers_that_a_script_does_not_show_are_given_up(monkeypatch):
     )
     monkeypatch.setattr(bugs, "simplify", lambda *_, **__: replace(small, case=right))
     bug = bug_for(target, law, FINDING)
-    assert bug.report.problem is None
+    assert bug.report.violation.problem is None
     assert bug.report.numbers == {}
     assert bug.report.digits == (small.before, small.before)
 

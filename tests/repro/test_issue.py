@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from stackgru.outcomes import Violation
 from stackgru.repro import issue
-from stackgru.repro.store import SavedReport
+from stackgru.repro.store import BugReport
 
 
 def test_what_collect_env_leaves_out(monkeypatch):
@@ -22,7 +23,7 @@ def test_what_collect_env_leaves_out(monkeypatch):
 
 
 def test_a_long_title_is_cut():
-    report = SavedReport("m:T", "cell", "rows", "S.", "seed=1", "many words " * 20)
+    report = BugReport("m:T", "cell", "S.", Violation("rows", "seed=1", "many words " * 20))
     text = issue.issue_text(report, "script", "out", None, about_torch=False)
     assert len(text.splitlines()[0]) < 120
-    assert "no float64 reference can say" in text
+    assert "no float64 reference can show" in text

@@ -200,7 +200,7 @@ def assert_same(
         try:
             run = seeded(pair, other)
         except Violated as violation:
-            raise Violated(f"{name}: {violation.message}") from violation
+            raise Violated(f"{name}: {violation}") from violation
         pair.equal(run, plain, f"{name}, from the same seed")
 
 
