@@ -1,4 +1,4 @@
-"""What is measured and shown on this build of torch, and never passes or fails."""
+"""Facts of this build of torch, which are measured and shown, and never pass or fail."""
 
 from __future__ import annotations
 
@@ -42,14 +42,7 @@ def supported_dtypes(device: str = "cpu") -> tuple[str, ...]:
 
 
 def measure(target: Target) -> dict[str, Any]:
-    """Measure what depends on the build.
-
-    Args:
-        target: what is under test.
-
-    Returns:
-        Facts by name, as plain data.
-    """
+    """Measure what depends on the build; return facts by name, as plain data."""
     facts: dict[str, Any] = {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -113,7 +106,7 @@ def _bitwise_at_one_step(target: Target) -> str:
 
 
 def _whole_sequences(target: Target) -> dict[str, str]:
-    """Compare whole training runs from one seed; 64 values a mask leave nothing to luck."""
+    """Compare whole training runs from one seed; 64 values per mask leave nothing to chance."""
     if not {"num_layers", "dropout"} <= target.accepts:
         return {}
     found = {}
@@ -126,11 +119,11 @@ def _whole_sequences(target: Target) -> dict[str, str]:
         with Recorder() as recorder:
             reference = pair.run_reference()
         shape = (layers - 1, case.seq_len, case.batch, case.hidden_size)
-        gaps = arrange(recorder.draws, shape, "layer order")
-        if gaps is None:  # cuDNN's kernels show none, and without them nothing can be bounded
+        masks = arrange(recorder.draws, shape, "layer order")
+        if masks is None:  # cuDNN's kernels show none, and without masks there is no bound
             return {}
         outputs, _ = rounding.sequence(
-            pair.input, pair.h0, pair.layers, gaps, case.dropout_scale, torch.float64
+            pair.input, pair.h0, pair.layers, masks, case.dropout_scale, torch.float64
         )
         difference = (run.outputs - reference.outputs).abs()
         same = bool((difference <= 2 * outputs.error).all())

@@ -1,9 +1,9 @@
-"""Dropout masks: recording those that a module draws, and giving it others instead.
+"""Dropout masks: recording those that a module draws, and injecting others instead.
 
 On the CPU both nn.Dropout and nn.GRU draw a mask by ``aten.bernoulli_.float``, below autograd, so
-a TorchDispatchMode sees every mask of either side, and can fill in one of its own without a move
-of the generator. Fused kernels (cuDNN) show nothing; then there is nothing recorded, and the laws
-that need masks say so.
+a TorchDispatchMode sees every mask of either side, and can fill in another without advancing the
+generator. Fused kernels (cuDNN) show none; then nothing is recorded, and the laws that need masks
+are not applicable.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _DRAWING = ("rand", "uniform", "normal", "exponential", "dropout", "multinomial"
 
 @dataclass(frozen=True)
 class Draw:
-    """One mask as it was drawn.
+    """One recorded mask.
 
     Attributes:
         mask: bool, True where a value is kept.
-        keep: the probability of True that was asked for; NaN where it differs between values.
+        keep: the requested probability of True; NaN if it differs between values.
     """
 
     mask: Tensor
@@ -45,7 +45,7 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        # Recent torch would guard each operator against being compiled, which costs more than it.
+        # Recent torch would guard every operator against compilation, at more than its own cost.
         return False
 
 
@@ -79,14 +79,14 @@ class Recorder(_Mode):
 
 
 class Injector(_Mode):
-    """Gives the masks it holds, in turn, to whoever draws one while it is entered.
+    """Replaces the masks that are drawn while it is entered by its own, in turn.
 
     Args:
-        masks: the masks to give, each of the shape that will be asked for.
+        masks: the masks to use, each of the shape that will be drawn.
 
     Attributes:
-        asked: how many masks were asked for.
-        misfit: the first shape asked for that was not the one in turn, or None.
+        asked: how many masks were drawn.
+        misfit: the first shape drawn that does not match its turn, or None.
     """
 
     def __init__(self, masks: Sequence[Tensor]) -> None:
@@ -97,11 +97,11 @@ class Injector(_Mode):
 
     @property
     def complete(self) -> bool:
-        """Whether all masks were asked for, each in its shape, and no more."""
+        """Whether exactly these masks were drawn, each in its shape."""
         return self.asked == len(self._masks) and self.misfit is None
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run the operator, or fill in the next mask in place of drawing one."""
+        """Run the operator, or fill in the next mask instead of drawing one."""
         if func in _BERNOULLI or func is _aten.native_dropout.default:
             mask = self._next(args[0].shape)
             if mask is not None:
@@ -119,31 +119,25 @@ class Injector(_Mode):
         return None
 
 
-#: In which order a module may draw the masks (L - 1, T, B, H) of its gaps: each maps them to the
-#: blocks that are drawn one after the other.
+#: The orders in which a module may draw the masks between its layers, (L - 1, T, B, H): each maps
+#: them to the blocks that are drawn one after the other.
 ORDERS: dict[str, Callable[[Tensor], list[Tensor]]] = {
     "layer order": lambda masks: list(masks),
     "time order": lambda masks: list(masks.transpose(0, 1).flatten(0, 1)),
-    "layer order, step by step": lambda masks: [mask for gap in masks for mask in gap],
-    "layer order, batch first": lambda masks: [gap.transpose(0, 1) for gap in masks],
-    "all gaps of a step at once": lambda masks: list(masks.transpose(0, 1)),
-    "all gaps and steps at once": lambda masks: [masks],
+    "layer order, step by step": lambda masks: [mask for layer in masks for mask in layer],
+    "layer order, batch first": lambda masks: [layer.transpose(0, 1) for layer in masks],
+    "all layers of a step at once": lambda masks: list(masks.transpose(0, 1)),
+    "all layers and steps at once": lambda masks: [masks],
 }
 
-#: The orders in which a cell may draw them, which sees one step at a time.
-CELL_ORDERS = ("time order", "all gaps of a step at once")
+#: The orders in which a cell, which sees one step at a time, may draw them.
+CELL_ORDERS = ("time order", "all layers of a step at once")
 
 
 def arrange(draws: Sequence[Draw], shape: tuple[int, ...], order: str) -> Tensor | None:
-    """Put recorded masks in their places.
+    """Return recorded masks as one tensor of shape (L - 1, T, B, H), bool.
 
-    Args:
-        draws: what was recorded.
-        shape: (L - 1, T, B, H).
-        order: a name in ORDERS.
-
-    Returns:
-        The masks, bool, of the given shape; None if these draws are not masks in that order.
+    None if these draws are not such masks in that order, a name in ORDERS.
     """
     places = torch.arange(torch.Size(shape).numel()).reshape(shape)
     blocks = ORDERS[order](places)
@@ -158,7 +152,7 @@ def arrange(draws: Sequence[Draw], shape: tuple[int, ...], order: str) -> Tensor
 
 
 def fits(one: Sequence[int], other: Sequence[int]) -> bool:
-    """Whether two shapes are the same but for dimensions of size one."""
+    """Whether two shapes are the same except for dimensions of size one."""
     return [n for n in one if n != 1] == [n for n in other if n != 1]
 
 
@@ -186,7 +180,7 @@ def _keep_probability(func: Any, args: Any, kwargs: Any) -> float:
 
 @functools.cache
 def _draws_random_numbers(func: Any) -> bool:
-    # torch 1.13 has no tag for this, so the names of such operators serve there.
+    # torch 1.13 has no tag for this; there the names of such operators are used.
     tag = getattr(torch.Tag, "nondeterministic_seeded", None)
     if tag is not None:
         return tag in func.tags

@@ -25,7 +25,7 @@ from stackgru.targets.target import Target
 
 @dataclass(frozen=True)
 class Run:
-    """What a run gave.
+    """The results of a run.
 
     Attributes:
         outputs: the last layer's state after every step, (T, B, H).
@@ -46,18 +46,15 @@ class Pair:
     the case are written into the target, and read back from it into the reference.
 
     Args:
-        target: what is under test.
+        target: the implementation under test.
         case: the configuration.
-        strict: count as violations what otherwise is an answer only.
+        strict: also fail on differences that are normally only reported.
 
     Attributes:
-        target: what is under test.
-        case: the configuration.
-        strict: likewise.
         kind: "cell" or "sequence".
         module: the target's module.
         reference: the nn.GRU.
-        weights: the target's weights, and its own parameters that they lie in.
+        weights: the target's weights, and its own parameters that store them.
         input: (T, B, I).
         h0: (L, B, H).
         ratio: the largest ratio of difference to allowed difference so far.
@@ -92,11 +89,7 @@ class Pair:
         return self.weights.layers
 
     def find_weights(self) -> None:
-        """Find the weights of the module as it is now.
-
-        Raises:
-            Violated: if they are not found.
-        """
+        """Find the weights of the module as it is now; a violation if they are not found."""
         try:
             self.weights = self.target.weights(self.module, self.case)
         except TargetError as error:
@@ -104,14 +97,14 @@ class Pair:
 
     @property
     def full_precision(self) -> bool:
-        """Whether a bound carried through layers and steps still says something."""
+        """Whether a bound carried through layers and steps is still small enough to be useful."""
         return self.case.dtype in FULL_PRECISION
 
     def seed(self, seed: int | None = None) -> None:
         """Set torch's global seed, the case's unless another is given."""
         seed = self.case.seed if seed is None else seed
         if self.input.device.type == "cpu":
-            # As torch.manual_seed, which also looks for every other device: a millisecond a call.
+            # torch.manual_seed also looks for other devices, which takes a millisecond per call.
             torch.default_generator.manual_seed(seed)
         else:
             torch.manual_seed(seed)
@@ -133,7 +126,7 @@ class Pair:
             The results, detached.
 
         Raises:
-            Violated: if the target raises, or gives results of another shape or dtype.
+            Violated: if the target raises, or returns results of another shape or dtype.
         """
         if self.kind == "cell":
             return self.steps(input, h0)
@@ -172,10 +165,9 @@ class Pair:
         return Run(outputs.detach(), hn.detach())
 
     def grad_mode(self) -> torch.set_grad_enabled:
-        """Return what records gradients, or does not.
+        """Return a context that records gradients or not, as users do.
 
-        As people call it: mostly in training and not in eval, and now and then the other way
-        round, in evaluation by dropout, or where nobody thought of it.
+        Usually in training and not in eval; for a quarter of the seeds the other way round.
         """
         otherwise = self.case.seed % 4 == 3
         return torch.set_grad_enabled((self.case.mode == "train") != otherwise)
@@ -184,7 +176,7 @@ class Pair:
     def copied(self) -> Iterator[None]:
         """Run with a copy of the module as it is now, and put the module itself back after.
 
-        A module that cannot be copied runs itself: whether it can is no question of its values.
+        If deepcopy fails, run the original; copying is checked by another law.
         """
         original = self.module
         try:
@@ -211,13 +203,13 @@ class Pair:
         what: str,
         axes: tuple[str, ...] | None = None,
     ) -> None:
-        """Raise a violation where two results are too far apart; see evidence.assert_within."""
+        """Raise a violation if two results are too far apart; see outcomes.assert_within."""
         __tracebackhide__ = True
         ratio = assert_within(actual, expected, allowed, what=what, axes=axes)
         self.ratio = max(self.ratio, ratio)
 
     def equal(self, actual: Run, expected: Run, what: str) -> None:
-        """Raise a violation where two runs are not equal to the bit."""
+        """Raise a violation if two runs are not bitwise equal."""
         __tracebackhide__ = True
         axes = ("step", "row", "unit")
         assert_equal(actual.outputs, expected.outputs, what=f"{what}: output", axes=axes)
@@ -231,13 +223,13 @@ class Pair:
         Args:
             *arguments: a step's (B, I) for a cell, (T, B, I) for a sequence; and (L, B, H), or
                 nothing to call it without a state.
-            module: what to call in place of the target's module.
+            module: what to call instead of the target's module.
 
         Returns:
-            Output and hn as the target gave them.
+            Output and hn as the target returned them.
 
         Raises:
-            Violated: if the target raises, or gives results of another shape or dtype.
+            Violated: if the target raises, or returns results of another shape or dtype.
         """
         module = self.module if module is None else module
         try:
@@ -268,7 +260,7 @@ class Pair:
         return value
 
     def _call(self, *arguments: Tensor) -> tuple[Tensor, Tensor]:
-        """Call the module on copies, so that one that writes to its arguments harms nobody."""
+        """Call the module on copies, in case it writes to its arguments."""
         with self.grad_mode():
             output, hn = self.call(*(argument.clone() for argument in arguments))
         return output.detach().clone(), hn.detach().clone()

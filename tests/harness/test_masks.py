@@ -53,7 +53,7 @@ def test_records_and_injects_every_way_to_draw_a_mask(draw):
 
 
 @pytest.mark.parametrize("rates", [[0.25, 0.5], [0.5, 0.25], []])
-def test_rates_that_differ_are_told(rates):
+def test_rates_that_differ_are_recorded_as_nan(rates):
     with Recorder() as recorder:
         torch.bernoulli(torch.tensor(rates))
     assert recorder.draws[0].keep != recorder.draws[0].keep
@@ -128,7 +128,7 @@ def test_the_rate_is_recorded_before_a_mask_overwrites_it():
     assert recorder.draws[0].keep == 0.5
 
 
-def test_a_misfit_is_told():
+def test_a_misfit_is_recorded():
     with Injector([torch.ones(2, 3, dtype=torch.bool)]) as injector:
         torch.empty(4).bernoulli_(0.5)
         torch.empty(2, 3).bernoulli_(0.5)
@@ -137,7 +137,7 @@ def test_a_misfit_is_told():
     assert injector.misfit == (4,)
 
 
-def test_the_first_misfit_is_told_and_the_masks_after_it_are_given():
+def test_the_first_misfit_is_recorded_and_the_masks_after_it_are_given():
     masks = [torch.ones(2, 3) > 0, torch.ones(4) > 0]
     with Injector(masks) as injector:
         torch.empty(5).bernoulli_(0.5)
@@ -160,14 +160,14 @@ def test_all_masks_and_no_more_are_complete(asked, complete):
 
 def test_the_orders_are_what_they_are_called():
     masks = torch.arange(120).reshape(2, 3, 4, 5)
-    gaps, steps = range(2), range(3)
+    layers, steps = range(2), range(3)
     expected = {
-        "layer order": [masks[gap] for gap in gaps],
-        "time order": [masks[gap, step] for step in steps for gap in gaps],
-        "layer order, step by step": [masks[gap, step] for gap in gaps for step in steps],
-        "layer order, batch first": [masks[gap].permute(1, 0, 2) for gap in gaps],
-        "all gaps of a step at once": [masks[:, step] for step in steps],
-        "all gaps and steps at once": [masks],
+        "layer order": [masks[layer] for layer in layers],
+        "time order": [masks[layer, step] for step in steps for layer in layers],
+        "layer order, step by step": [masks[layer, step] for layer in layers for step in steps],
+        "layer order, batch first": [masks[layer].permute(1, 0, 2) for layer in layers],
+        "all layers of a step at once": [masks[:, step] for step in steps],
+        "all layers and steps at once": [masks],
     }
     assert expected.keys() == ORDERS.keys()
     for order, blocks in expected.items():
