@@ -22,8 +22,8 @@ PARTS = {
     "right": (),
     "diagnoses": (),
     "scripts": (),
-    "real": ("README.md", "docs", "examples"),
-    "suite": ("tests", "conftest.py"),
+    "real": ("examples", "docs", "README.md"),
+    "suite": ("tests", "examples", "docs", "README.md", "conftest.py"),
     "mutation": ("tests", "conftest.py", "cosmic-ray.toml"),
 }
 EPILOG = """\
