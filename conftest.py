@@ -1,4 +1,4 @@
-"""Hypothesis profiles of this project's own tests, and one torch thread a worker."""
+"""Hypothesis profiles of this project's own tests, and one torch thread per worker."""
 
 from __future__ import annotations
 
@@ -15,3 +15,8 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 torch.set_num_threads(1)
 
 pytest_plugins = ["pytester"]
+
+
+def pytest_collection_modifyitems(items):
+    """Run the suite on the bundled cell first."""
+    items.sort(key=lambda item: item.path.name != "test_bundled_cell.py")
