@@ -53,9 +53,12 @@ def test_a_seed_is_set_where_the_target_is(device, monkeypatch):
 @pytest.mark.parametrize(
     ("result", "said"),
     [
-        (lambda output, hn: (output.float(), hn), "output is torch.float32"),
-        (lambda output, hn: (output, hn[:-1]), r"hn has shape \(1, 1, 1\)"),
-        (lambda output, hn: (output, [hn]), "hn is list"),
+        (
+            lambda output, hn: (output.float(), hn),
+            "output: got torch.float32, expected torch.float64",
+        ),
+        (lambda output, hn: (output, hn[:-1]), r"hn: got shape \(1, 1, 1\), expected \(2, 1, 1\)"),
+        (lambda output, hn: (output, [hn]), "hn: got list, expected a tensor"),
         (lambda output, hn: output, "gave Tensor, not an output and a state"),
         (lambda output, hn: 1 / 0, "the target raised ZeroDivisionError"),
     ],
