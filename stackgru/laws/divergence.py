@@ -201,7 +201,7 @@ def _noise(pair: Pair, name: str, like: Tensor) -> Tensor:
 
 
 def _assert_parted(pair: Pair, runs: list[Run], bounds: list[Expected], what: str) -> None:
-    """Raise a violation where two runs are equal though their expected values surely differ."""
+    """Raise a violation if two runs are equal at an element whose expected values surely differ."""
     for name, axes in (("outputs", OUTPUT), ("hn", HN)):
         actual = [getattr(run, name) for run in runs]
         values = [getattr(bound, name).value for bound in bounds]

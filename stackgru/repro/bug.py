@@ -185,10 +185,10 @@ def which_is_wrong(target: Target, case: Case, *, strict: bool) -> str | None:
         try:
             pair = Pair(target, case, strict=strict)
             by_steps = pair.kind == "cell" and case.drops and case.seq_len > 1
-            reference, gaps = reference_run(pair, by_steps=by_steps)
+            reference, masks = reference_run(pair, by_steps=by_steps)
             pair.seed()
             run = pair.run()
-            bound = expected(pair, gaps)
+            bound = expected(pair, masks)
         except (Violated, NotApplicable):
             return None
     for name, value in (("output", bound.outputs), ("hn", bound.hn)):

@@ -96,17 +96,17 @@ class UpperTooLarge(Stack):
 
 
 @pytest.mark.parametrize(
-    ("rate", "told"),
+    ("rate", "line"),
     [(0.5, "masks = [nn.functional.dropout(ones, 0.5)"), (1.0, "zeros_like(hn[0])")],
 )
-def test_in_half_precision_one_layer_is_told_with_its_mask(rate, told):
+def test_in_half_precision_one_layer_is_compared_with_its_mask(rate, line):
     case = Case(4, 4, 2, 2, 1, rate, "bfloat16", "train", seed=1)
     context = ScriptContext(
         load(UpperTooLarge), all_laws()["one-step"], case, "an upper state is wrong"
     )
     (candidate,) = plain.local(context)
     text = script_text(context, candidate)
-    assert told in text
+    assert line in text
     assert run_in_process(text) == 1
     assert run_in_process(text.replace("UpperTooLarge", "Stack")) == 0
 
@@ -125,8 +125,8 @@ def test_numbers_that_are_not_finite_are_put_in_as_the_law_does():
     assert list(values.magnitudes(half)) == list(plain.plain(half))
 
 
-def test_threads_are_set_before_they_are_looked_at():
-    """Whatever another process begins with."""
+def test_threads_are_set_before_they_are_read():
+    """Whatever number another process starts with."""
     target = load("tests.subjects.broken.conduct:SetsThreads")
     script = script_for(target, all_laws()["purity"], Case(), "it sets the number of threads")
     assert script.problem is None
@@ -162,7 +162,7 @@ def test_steps_of_an_optimiser_are_compared_where_nothing_is_dropped():
     )
 
 
-def test_both_ways_are_told_in_eval():
+def test_bidirectional_scripts_run_in_eval():
     case = Case(2, 3, 2, 2, 3, dropout=0.5, mode="train")
     context = ScriptContext(
         RIGHT["sequence"], all_laws()["bidirectional"], case, "nothing", is_control=True
@@ -172,10 +172,10 @@ def test_both_ways_are_told_in_eval():
     assert {run_in_process(text) for text in texts} == {0}
 
 
-def test_forward_mode_by_the_weights_is_told_of_what_is_called_as_nn_gru_is():
-    driven = load(Convention(called_otherwise.StateOnly, returns="state"))
+def test_forward_mode_by_the_weights_needs_a_target_called_like_nn_gru():
+    adapted = load(Convention(called_otherwise.StateOnly, returns="state"))
     assert agreeing("forward-mode", Case(2, 2), RIGHT["cell"]) == 2
-    context = ScriptContext(driven, all_laws()["forward-mode"], Case(2, 2), "nothing")
+    context = ScriptContext(adapted, all_laws()["forward-mode"], Case(2, 2), "nothing")
     assert len(list(law_candidates(context))) == 1
 
 
@@ -201,18 +201,18 @@ def test_a_weight_that_is_no_parameter_has_no_name():
 
 
 @pytest.mark.parametrize(
-    ("lines", "said"),
+    ("lines", "problem"),
     [
         (("observed, expected = 1, 2",), "a right implementation in its place differs as well"),
         (("observed, expected = 1, 1",), "it does not show the violation"),
     ],
 )
-def test_what_tells_no_fault_from_a_right_one_is_labelled(lines, said, monkeypatch):
+def test_a_script_that_does_not_single_out_the_fault_is_labelled(lines, problem, monkeypatch):
     monkeypatch.setattr(scripts, "candidates", lambda _: [Candidate(lines, allowed=None)])
-    assert script_for(load(Gain), all_laws()["equation"], Case(), "nothing").problem == said
+    assert script_for(load(Gain), all_laws()["equation"], Case(), "nothing").problem == problem
 
 
-def test_a_law_without_any_way_to_tell_has_no_script(monkeypatch):
+def test_a_law_without_candidates_has_no_script(monkeypatch):
     monkeypatch.setattr(scripts, "candidates", lambda _: [])
     with pytest.raises(NoScript, match="the law equation has no script for this case"):
         script_for(load(Gain), all_laws()["equation"], Case(), "nothing")

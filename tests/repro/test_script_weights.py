@@ -1,4 +1,4 @@
-"""Scripts give weights by name where a target's come in another order than nn.GRU's."""
+"""Scripts give weights by name if the target's have another order than nn.GRU's."""
 
 from __future__ import annotations
 

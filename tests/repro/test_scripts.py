@@ -1,4 +1,4 @@
-"""Scripts: each shows its fault, agrees for a right one, and stands in the lines it needs."""
+"""Scripts: each shows its fault, agrees for a correct module, and has no line to spare."""
 
 from __future__ import annotations
 
@@ -252,6 +252,6 @@ def test_a_script_that_says_nothing_shows_nothing(text, status):
     assert torch.get_default_dtype() == torch.float32
 
 
-def test_nn_gru_is_told_by_torch_alone():
+def test_scripts_of_nn_gru_need_torch_alone():
     script = script_for(load(nn.GRU), all_laws()["equation"], Case(), "anything")
     assert {name.split(".")[0] for name in imported(script.text)} <= {"sys", "torch"}

@@ -29,40 +29,40 @@ def orders(pair: Pair) -> tuple[str, ...]:
 
 
 def under_masks(
-    pair: Pair, gaps: Tensor | None, run: Callable[[], Result], compare: Callable[[Result], None]
+    pair: Pair, masks: Tensor | None, run: Callable[[], Result], compare: Callable[[Result], None]
 ) -> None:
-    """Run the target under nn.GRU's masks, and compare what comes out.
+    """Run the target under nn.GRU's masks, and compare the result.
 
     Args:
         pair: the pair.
-        gaps: the masks, (L - 1, T, B, H), or None where nothing is dropped.
+        masks: nn.GRU's, (L - 1, T, B, H), or None if nothing is dropped.
         run: runs the target; the masks that it draws are replaced.
-        compare: raises Violated where the result is not as it should be.
+        compare: raises Violated if the result is wrong.
 
     Raises:
-        Violated: if the comparison fails in every order in which the target may ask for masks.
+        Violated: if the comparison fails in every order in which the target may draw its masks.
         NotApplicable: if the target draws random numbers, but not as masks.
     """
     __tracebackhide__ = True
-    gaps_of_order: list[list[Tensor]] = [[]]
+    arranged: list[list[Tensor]] = [[]]
     if pair.case.drops:
-        assert gaps is not None  # noqa: S101 - layer_masks raises otherwise
-        gaps_of_order = [ORDERS[order](gaps) for order in orders(pair)]
+        assert masks is not None  # noqa: S101 - layer_masks raises otherwise
+        arranged = [ORDERS[order](masks) for order in orders(pair)]
     violations = []
-    for masks in gaps_of_order:
-        injector, ratio = Injector(masks), pair.ratio
+    for injected in arranged:
+        injector, ratio = Injector(injected), pair.ratio
         pair.seed()
         with injector:
             result = run()
         try:
-            _assert_complete(pair, injector, len(masks))
+            _assert_complete(pair, injector, len(injected))
             compare(result)
         except Violated as violation:
             violations.append((injector.complete, violation))
             pair.ratio = ratio
         else:
             return
-    # The order in which the target asks for masks is not known; none fits, so show the nearest.
+    # The target's order is unknown and none fits; show the violation of the nearest.
     raise max(violations, key=lambda item: item[0])[1]
 
 
@@ -99,7 +99,7 @@ def assert_end_to_end(pair: Pair, run: Run, other: Run, bound: Expected, what: s
 def assert_equation(
     pair: Pair,
     run: Run,
-    gaps: Tensor | None = None,
+    masks: Tensor | None = None,
     *,
     input: Tensor | None = None,
     h0: Tensor | None = None,
@@ -113,7 +113,7 @@ def assert_equation(
     Args:
         pair: the pair.
         run: a run that shows every layer's state after every step.
-        gaps: the masks that were in force, (L - 1, T, B, H), or None.
+        masks: the masks that were in force, (L - 1, T, B, H), or None.
         input: what the run got, (T, B, I); the case's if None.
         h0: likewise, (L, B, H).
         what: names the run in the message, if it is not a plain one of the target.
@@ -130,8 +130,8 @@ def assert_equation(
         state = Bounded.rounded(before[:, index]) if inside else Bounded.exact(before[:, index])
         layers.append(rounding.layer(below, state, weights, dtype))
         below = Bounded.rounded(run.states[:, index])
-        if gaps is not None and index < len(pair.layers) - 1:
-            below = rounding.dropped(below, gaps[index], scale, dtype)
+        if masks is not None and index < len(pair.layers) - 1:
+            below = rounding.dropped(below, masks[index], scale, dtype)
     every = rounding.stacked(layers)
     value, error = every.value.transpose(0, 1), rounding.allowed(every, dtype).transpose(0, 1)
     what = what and f"{what}: "

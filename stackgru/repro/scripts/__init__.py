@@ -88,7 +88,7 @@ def script_for(
 def shows_violation(
     target: Target, law: Law, case: Case, message: str, *, strict: bool = False
 ) -> bool:
-    """Whether one of the first ways to tell a violation shows it; arguments as of script_for."""
+    """Whether one of the best candidates shows the violation; see script_for."""
     context = ScriptContext(target, law, case, message, strict)
     with torch.random.fork_rng(devices=[]), settings_kept():
         first = list(itertools.islice(candidates(context), _FIRST))
