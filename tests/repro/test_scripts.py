@@ -50,7 +50,8 @@ def test_a_script_shows_its_fault(spec, law, text):
     # It needs torch and the target only, and no line that is not used.
     roots = {alias.split(".")[0] for alias in imported(script.text)}
     assert roots - {"torch", "tests"} <= {"sys", "copy", "pickle", "random", "contextlib"}
-    assert unused(script.text) <= {"output", "hn"}
+    if (spec, law, text) in FIRST:  # others may import what only another candidate needs
+        assert unused(script.text) <= {"output", "hn"}
     if "rounding allows" in script.text and law in VALUES and is_literal(case):
         assert len(script.text.splitlines()) <= 40
 
