@@ -2,10 +2,10 @@
 
     python -m benchmarks.overhead
 
-For every law the cases of one search are recorded, then timed again in the same run: the whole
-search with Hypothesis, the law alone, and what the law cannot do without: both modules built, the
-weights copied, and one run of each. Ratios are of medians over the repetitions. A life is one of
-all actions, one after the other; laws that count with --strict only are left out.
+For every law, the cases of one search are recorded and then timed in the same run: the whole
+search with Hypothesis, the law alone, and the bare work that the law needs (both modules built,
+the weights copied, each run once). Ratios are of medians over the repetitions. A life consists of
+all actions in turn. Laws that count only with --strict are left out.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def measure(law: Law, target: Target, examples: int, repeat: int) -> tuple[int, 
         lambda: [tried(case) for case in cases],
         lambda: search(law, target, examples, tried),
     )
-    # The three take turns, so that a slow moment of the machine strikes all alike.
+    # The three take turns, so a slow moment of the machine affects all of them.
     rounds = [[timed(work) for work in works] for _ in range(repeat)]
     return len(cases), [statistics.median(column) for column in zip(*rounds, strict=True)]
 

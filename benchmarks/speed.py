@@ -2,8 +2,8 @@
 
     python -m benchmarks.speed
 
-Everything is timed in one run, in turn, so that what else the machine does hits all alike. A ratio
-is the median over rounds of the ratio within a round; below 1 StackingGRUCell is the faster one.
+Everything is timed in one run, in turns, so other load on the machine affects all of it. A ratio is
+the median over rounds of the ratio within a round; below 1, StackingGRUCell is the faster one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LENGTHS, WIDTHS = (1, 10, 100, 1000), (16, 128, 512)
 
 
 class PlainLoop(nn.Module):
-    """The loop that people write: one nn.GRUCell after the other, dropout between, no checks."""
+    """The loop that people write: one nn.GRUCell after another, dropout between, no checks."""
 
     def __init__(self, input_size: int, hidden_size: int, num_layers: int, dropout: float) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class PlainLoop(nn.Module):
 
 
 def seconds(work: Callable[[], object], times: int) -> float:
-    """Return how long it takes to do some work a number of times."""
+    """Return how long some work takes when done a number of times."""
     started = time.perf_counter()
     for _ in range(times):
         work()
@@ -54,15 +54,9 @@ def seconds(work: Callable[[], object], times: int) -> float:
 
 
 def medians(works: Sequence[Callable[[], object]], rounds: int, budget: float) -> list[float]:
-    """Time works in turn.
+    """Return the median time of the first work, then the median of its ratio to each other one.
 
-    Args:
-        works: the first is what the others are compared with.
-        rounds: how often each is timed.
-        budget: about how many seconds one work's timing may take.
-
-    Returns:
-        The median time of the first, in seconds, then the medians of its ratio to each other one.
+    They are timed in turns, in a number of rounds, each for about ``budget`` seconds.
     """
     for work in works:
         work()
@@ -114,8 +108,8 @@ def unrolled(width: int, length: int, rounds: int, budget: float) -> str:
 def main() -> None:
     """Run the benchmark and print its tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=9, help="how often each is timed")
-    parser.add_argument("--budget", type=float, default=0.02, help="seconds of one timing")
+    parser.add_argument("--rounds", type=int, default=9, help="number of timings of each")
+    parser.add_argument("--budget", type=float, default=0.02, help="seconds per timing")
     given = parser.parse_args()
     how = given.rounds, given.budget
     torch.set_num_threads(1)

@@ -54,7 +54,8 @@ def excerpt(output: str) -> Text:
 
 def main() -> None:
     """Run the check and draw it."""
-    output = render(stackgru.check(TARGET, seed=1), width=WIDTH, colour=True)
+    report = stackgru.check(TARGET, seed=1)
+    output = render(report, width=WIDTH, colour=True)
     console = Console(record=True, width=WIDTH, file=io.StringIO())
     console.print(excerpt(output))
     svg = console.export_svg(title="stackgru", code_format=FORMAT, unique_id="check")

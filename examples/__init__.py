@@ -1,1 +1,1 @@
-"""Examples: mistakes in a cell, and GRUs that other packages hold."""
+"""Examples: mistakes in a cell, and GRUs of other packages."""

@@ -1,10 +1,9 @@
-"""GRUs that other packages hold, each with the Convention by which stackgru checks it as it is.
+"""GRUs of other packages, each with the Convention that stackgru checks it in, as it is.
 
-What is built is the package's own module with its own parameters. Where a convention does not
-reach (an attention score, rows first, one width for input and state), a module of a few lines
-stands around it. Packages are imported when a convention is asked for, never before. Some are
-imported without their ``__init__``, or beside stand-ins for packages that they import and that
-nothing here uses.
+The module under test is the package's own, with its own parameters. A wrapper of a few lines does
+what a convention cannot (an attention score, batch first, one width for input and state). Packages
+are imported only when their convention is needed; some without their ``__init__``, or beside
+stand-ins for packages that they import and that nothing here uses.
 
     python -m examples.implementations --only opacus.DPGRU
 """

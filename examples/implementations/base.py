@@ -1,4 +1,4 @@
-"""What the conventions are made of: the list of them, imports, and modules that go around."""
+"""What the conventions share: their list, imports, and wrappers."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Implementation:
     """A GRU of a package from the registry.
 
     Attributes:
-        name: package and class, as the table and ``--only`` call it.
+        name: package and class, as in the table and in ``--only``.
         distribution: the package's name on the registry.
-        says: what its documentation or comments say that it is, in our words.
-        convention: imports the package and says how its class is checked.
-        remark: what we read in its code, where the checker does not name it; ours.
-        dtypes: names of the dtypes in which it is checked; in all if empty.
+        says: what its documentation or comments claim, in our words.
+        convention: imports the package and returns the Convention to check.
+        remark: what we read in its code, if the checker does not name it.
+        dtypes: names of the dtypes to check it in; all if empty.
     """
 
     name: str
@@ -51,7 +51,7 @@ IMPLEMENTATIONS: list[Implementation] = []
 def implementation(
     name: str, distribution: str, says: str, **more: Any
 ) -> Callable[[Callable[[], Convention]], Callable[[], Convention]]:
-    """Enter a function that gives a convention into the list; see Implementation."""
+    """Add a function that returns a convention to the list; see Implementation."""
 
     def enter(convention: Callable[[], Convention]) -> Callable[[], Convention]:
         IMPLEMENTATIONS.append(Implementation(name, distribution, says, convention, **more))
@@ -60,7 +60,7 @@ def implementation(
     return enter
 
 
-# What packages are imported by. ---------------------------------------------------------------
+# Imports of packages. ---------------------------------------------------------------
 
 
 def submodule(name: str) -> types.ModuleType:
@@ -84,7 +84,7 @@ def submodule(name: str) -> types.ModuleType:
 
 
 class Absent(types.ModuleType):
-    """Stands for a package that is imported, but not used by what is checked."""
+    """A stand-in for a package that is imported but not used by what is checked."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -97,13 +97,13 @@ class Absent(types.ModuleType):
 
 
 def without(*names: str) -> None:
-    """Let these packages be imported although they are not installed."""
+    """Make these packages importable although they are not installed."""
     for name in names:
         if name not in sys.modules and importlib.util.find_spec(name.split(".")[0]) is None:
             sys.modules[name] = Absent(name)
 
 
-# What stands around a module where a convention does not reach. -------------------------------
+# Wrappers for what a convention does not cover. -------------------------------
 
 
 class Attended(nn.Module):
@@ -118,7 +118,7 @@ class Attended(nn.Module):
 
 
 class Stated(nn.Module):
-    """A cell whose forward does not tell that it needs a state."""
+    """A cell whose signature does not show that it needs a state."""
 
     def __init__(self, cell: nn.Module) -> None:
         super().__init__()
@@ -143,8 +143,8 @@ class RowsFirst(nn.Module):
 class Padded(nn.Module):
     """A cell whose input is as wide as its state: the narrower of the two is padded with zeros.
 
-    What a unit gives that is not part of the state is dropped after each step, so that the weights
-    of the padding touch nothing.
+    Units beyond the state's width are dropped after each step, so the padding's weights have no
+    effect.
     """
 
     def __init__(self, cell: nn.Module, input_size: int, hidden_size: int) -> None:
@@ -159,7 +159,7 @@ class Padded(nn.Module):
 
 
 def in_order(rows: torch.Tensor, order: tuple[int, int, int]) -> torch.Tensor:
-    """Return the three blocks of rows that belong to the gates in another order."""
+    """Return the gates' three blocks of rows in another order."""
     return torch.cat([rows.chunk(3)[block] for block in order])
 
 

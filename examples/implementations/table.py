@@ -106,7 +106,7 @@ def _what(outcome: Outcome) -> str:
     report = outcome.report or {}
     if report["verdict"]["ok"]:
         in_order = report["verdict"]["same_seeds_whole_sequences"] != "no"
-        return "`nn.GRU`" + ("" if in_order else ", masks in time order")
+        return "`nn.GRU`" + ("" if in_order else ", masks drawn in time order")
     what, remark = _diagnosed(report), outcome.one.remark
     return f"{what}. *Ours:* {remark}" if remark else what
 
@@ -117,7 +117,7 @@ def _diagnosed(report: Mapping[str, Any]) -> str:
     if diagnosis is None:  # made only if values, training or seeds differ
         return "`nn.GRU` in its values"
     if diagnosis["variants"]:
-        return f"`nn.GRU` with {'; and '.join(diagnosis['variants'])}"
+        return diagnosis["sentence"].partition(" (agrees on ")[0].replace("nn.GRU", "`nn.GRU`", 1)
     in_time = not diagnosis["sentence"].startswith("could not be compared")
     what = "no known variant" if in_time else "not found in the time limit"
     holding = [law["name"] for law in report["laws"] if law["status"] == "holds"]

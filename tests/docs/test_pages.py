@@ -166,6 +166,15 @@ def test_code_runs(code):
     assert all(torch.equal(state[name], value) for name, value in stack.state_dict().items())
 
 
+def test_architecture_describes_the_rooms_and_a_real_law():
+    page = PAGES["docs/architecture.md"]
+    rooms = re.findall(r"^\| `(\w+)/` \|", page, flags=re.MULTILINE)
+    package = ROOT / "stackgru"
+    assert sorted(rooms) == sorted(path.parent.name for path in package.glob("*/__init__.py"))
+    (code,) = [text for _, _, text in BLOCKS if text.startswith("@law(")]
+    assert code in (package / "laws" / "values.py").read_text()
+
+
 def test_a_test_file_and_a_call_in_python_are_as_shown(tmp_path):
     (suite,) = [text for _, kind, text in BLOCKS if "from my_model" in text and kind == "python"]
     (call,) = [text for _, kind, text in BLOCKS if text.startswith("report = stackgru.check(")]
