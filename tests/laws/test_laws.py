@@ -47,7 +47,7 @@ STYLES = (
 
 def assert_not_accused(variant, **options):
     """Check that no law accuses a right variant."""
-    for run in collect_runs(variant, Options(max_examples=4, **options)):
+    for run in collect_runs(variant, Options(max_examples=3, **options)):
         with contextlib.suppress(pytest.skip.Exception):
             run.run()
         assert run.law is None or run.result.status in ("holds", "not applicable")
