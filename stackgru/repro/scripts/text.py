@@ -85,7 +85,9 @@ def _uses(context: ScriptContext, candidate: Candidate) -> set[str]:
 
 def _docstring(context: ScriptContext) -> str:
     name = TORCH_CELL if context.is_of_torch else context.target.name
-    first = textwrap.fill(f"{name} is not nn.GRU: {context.message}.", _WIDTH - len('"""'))
+    # The script prints how far apart the two are.
+    message = re.sub(r" \(\d+ of \d+ elements differ, .*\)$", "", context.message)
+    first = textwrap.fill(f"{name} is not nn.GRU: {message}.", _WIDTH - len('"""'))
     statement = context.law.statement.partition(". ")[0].rstrip(".")
     second = textwrap.fill(f"The law {context.law.name}: {statement}.", _WIDTH)
     escaped = f"{first}\n\n{second}".replace("\\", "\\\\").replace('"""', "'''")
