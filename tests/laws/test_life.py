@@ -1,4 +1,4 @@
-"""The law of life: its actions replay from a case's text, and what cannot be done is said."""
+"""The law of life: actions replay from the text of a case; failing to pickle is a remark."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_every_action_can_be_taken_twice(mode, dtype):
     check_law("life", Stack, case)
 
 
-def test_what_cannot_be_pickled_is_said_and_no_violation():
+def test_failing_to_pickle_is_a_remark_and_no_violation():
     class Inside(Stack):
         """Pickle finds no class that stands in a function."""
 
@@ -106,7 +106,7 @@ def test_a_gradient_of_another_dtype_is_a_violation():
         ),
     ],
 )
-def test_life_says_what_became_of_the_parameters(fault, action, message):
+def test_life_shows_what_became_of_the_parameters(fault, action, message):
     with pytest.raises(Violated, match=message):
         check_law("life", fault, Case(2, 3, 3, 2, actions=action))
 

@@ -33,7 +33,7 @@ class Float64UnderAutocast(Stack):
 
 
 class NoAutocast(Stack):
-    """It says that it cannot be run under autocast."""
+    """It refuses to run under autocast."""
 
     def start(self, input, h0):
         if torch.is_autocast_enabled("cpu"):

@@ -57,7 +57,7 @@ class DetachesItsState(Stack):
 
 
 class RefusesTransforms(Stack):
-    """It says that it cannot be exported."""
+    """It refuses to be exported."""
 
     def start(self, input, h0):
         if torch.compiler.is_compiling():
