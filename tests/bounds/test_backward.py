@@ -9,13 +9,7 @@ import torch
 from torch import nn
 
 from stackgru.bounds.arithmetic import Dual, Number
-from stackgru.bounds.backward import (
-    Direction,
-    _of_sigmoid,
-    gradients,
-    second_derivatives,
-    tangents,
-)
+from stackgru.bounds.backward import Direction, _of_sigmoid, gradients, second_derivatives, tangents
 from stackgru.bounds.formats import FORMATS
 from stackgru.bounds.forward import StackInputs
 from stackgru.cases.case import Case

@@ -27,14 +27,7 @@ def cell_ratio(case, factor=1.0):
 
 
 @given(
-    cases(
-        num_layers=1,
-        seq_len=1,
-        min_batch=1,
-        mode="eval",
-        dropout=0.0,
-        dtypes=supported_dtypes(),
-    )
+    cases(num_layers=1, seq_len=1, min_batch=1, mode="eval", dropout=0.0, dtypes=supported_dtypes())
 )
 @example(  # tiny biases, which bfloat16 dot products take for zero
     Case.parse("input_size=37 hidden_size=54 batch=13 dtype=bfloat16 seed=1428 weights=tiny")

@@ -55,8 +55,7 @@ def test_a_stack_is_found_whatever_it_is_called(prefix, first, owner):
 
 
 @pytest.mark.parametrize(
-    ("prefix", "owner"),
-    [("decoder.back", "decoder.back."), ("decoder.back.", "decoder.back.")],
+    ("prefix", "owner"), [("decoder.back", "decoder.back."), ("decoder.back.", "decoder.back.")]
 )
 def test_one_of_two_is_converted_under_its_own_name(prefix, owner):
     converted = convert_state_dict(TWO, "gru", prefix=prefix)
@@ -98,12 +97,7 @@ BOTH_WAYS = nn.ModuleDict({"a": nn.GRU(3, 4, bidirectional=True)}).state_dict()
             {},
             "mixed dtypes: .*0.weight_ih is torch.float32, .*1.bias_hh is torch.float64",
         ),
-        (
-            PARALLEL,
-            "gru",
-            {},
-            r"grus.1.weight_ih has shape \(12, 3\), expected \(12, 4\)",
-        ),
+        (PARALLEL, "gru", {}, r"grus.1.weight_ih has shape \(12, 3\), expected \(12, 4\)"),
         (
             {**cells("a.grus."), "a.weight_ih_l0": torch.ones(1)},
             "gru",

@@ -15,14 +15,7 @@ from stackgru.harness.masks import Draw
 from stackgru.targets.convention import Convention
 from stackgru.targets.target import load
 from tests.subjects import catalogue as faults
-from tests.subjects.broken import (
-    equations,
-    masks,
-    precision,
-    rates,
-    sequence_masks,
-    variants,
-)
+from tests.subjects.broken import equations, masks, precision, rates, sequence_masks, variants
 from tests.subjects.conventions import fused
 from tests.subjects.diagnoses import EXPECTED, LAST
 from tests.subjects.right.sequences import StepByStep

@@ -31,18 +31,8 @@ class FirstDerivativesOnly(Stack):
     ("law", "fault", "case", "message"),
     [
         ("gradients", FreezesItself, Case(), r"changes requires_grad of"),
-        (
-            "second-derivatives",
-            FirstDerivativesOnly,
-            EVAL,
-            r"^second derivative of .*: got 0.0, ",
-        ),
-        (
-            "second-derivatives",
-            KeptValuesAreNotScaled,
-            DROPS,
-            r"^second derivative of ",
-        ),
+        ("second-derivatives", FirstDerivativesOnly, EVAL, r"^second derivative of .*: got 0.0, "),
+        ("second-derivatives", KeptValuesAreNotScaled, DROPS, r"^second derivative of "),
         (
             "forward-mode",
             KeptValuesAreNotScaled,

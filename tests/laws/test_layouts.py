@@ -92,12 +92,7 @@ class Flattens(LayerByLayer):
             Case(2, 3, 2, 3, 3, seed=1),
             r"^packed, not sorted: sorted_indices of output: got .*, expected the input's",
         ),
-        (
-            "layouts",
-            UnbatchedStateIsAList,
-            ROWS,
-            r"^unbatched: hn: got list, expected a tensor",
-        ),
+        ("layouts", UnbatchedStateIsAList, ROWS, r"^unbatched: hn: got list, expected a tensor"),
         (
             "layouts",
             UnbatchedStateHasRows,
@@ -148,14 +143,8 @@ def test_what_a_sequence_does_not_take_is_a_violation_with_strict_only(
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        (
-            PackedIsRefused,
-            r"^packed.* the target raised TypeError: a packed",
-        ),
-        (
-            UnbatchedIsRefused,
-            r"^unbatched: the target raised ValueError: the input must have",
-        ),
+        (PackedIsRefused, r"^packed.* the target raised TypeError: a packed"),
+        (UnbatchedIsRefused, r"^unbatched: the target raised ValueError: the input must have"),
     ],
 )
 def test_other_layouts_are_tried_where_one_is_refused_but_with_strict(fault, message):

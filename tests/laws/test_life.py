@@ -7,11 +7,7 @@ import pytest
 from stackgru.cases.case import ACTIONS, Case
 from stackgru.outcomes import Violated
 from tests.helpers import check_law, law_run
-from tests.subjects.broken.life import (
-    CannotBeCopied,
-    CopiesForgetTheRate,
-    KeepsWeightsByVersion,
-)
+from tests.subjects.broken.life import CannotBeCopied, CopiesForgetTheRate, KeepsWeightsByVersion
 from tests.subjects.right.variants import Stack
 
 
@@ -99,11 +95,7 @@ def test_a_gradient_of_another_dtype_is_a_violation():
             "to",
             r"^weight_ih of layer 0: got torch.float64, expected torch.float32$",
         ),
-        (
-            CopiesGrow,
-            "deepcopy",
-            r"^the weights of tests.*CopiesGrow were not found: looked",
-        ),
+        (CopiesGrow, "deepcopy", r"^the weights of tests.*CopiesGrow were not found: looked"),
     ],
 )
 def test_life_shows_what_became_of_the_parameters(fault, action, message):

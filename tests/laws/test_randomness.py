@@ -9,10 +9,7 @@ import pytest
 from stackgru.cases.case import Case
 from stackgru.outcomes import Violated
 from tests.helpers import DROPS, EVAL, check_law, law_run
-from tests.subjects.broken.draws import (
-    MasksByRand,
-    SeedsItself,
-)
+from tests.subjects.broken.draws import MasksByRand, SeedsItself
 from tests.subjects.right.variants import MasksAtOnce, Stack
 
 

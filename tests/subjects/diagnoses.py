@@ -68,8 +68,5 @@ EXPECTED: dict[type, tuple[str, ...]] = {
     variants.InputAndLastDropped: (LAST, INPUT),
     variants.OutputsDroppedInTimeOrder: (LAST, TIME_ORDER),
     variants.ResetBeforeOverTime: (RESET,),
-    variants.CarriesAndGivesDropped: (
-        LAST,
-        f"{CARRIED}(by the mask of the output that goes up)",
-    ),
+    variants.CarriesAndGivesDropped: (LAST, f"{CARRIED}(by the mask of the output that goes up)"),
 }

@@ -222,10 +222,7 @@ def test_a_state_of_a_wrong_shape_is_for_the_laws_to_show():
         (list_of_cells, "list_of_cells built a list, not an nn.Module"),
         (Linears, "were not found: looked for 1 nn.GRUCell .* linear.weight"),
         (nn.LSTM, r"weight_ih of layer 0 has shape \(16, 3\); nn.GRU's"),
-        (
-            BiasOfTwoAxes,
-            r"bias_hh of layer 0 has shape \(1, 12\); .* \(3 \* hidden_size,\) =",
-        ),
+        (BiasOfTwoAxes, r"bias_hh of layer 0 has shape \(1, 12\); .* \(3 \* hidden_size,\) ="),
     ],
 )
 def test_says_in_one_sentence_what_is_wrong(spec, said):
