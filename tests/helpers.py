@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from stackgru.cases.case import Case
@@ -15,6 +16,7 @@ from stackgru.engine.run import collect_runs
 from stackgru.harness.pair import Pair
 from stackgru.laws.registry import all_laws
 from stackgru.options import Options
+from stackgru.outcomes import Violated
 from stackgru.targets.target import load
 
 ROOT = Path(__file__).parents[1]
@@ -56,3 +58,15 @@ def law_run(target, law, **options):
 def check_law(law, target, case=None, *, strict=False):
     """Check one law of a target on one case, `Case()` if omitted."""
     all_laws()[law].check(Pair(load(target), case or Case(), strict=strict))
+
+
+def caught_but_not(right, *rows):
+    """Return a test: a law catches a fault with this message, and not the right class."""
+
+    @pytest.mark.parametrize(("law", "fault", "case", "message"), rows)
+    def test(law, fault, case, message):
+        with pytest.raises(Violated, match=message):
+            check_law(law, fault, case)
+        check_law(law, right, case)
+
+    return test

@@ -6,11 +6,11 @@ For every law one that it catches is in CAUGHT_BY. The seed's example (one step,
 
 from __future__ import annotations
 
-import inspect
 from types import ModuleType
 
 from torch import nn
 
+from tests.subjects import classes_in
 from tests.subjects.broken import (
     calls,
     conduct,
@@ -36,13 +36,7 @@ from tests.subjects.right.sequences import LayerByLayer, StepByStep
 
 
 def _faults(*modules: ModuleType) -> tuple[type[nn.Module], ...]:
-    """Return the modules' own classes of nn.Module, in the order of their definition."""
-    return tuple(
-        one
-        for module in modules
-        for one in vars(module).values()
-        if inspect.isclass(one) and issubclass(one, nn.Module) and one.__module__ == module.__name__
-    )
+    return classes_in(*(module.__name__ for module in modules))
 
 
 def _kind(is_sequence: bool) -> tuple[type[nn.Module], ...]:
@@ -55,28 +49,15 @@ def _kind(is_sequence: bool) -> tuple[type[nn.Module], ...]:
 #: Broken cells, topic by topic.
 CELLS = (
     *_kind(is_sequence=False),
-    *_faults(
-        masks,
-        rates,
-        draws,
-        states,
-        equations,
-        precision,
-        rare_inputs,
-        gradients,
-        derivatives,
-        calls,
-        conduct,
-        contexts,
-        life,
-    ),
+    *_faults(masks, rates, draws, states, equations, precision, rare_inputs),
+    *_faults(gradients, derivatives, calls, conduct, contexts, life),
 )
 
 #: Broken sequence modules.
 SEQUENCES = (*_kind(is_sequence=True), *_faults(sequences, sequence_masks, layouts))
 
 #: Violations with --strict only: what they take that nn.GRU refuses, or the other way round.
-REFUSALS = (*_faults(refusals), *_faults(strict_only))
+REFUSALS = _faults(refusals, strict_only)
 
 #: All of them, each once.
 FAULTS = tuple(dict.fromkeys((*CELLS, *SEQUENCES, *REFUSALS)))

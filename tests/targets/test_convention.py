@@ -19,6 +19,7 @@ from stackgru.options import Options
 from stackgru.outcomes import Violated
 from stackgru.targets.adapter import ConventionAdapter, ConventionMismatch
 from stackgru.targets.target import load
+from tests.subjects.conventions import called_otherwise, fused
 from tests.subjects.conventions import catalogue as conventions
 from tests.subjects.conventions.catalogue import FAULTS, RIGHT, convention_of
 from tests.subjects.right.variants import Stack
@@ -82,16 +83,16 @@ def test_a_convention_is_told_once():
 
 
 def test_a_violation_of_what_no_option_tells_is_rerun_from_python():
-    target = load(convention_of(conventions.UpdateFirst))
+    target = load(convention_of(fused.UpdateFirst))
     assert target.cli_options is None
-    assert load(convention_of(conventions.InPlace)).cli_options == ("--state", "list")
+    assert load(convention_of(called_otherwise.InPlace)).cli_options == ("--state", "list")
     assert load("tests.subjects.conventions.catalogue:update_first").cli_options == ()
 
 
 def test_what_a_target_is_built_without_is_what_its_module_has():
     numbered = load(conventions.Numbered)
     assert (numbered.layers, numbered.rate) == (3, None)
-    norate = load(conventions.NoRate)
+    norate = load(called_otherwise.NoRate)
     assert (norate.layers, norate.rate) == (None, 0.0)
     fixed = load(Convention(Stack, constants={"dropout": 0.5, "num_layers": 2}))
     assert (fixed.layers, fixed.rate) == (2, 0.5)
@@ -158,7 +159,7 @@ def test_a_result_that_is_not_as_the_convention_says(fields, result, said):
 
 
 def test_a_misfit_is_a_violation():
-    pair = Pair(load(convention_of(conventions.ListBack)), CASE)
+    pair = Pair(load(convention_of(called_otherwise.ListBack)), CASE)
     pair.module.module = Gives((X, H0))
     with pytest.raises(Violated, match=r"^the target gave one tensor .* a list of L tensors"):
         pair.run()
@@ -175,7 +176,7 @@ def test_a_state_goes_in_and_out(state):
         assert torch.equal(driven(X, h0)[1], h0)
 
 
-class WithoutAState(conventions.SideBySide):
+class WithoutAState(called_otherwise.SideBySide):
     def forward(self, x, state=None):
         if state is None:
             state = x.new_zeros(len(x), len(self.cells) * self.hidden_size)
@@ -191,7 +192,7 @@ def test_a_state_may_be_left_out():
 
 
 def test_it_is_copied_and_pickled_and_holds_the_module_alone():
-    module = load(convention_of(conventions.InPlace)).build(CASE)
+    module = load(convention_of(called_otherwise.InPlace)).build(CASE)
     assert list(dict(module.named_children())) == ["module"]
     for other in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
         pair = torch.ones(4, 2, dtype=torch.float64), torch.ones(3, 4, 3, dtype=torch.float64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from stackgru.cli.main import cli
 from stackgru.diagnosis.search import Diagnosis
 from stackgru.engine import run as running
 from stackgru.targets.target import load
-from tests.subjects.conventions import catalogue as conventions
+from tests.subjects.conventions import called_otherwise, catalogue, fused
 from tests.subjects.conventions.catalogue import LAYERS_FIRST
 
 
@@ -22,8 +23,18 @@ def checked(capsys, *words):
     return ended.value.code, capsys.readouterr()
 
 
-FILE = "tests/subjects/conventions/catalogue.py"
 FEW = ("--laws", "equation", "--laws", "one-step", "--laws", "purity", "--max-examples")
+
+
+@pytest.fixture(autouse=True)
+def in_the_folder_of_the_targets(monkeypatch):
+    monkeypatch.chdir(Path(catalogue.__file__).parent)
+
+
+def place(name):
+    """Return the file that defines a name, with the name."""
+    module = next(one for one in (catalogue, called_otherwise, fused) if hasattr(one, name))
+    return f"{Path(module.__file__).name}:{name}"
 
 
 @pytest.mark.parametrize(
@@ -50,18 +61,16 @@ FEW = ("--laws", "equation", "--laws", "one-step", "--laws", "purity", "--max-ex
 )
 def test_from_the_command_line(name, words, status, capsys, monkeypatch):
     monkeypatch.setattr(running, "diagnose", lambda *_, **__: Diagnosis())  # not asked here
-    found, shown = checked(
-        capsys, f"{FILE}:{name}", *shlex.split(words), *FEW, "15" if status else "3"
-    )
+    found, shown = checked(capsys, place(name), *shlex.split(words), *FEW, "15" if status else "3")
     assert found == status, shown.err
     if status:  # the line that reruns it, as it stands
         again = " ".join(shown.out.split()).partition("again: stackgru check ")[2]
-        told = shlex.join([f"{FILE}:{name}", *shlex.split(words)])
+        told = shlex.join([place(name), *shlex.split(words)])
         assert again.startswith(f"{told} --laws ")
 
 
 def test_with_workers(capsys):
-    arguments = (f"{FILE}:StateOnly", "--returns", "state", "--laws", "equation", "-n", "1")
+    arguments = (place("StateOnly"), "--returns", "state", "--laws", "equation", "-n", "1")
     assert checked(capsys, *arguments, "--max-examples", "5")[0] == 0
 
 
@@ -80,11 +89,11 @@ def test_with_workers(capsys):
     ],
 )
 def test_what_fits_is_found_by_trying(name, kind, words, capsys):
-    status, shown = checked(capsys, f"{FILE}:{name}")
+    status, shown = checked(capsys, place(name))
     assert status == 2
     *_, said, line = shown.err.splitlines()
     assert said == f"It fits as a {kind} with another convention. Try:"
-    assert line == f"  stackgru check {FILE}:{name} {words}"
+    assert line == f"  stackgru check {place(name)} {words}"
     assert (
         checked(capsys, *shlex.split(line)[2:], "--laws", "equation", "--max-examples", "3")[0] == 0
     )
@@ -92,17 +101,17 @@ def test_what_fits_is_found_by_trying(name, kind, words, capsys):
 
 @pytest.mark.parametrize("name", ["Linears", "UpdateFirst"])
 def test_weights_that_are_not_found_are_for_the_user_to_tell(name, capsys):
-    status, shown = checked(capsys, f"{FILE}:{name}")
+    status, shown = checked(capsys, place(name))
     assert status == 2
     said, *advice = shown.err.splitlines()
-    assert said.startswith(f"Error: the weights of {FILE}:{name} were not found")
+    assert said.startswith(f"Error: the weights of {place(name)} were not found")
     assert f"stackgru.Convention({name}, weights=layers)" in advice[-1]
     assert len(advice) == 3
 
 
 def test_a_convention_that_does_not_fit_is_corrected_in_python():
     with pytest.raises(TargetError) as caught:
-        load(Convention(conventions.RowsFirst, constants={"dropout": 0.5}, state="tuple"))
+        load(Convention(called_otherwise.RowsFirst, constants={"dropout": 0.5}, state="tuple"))
     line = str(caught.value).splitlines()[-1].strip()
     said = "stackgru.Convention(RowsFirst, constants={'dropout': 0.5}, state=\"batch-first\")"
     assert line == said

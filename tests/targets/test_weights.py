@@ -16,7 +16,6 @@ from stackgru.harness.pair import Pair
 from stackgru.targets.find_weights import find_weights
 from stackgru.targets.target import load
 from stackgru.targets.weights import DerivedWeights, DirectWeights, RearrangedWeights
-from tests.subjects.conventions import catalogue as conventions
 from tests.subjects.conventions import fused
 from tests.subjects.conventions.catalogue import convention_of
 from tests.subjects.right.variants import Stack
@@ -27,12 +26,12 @@ CASE = Case(2, 3, 3, 4, 2)
 @pytest.mark.parametrize(
     ("kind", "weights"),
     [
-        (conventions.Linears, DirectWeights),
-        (conventions.OneLinear, RearrangedWeights),
-        (conventions.UpdateFirst, RearrangedWeights),
-        (conventions.OneBias, RearrangedWeights),
-        (conventions.NoStateBias, RearrangedWeights),
-        (conventions.ThreeBiases, DerivedWeights),
+        (fused.Linears, DirectWeights),
+        (fused.OneLinear, RearrangedWeights),
+        (fused.UpdateFirst, RearrangedWeights),
+        (fused.OneBias, RearrangedWeights),
+        (fused.NoStateBias, RearrangedWeights),
+        (fused.ThreeBiases, DerivedWeights),
     ],
 )
 def test_where_the_weights_lie_is_found_out(kind, weights):
@@ -40,7 +39,7 @@ def test_where_the_weights_lie_is_found_out(kind, weights):
     assert type(pair.weights) is weights
     for layer, other in zip(
         pair.layers,
-        pair.module.read() if weights is not DirectWeights else conventions.in_linears(pair.module),
+        pair.module.read() if weights is not DirectWeights else fused.in_linears(pair.module),
         strict=True,
     ):
         for name, value in layer.items():
@@ -49,7 +48,7 @@ def test_where_the_weights_lie_is_found_out(kind, weights):
 
 
 def test_weights_go_there_and_back():
-    weights = Pair(load(convention_of(conventions.OneBias)), CASE).weights
+    weights = Pair(load(convention_of(fused.OneBias)), CASE).weights
     whole = {f"{name} of layer 1": value for name, value in weights.layers[1].items()}
     leaves = weights.to_parameters(whole)
     assert set(leaves) == {f"parameter {name}.1" for name in ("w", "u", "b", "b_n")}
@@ -60,7 +59,7 @@ def test_weights_go_there_and_back():
     with weights.perturbed("bias_hh of layer 0", torch.ones(9, dtype=torch.float64)) as is_moved:
         assert is_moved
         assert weights.layers[0]["bias_hh"][:6].count_nonzero() == 0
-    nothing = Pair(load(convention_of(conventions.NoStateBias)), CASE).weights
+    nothing = Pair(load(convention_of(fused.NoStateBias)), CASE).weights
     with nothing.perturbed("bias_hh of layer 0", torch.ones(9, dtype=torch.float64)) as is_moved:
         assert not is_moved
 
@@ -79,7 +78,7 @@ def test_a_perturbation_is_undone_after_an_error():
 
 def test_what_is_computed_can_be_neither_set_nor_differentiated():
     laws = ["gradients", "frozen", "training", "life", "everything-matters", "empty-batch"]
-    target = convention_of(conventions.ThreeBiases)
+    target = convention_of(fused.ThreeBiases)
     report = stackgru.check(target, laws=laws, max_examples=5, seed=0)
     found = {result.name: (result.status, result.reason) for result in report.results}
     assert found.pop("empty-batch")[0] == "holds"

@@ -80,8 +80,7 @@ class SkipsAnEmptyBatch(Stack):
 class HoldsItsWeights(Stack):
     """The parameters are kept in lists of its own, past torch.func's reach."""
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
+    def setup(self):
         for cell in self.cells:
             cell.held = list(cell.parameters())
 

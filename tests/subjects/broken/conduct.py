@@ -21,13 +21,10 @@ class Drifts(Stack):
 class WritesToItsInput(Stack):
     """The input is filled with zeros when it has been used."""
 
-    def result(self, output, hn):
-        self.seen.detach().zero_()
-        return super().result(output, hn)
-
     def forward(self, input, h0=None):
-        self.seen = input
-        return super().forward(input, h0)
+        result = super().forward(input, h0)
+        input.detach().zero_()
+        return result
 
 
 class WritesToItsState(Stack):
@@ -112,8 +109,7 @@ class SeedsAsItIsBuilt(Stack):
 class SetsDeterminismAsItIsBuilt(Stack):
     """Who builds it has deterministic algorithms turned the other way."""
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
+    def setup(self):
         torch.use_deterministic_algorithms(not torch.are_deterministic_algorithms_enabled())
 
 
@@ -168,8 +164,7 @@ class ModeOfTheFirstCall(Stack):
 class RemembersByShape(Stack):
     """In eval, the first input of a shape is taken for all later ones of that shape."""
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
+    def setup(self):
         self.known = {}
 
     def forward(self, input, h0=None):
@@ -181,8 +176,7 @@ class RemembersByShape(Stack):
 class RemembersByAddress(Stack):
     """The result for an input at an address is given for what is there later, in eval."""
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
+    def setup(self):
         self.known = {}
 
     def forward(self, input, h0=None):

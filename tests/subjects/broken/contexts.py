@@ -102,7 +102,6 @@ class OtherwiseUnderNoGrad(Stack):
     def cell(self, cell, x, h):
         if torch.is_grad_enabled() or not cell.bias:
             return super().cell(cell, x, h)
-        bias_hh = torch.cat(
-            [0 * cell.bias_hh[: self.hidden_size], cell.bias_hh[self.hidden_size :]]
-        )
+        first, rest = cell.bias_hh.tensor_split([self.hidden_size])
+        bias_hh = torch.cat([0 * first, rest])
         return torch._VF.gru_cell(x, h, cell.weight_ih, cell.weight_hh, cell.bias_ih, bias_hh)

@@ -161,8 +161,7 @@ class MasksFromPython(Stack):
 class OwnGenerator(Stack):
     """Masks are drawn from a generator of its own."""
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
+    def setup(self):
         self.generator = torch.Generator().manual_seed(0)
 
     def gap(self, state, layer):

@@ -54,11 +54,8 @@ class ResetBeforeTheProduct(Written):
     def gates(self, cell, x, h):
         r, z, _ = super().gates(cell, x, h)
         x_n = self.linear(x, cell.weight_ih, cell.bias_ih).chunk(3, -1)[2]
-        return (
-            r,
-            z,
-            torch.tanh(x_n + self.linear(r * h, cell.weight_hh, cell.bias_hh).chunk(3, -1)[2]),
-        )
+        h_n = self.linear(r * h, cell.weight_hh, cell.bias_hh).chunk(3, -1)[2]
+        return r, z, torch.tanh(x_n + h_n)
 
 
 class BiasOutsideTheReset(Written):

@@ -104,9 +104,8 @@ class UpperWeightsByData(Stack):
     def cell(self, cell, x, h):
         if cell is self.cells[0]:
             return super().cell(cell, x, h)
-        return torch._VF.gru_cell(
-            x, h, cell.weight_ih, cell.weight_hh.data, cell.bias_ih, cell.bias_hh
-        )
+        weight_hh = cell.weight_hh.data
+        return torch._VF.gru_cell(x, h, cell.weight_ih, weight_hh, cell.bias_ih, cell.bias_hh)
 
 
 class ResetGateDetached(Written):

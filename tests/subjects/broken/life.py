@@ -13,8 +13,7 @@ from tests.subjects.right.variants import Stack, Written
 class WeightsOfItsConstruction(Stack):
     """With one input, the first layer's weights are those that it was made with."""
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
+    def setup(self):
         self.kept = self.cells[0].weight_ih.detach().clone()
 
     def cell(self, cell, x, h):
@@ -27,8 +26,7 @@ class WeightsOfItsConstruction(Stack):
 class KeepsTransposedWeights(Written):
     """Weights are transposed and kept at the first use, and never again."""
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
+    def setup(self):
         self.kept = {}
 
     def key(self, weight):
@@ -66,8 +64,7 @@ class KeepsWeightsByVersion(KeepsTransposedWeights):
 class UpperBiasesArePlain(Stack):
     """From the second layer on the biases are plain tensors, not parameters."""
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
+    def setup(self):
         for cell in self.cells[1:]:
             if cell.bias:
                 plain = cell.bias_hh.detach().clone()
@@ -82,8 +79,7 @@ class UpperBiasesArePlain(Stack):
 class ScaleOutsideTheStateDict(Stack):
     """A scale that training calls move is a plain tensor, and is in no state_dict."""
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
+    def setup(self):
         self.scale = torch.ones(())
 
     def result(self, output, hn):
@@ -134,8 +130,7 @@ class PicklesForgetUpperWeights(Stack):
 class CannotBeCopied(Stack):
     """It can be neither copied nor pickled."""
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
+    def setup(self):
         self.activation = lambda x: x
 
     def __getstate__(self):
@@ -198,8 +193,7 @@ class OptimiserSeesTheFirstLayer(Stack):
 class UpperBiasesAreFrozen(Stack):
     """From the second layer on the biases do not require gradients."""
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
+    def setup(self):
         for cell in self.cells[1:]:
             if cell.bias:
                 cell.bias_ih.requires_grad_(False)

@@ -12,8 +12,7 @@ from tests.subjects.right.variants import Stack
 class MaskKeptOverTime(Stack):
     """The first mask of each gap is kept for all later steps."""
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
+    def setup(self):
         self.masks = {}
 
     def gap(self, state, layer):
@@ -36,8 +35,7 @@ class MaskSharedOverLargeBatch(Stack):
 class MaskOfTheStepBefore(Stack):
     """From the second step on, the mask of the step before is used again, and a new one drawn."""
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
+    def setup(self):
         self.before = {}
 
     def gap(self, state, layer):
@@ -80,8 +78,7 @@ class DropsTheOldState(Stack):
 class CarriesDroppedStates(Stack):
     """The states of the lower layers go into hn as the next layer gets them."""
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
+    def setup(self):
         self.dropout = nn.Dropout(self.dropout.p, inplace=True)
 
 

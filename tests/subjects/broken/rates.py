@@ -12,8 +12,7 @@ from tests.subjects.right.variants import Stack
 class RateCapped(Stack):
     """Rates above one half are taken for one half."""
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
+    def setup(self):
         self.dropout = nn.Dropout(min(self.dropout.p, 0.5))
 
 
@@ -40,13 +39,11 @@ class KeptValuesAreNotScaled(Stack):
         return torch.where(self.dropout(torch.ones_like(state)) == 0, 0.0, state).to(state.dtype)
 
 
-class ScaledInEvalInstead(Stack):
+class ScaledInEvalInstead(KeptValuesAreNotScaled):
     """Kept values are as they are in training, and all are multiplied by that rate in eval."""
 
     def gap(self, state, layer):
-        if not self.training:
-            return state * (1 - self.dropout.p)
-        return torch.where(self.dropout(torch.ones_like(state)) == 0, 0.0, state).to(state.dtype)
+        return super().gap(state, layer) if self.training else state * (1 - self.dropout.p)
 
 
 class ScaledByTheShareKept(Stack):
@@ -70,24 +67,21 @@ class ScaleCapped(Stack):
 class RateIsThatOfKeeping(Stack):
     """The rate is taken for the probability that a value is kept."""
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
+    def setup(self):
         self.dropout = nn.Dropout(1 - self.dropout.p)
 
 
 class RateRounded(Stack):
     """The rate is rounded to two digits."""
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
+    def setup(self):
         self.dropout = nn.Dropout(round(self.dropout.p, 2))
 
 
 class RateInSinglePrecision(Stack):
     """The rate is kept as a number of single precision."""
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
+    def setup(self):
         self.dropout = nn.Dropout(float(torch.tensor(self.dropout.p, dtype=torch.float32)))
 
 

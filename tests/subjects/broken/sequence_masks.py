@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
 
+from tests.subjects.broken import masks, rates
 from tests.subjects.right.sequences import LayerByLayer, StepByStep
 
 
@@ -25,11 +25,7 @@ class OneMaskForAllStepsThoughAllAreDrawn(LayerByLayer):
 class OneMaskForAllGaps(LayerByLayer):
     """Masks are drawn for every gap, and the first one's are used in all."""
 
-    def gap(self, state, layer):
-        mask = self.dropout(torch.ones_like(state))
-        if layer == 0:
-            self.mask = mask
-        return state * self.mask
+    gap = masks.GapsShareAMaskThoughAllAreDrawn.gap
 
 
 class OneMaskForAllRows(LayerByLayer):
@@ -154,9 +150,7 @@ class ScaleGrowsWithTime(LayerByLayer):
 class RateCappedOverTime(LayerByLayer):
     """Rates above one half are taken for one half."""
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.dropout = nn.Dropout(min(self.dropout.p, 0.5))
+    setup = rates.RateCapped.setup
 
 
 class OutputsAreNotScaled(LayerByLayer):

@@ -148,21 +148,6 @@ class ForgetsAtASwitchOfRows(Stack):
         return super().start(input, h0 if known else None)
 
 
-class GoesOnFromItsLastState(Stack):
-    """Without a state it goes on from where the call before has ended."""
-
-    last = None
-
-    def start(self, input, h0):
-        fits = self.last is not None and self.last.shape[1] == len(input)
-        return self.last if h0 is None and fits else super().start(input, h0)
-
-    def result(self, output, hn):
-        output, hn = super().result(output, hn)
-        self.last = hn.detach()
-        return output, hn
-
-
 class TakesTheLastStateItGave(Stack):
     """From its second call on it goes on from the state that it gave, whatever it is handed."""
 
@@ -176,6 +161,13 @@ class TakesTheLastStateItGave(Stack):
         output, hn = super().result(output, hn)
         self.last = hn.detach().to(output.dtype)
         return output, hn
+
+
+class GoesOnFromItsLastState(TakesTheLastStateItGave):
+    """Without a state it goes on from where the call before has ended."""
+
+    def start(self, input, h0):
+        return super().start(input, h0) if h0 is None else Stack.start(self, input, h0)
 
 
 class RowsOfTheFirst(Stack):
@@ -197,13 +189,8 @@ class RowsRolled(Stack):
 class OldStateGoesUp(Stack):
     """A layer gets the state below it from before the step."""
 
-    def forward(self, input, h0=None):
-        states = self.start(input, h0)
-        hn = []
-        for layer, cell in enumerate(self.cells):
-            hn.append(self.cell(cell, input, states[layer]).contiguous())
-            input = self.up(states[layer] if layer < self.num_layers - 1 else hn[-1], layer)
-        return self.result(input, hn)
+    def above(self, state, layer, below, old):
+        return self.up(old if layer < self.num_layers - 1 else state, layer)
 
 
 class ChainedStates(Stack):
@@ -232,21 +219,14 @@ class LowestStateIsTheOldOne(Stack):
 class ResidualFromTheThirdLayer(Stack):
     """From the third layer on, what a layer gets is added to what it gives."""
 
-    def forward(self, input, h0=None):
-        states = self.start(input, h0)
-        hn = []
-        for layer, cell in enumerate(self.cells):
-            state = self.cell(cell, input, states[layer]).contiguous()
-            hn.append(state)
-            input = self.up(state + input if layer >= 2 else state, layer)
-        return self.result(input, hn)
+    def above(self, state, layer, below, old):
+        return self.up(state + below if layer >= 2 else state, layer)
 
 
 class OneCellForUpperLayers(Stack):
     """One cell serves all layers above the first."""
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
+    def setup(self):
         for layer in range(2, self.num_layers):
             self.cells[layer] = self.cells[1]
 
@@ -254,24 +234,17 @@ class OneCellForUpperLayers(Stack):
 class FifthLayerIsSkipped(Stack):
     """The fifth layer leaves its state as it is, and hands on what it gets."""
 
-    def forward(self, input, h0=None):
-        states = self.start(input, h0)
-        hn = []
-        for layer, cell in enumerate(self.cells):
-            if layer == 4:
-                hn.append(states[layer])
-                continue
-            state = self.cell(cell, input, states[layer]).contiguous()
-            hn.append(state)
-            input = self.up(state, layer)
-        return self.result(input, hn)
+    def cell(self, cell, x, h):
+        return h if cell in list(self.cells)[4:5] else super().cell(cell, x, h)
+
+    def above(self, state, layer, below, old):
+        return below if layer == 4 else self.up(state, layer)
 
 
 class LayersFromTheTop(Stack):
     """From four layers on, the second and the third are gone through in reverse order."""
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
+    def setup(self):
         if self.num_layers >= 4:
             self.order = (0, 2, 1, *range(3, self.num_layers))
         else:

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from tests.subjects.broken.equations import UpdateGateComplemented
 from tests.subjects.right.sequences import LayerByLayer, StepByStep
 from tests.subjects.right.variants import Stack, Written
 
@@ -73,22 +74,14 @@ class SharesTheLastState(Stack):
 class ResidualAfterDropout(Stack):
     """From the second layer on, what a layer gets is added to what goes up, after dropout."""
 
-    def forward(self, input, h0=None):
-        states = self.start(input, h0)
-        hn = []
-        for layer, cell in enumerate(self.cells):
-            state = self.cell(cell, input, states[layer]).contiguous()
-            hn.append(state)
-            up = self.up(state, layer)
-            input = up + input if layer else up
-        return self.result(input, hn)
+    def above(self, state, layer, below, old):
+        return self.up(state, layer) + below if layer else self.up(state, layer)
 
 
 class MaskDrawnOnce(Stack):
     """A gap's mask is drawn in the first step, and used in all."""
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
+    def setup(self):
         self.masks = {}
 
     def gap(self, state, layer):
@@ -117,11 +110,8 @@ class DropsEachNewState(Stack):
         return self.result(input, hn)
 
 
-class ComplementedAndLastDropped(Written):
+class ComplementedAndLastDropped(UpdateGateComplemented):
     """The update gate is taken for its complement, and the output is dropped out."""
-
-    def update(self, r, z, n, h):
-        return z * n + (1 - z) * h
 
     def result(self, output, hn):
         return super().result(self.dropout(output), hn)
@@ -131,10 +121,9 @@ class ResetBeforeAndOneBias(Written):
     """The reset gate multiplies the state, and the state's biases are left out."""
 
     def gates(self, cell, x, h):
-        r, z, _ = self.activate(
-            self.linear(x, cell.weight_ih, cell.bias_ih), self.linear(h, cell.weight_hh, None)
-        )
-        x_n = self.linear(x, cell.weight_ih, cell.bias_ih).chunk(3, -1)[2]
+        products = self.linear(x, cell.weight_ih, cell.bias_ih)
+        r, z, _ = self.activate(products, self.linear(h, cell.weight_hh, None))
+        x_n = products.chunk(3, -1)[2]
         return r, z, torch.tanh(x_n + self.linear(r * h, cell.weight_hh, None).chunk(3, -1)[2])
 
 

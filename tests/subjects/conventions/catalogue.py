@@ -8,46 +8,8 @@ import torch
 from torch import nn
 
 from stackgru import Convention
-from tests.subjects.conventions.called_otherwise import (
-    Base,
-    InPlace,
-    InPlaceButTheLast,
-    InPlaceOfTheTensors,
-    InputDropout,
-    InputDropoutEverywhere,
-    LayersFirst,
-    LayersFirstFromTheTop,
-    ListBack,
-    NoRate,
-    NoRateButDrops,
-    OneStep,
-    OneStepDropsTheOutput,
-    RowsFirst,
-    RowsFirstMixed,
-    SequenceInATuple,
-    SideBySide,
-    SideBySideWritten,
-    StateBefore,
-    StateOnly,
-    StateOnlyDoubled,
-    WholeSequence,
-    WholeSequenceFirstHn,
-)
-from tests.subjects.conventions.fused import (
-    Linears,
-    LinearsReversed,
-    NoStateBias,
-    OneBias,
-    OneBiasDetached,
-    OneLinear,
-    OneLinearShared,
-    ThreeBiases,
-    ThreeBiasesTwice,
-    UpdateFirst,
-    UpdateFirstForgotten,
-    in_linears,
-    read,
-)
+from tests.subjects.conventions import called_otherwise as other
+from tests.subjects.conventions import fused
 
 
 class Numbered(nn.Module):
@@ -76,7 +38,7 @@ class NumberedTwice(Numbered):
         self.unused, self.gru_3 = self.gru_3, self.gru_2
 
 
-class KeepsItsState(Base):
+class KeepsItsState(other.Base):
     """The states are kept on the module between calls."""
 
     def __init__(self, input_size, hidden_size, num_layers=1, dropout=0.0):
@@ -123,44 +85,44 @@ def wrapped(kind):
 LAYERS_FIRST = ("num_layers", "input_size", "hidden_size", "dropout")
 #: What is right, by its convention, with the fault beside it.
 RIGHT = {
-    LayersFirst: functools.partial(Convention, arguments=LAYERS_FIRST, state="tuple"),
-    InPlace: functools.partial(Convention, state="list"),
-    ListBack: functools.partial(Convention, state="list"),
-    SideBySide: functools.partial(Convention, state="concatenated"),
-    StateOnly: functools.partial(Convention, returns="state"),
-    StateBefore: functools.partial(Convention, returns="state, output"),
-    NoRate: functools.partial(Convention, arguments=LAYERS_FIRST[1:3] + LAYERS_FIRST[:1]),
-    RowsFirst: functools.partial(Convention, state="batch-first"),
-    OneStep: functools.partial(Convention, time_axis=True),
-    InputDropout: Convention,
+    other.LayersFirst: functools.partial(Convention, arguments=LAYERS_FIRST, state="tuple"),
+    other.InPlace: functools.partial(Convention, state="list"),
+    other.ListBack: functools.partial(Convention, state="list"),
+    other.SideBySide: functools.partial(Convention, state="concatenated"),
+    other.StateOnly: functools.partial(Convention, returns="state"),
+    other.StateBefore: functools.partial(Convention, returns="state, output"),
+    other.NoRate: functools.partial(Convention, arguments=LAYERS_FIRST[1:3] + LAYERS_FIRST[:1]),
+    other.RowsFirst: functools.partial(Convention, state="batch-first"),
+    other.OneStep: functools.partial(Convention, time_axis=True),
+    other.InputDropout: Convention,
     Numbered: functools.partial(Convention, arguments=LAYERS_FIRST[1:]),
-    Linears: functools.partial(Convention, weights=in_linears),
-    OneLinear: functools.partial(Convention, weights=read),
-    UpdateFirst: functools.partial(Convention, weights=read),
-    OneBias: functools.partial(Convention, weights=read),
-    NoStateBias: functools.partial(Convention, weights=read),
-    ThreeBiases: functools.partial(Convention, weights=read),
-    WholeSequence: functools.partial(Convention, state="batch-first"),
-    SequenceInATuple: functools.partial(Convention, state="tuple", returns="state, output"),
+    fused.Linears: functools.partial(Convention, weights=fused.in_linears),
+    fused.OneLinear: functools.partial(Convention, weights=fused.read),
+    fused.UpdateFirst: functools.partial(Convention, weights=fused.read),
+    fused.OneBias: functools.partial(Convention, weights=fused.read),
+    fused.NoStateBias: functools.partial(Convention, weights=fused.read),
+    fused.ThreeBiases: functools.partial(Convention, weights=fused.read),
+    other.WholeSequence: functools.partial(Convention, state="batch-first"),
+    other.SequenceInATuple: functools.partial(Convention, state="tuple", returns="state, output"),
 }
 #: A fault, what it is a fault of, and a law that catches it.
 FAULTS = {
-    LayersFirstFromTheTop: (LayersFirst, "equation"),
-    InPlaceButTheLast: (InPlace, "equation"),
-    InPlaceOfTheTensors: (InPlace, "purity"),
-    SideBySideWritten: (SideBySide, "purity"),
-    StateOnlyDoubled: (StateOnly, "same-masks"),
-    NoRateButDrops: (NoRate, "one-step"),
-    RowsFirstMixed: (RowsFirst, "equation"),
-    OneStepDropsTheOutput: (OneStep, "same-masks"),
-    InputDropoutEverywhere: (InputDropout, "mask-count"),
+    other.LayersFirstFromTheTop: (other.LayersFirst, "equation"),
+    other.InPlaceButTheLast: (other.InPlace, "equation"),
+    other.InPlaceOfTheTensors: (other.InPlace, "purity"),
+    other.SideBySideWritten: (other.SideBySide, "purity"),
+    other.StateOnlyDoubled: (other.StateOnly, "same-masks"),
+    other.NoRateButDrops: (other.NoRate, "one-step"),
+    other.RowsFirstMixed: (other.RowsFirst, "equation"),
+    other.OneStepDropsTheOutput: (other.OneStep, "same-masks"),
+    other.InputDropoutEverywhere: (other.InputDropout, "mask-count"),
     NumberedTwice: (Numbered, "equation"),
-    LinearsReversed: (Linears, "equation"),
-    OneLinearShared: (OneLinear, "everything-matters"),
-    UpdateFirstForgotten: (UpdateFirst, "equation"),
-    OneBiasDetached: (OneBias, "gradients"),
-    ThreeBiasesTwice: (ThreeBiases, "equation"),
-    WholeSequenceFirstHn: (WholeSequence, "unrolled"),
+    fused.LinearsReversed: (fused.Linears, "equation"),
+    fused.OneLinearShared: (fused.OneLinear, "everything-matters"),
+    fused.UpdateFirstForgotten: (fused.UpdateFirst, "equation"),
+    fused.OneBiasDetached: (fused.OneBias, "gradients"),
+    fused.ThreeBiasesTwice: (fused.ThreeBiases, "equation"),
+    other.WholeSequenceFirstHn: (other.WholeSequence, "unrolled"),
 }
 
 
@@ -170,6 +132,6 @@ def convention_of(kind):
 
 
 #: By names, for the command line.
-in_place = convention_of(InPlace)
-update_first = convention_of(UpdateFirst)
-update_first_forgotten = convention_of(UpdateFirstForgotten)
+in_place = convention_of(other.InPlace)
+update_first = convention_of(fused.UpdateFirst)
+update_first_forgotten = convention_of(fused.UpdateFirstForgotten)

@@ -6,16 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tests.subjects.right.variants import (
-    Concatenated,
-    Einsum,
-    Float64Inside,
-    HandWritten,
-    MasksAtOnce,
-    ProductsSummed,
-    Stack,
-    Written,
-)
+from tests.subjects import classes_in
+from tests.subjects.right import variants
+from tests.subjects.right.variants import Float64Inside, Stack, Written
 
 
 class Lerp(Written):
@@ -251,32 +244,4 @@ class SigmoidByLogarithm(Written):
         return F.logsigmoid(sums).exp()
 
 
-RIGHT_CELLS = (
-    Stack,
-    Written,
-    HandWritten,
-    Einsum,
-    Concatenated,
-    Float64Inside,
-    ProductsSummed,
-    PerGate,
-    Addcmul,
-    Batched,
-    Transposed,
-    RowByRow,
-    BatchInHalves,
-    MasksAtOnce,
-    OwnDropout,
-    Preallocated,
-    FusedCall,
-    InnerGRU,
-    NamedLayers,
-    ParameterLists,
-    OwnParameters,
-    Lerp,
-    StepFromTheOld,
-    SigmoidByTanh,
-    OppositeSigmoids,
-    WholeInFloat64,
-    SigmoidByLogarithm,
-)
+RIGHT_CELLS = classes_in(variants.__name__, __name__)

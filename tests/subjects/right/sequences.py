@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from tests.subjects import classes_in
 from tests.subjects.right.layouts import Holding, Renamed, Whole
 from tests.subjects.right.variants import Stack, Written
 
@@ -202,24 +203,4 @@ class MasksFirst(StepByStep):
         return state * self.masks[layer][self.step]
 
 
-RIGHT_SEQUENCES = (
-    LayerByLayer,
-    StepByStep,
-    BatchFirstInside,
-    OneLayerModules,
-    InputProductsAtOnce,
-    WholeInFloat64,
-    OutputsPreallocated,
-    BackwardsAndBack,
-    PadsTheBatch,
-    OneStepCalls,
-    FusedSequence,
-    Halving,
-    Unrolled,
-    RowsInTurn,
-    MasksFirst,
-    Whole,
-    Renamed,
-    Holding,
-    nn.GRU,
-)
+RIGHT_SEQUENCES = (*classes_in(__name__), Whole, Renamed, Holding, nn.GRU)

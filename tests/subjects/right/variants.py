@@ -19,6 +19,10 @@ class Stack(nn.Module):
             for layer in range(num_layers)
         )
         self.dropout = nn.Dropout(dropout)
+        self.setup()
+
+    def setup(self) -> None:
+        pass
 
     def forward(self, input: Tensor, h0: Tensor | None = None) -> tuple[Tensor, Tensor]:
         states = self.start(input, h0)
@@ -27,8 +31,11 @@ class Stack(nn.Module):
             # Masks are filled in memory order: a state must not inherit the strides of h0.
             state = self.cell(cell, input, states[layer]).contiguous()
             hn.append(state)
-            input = self.up(state, layer)
+            input = self.above(state, layer, input, states[layer])
         return self.result(input, hn)
+
+    def above(self, state: Tensor, layer: int, below: Tensor, old: Tensor) -> Tensor:
+        return self.up(state, layer)
 
     def start(self, input: Tensor, h0: Tensor | None) -> Tensor:
         if h0 is None:
