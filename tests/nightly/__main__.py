@@ -26,6 +26,7 @@ PARTS = {
     "suite": ("tests", "examples", "docs", "README.md", "conftest.py"),
     "mutation": ("tests", "conftest.py", "cosmic-ray.toml"),
 }
+WRONG = ("failed", "crashed")
 EPILOG = """\
 examples:
   python -m tests.nightly
@@ -66,9 +67,8 @@ def parse(command=None):
     add("--strict", action="store_true", help="your own faults count with --strict only")
     add("--results", type=Path, metavar="DIR", help="(default: .nightly, of some .nightly/some)")
     given = parser.parse_args(command)
-    for part in given.parts:
-        if part not in PARTS:
-            parser.error(f"unknown part {part!r}; choose from {', '.join(PARTS)}")
+    for part in {*given.parts} - {*PARTS}:
+        parser.error(f"unknown part {part!r}; choose from {', '.join(PARTS)}")
     return given
 
 
@@ -91,9 +91,8 @@ def main(command=None):
         if made is None:
             return 2
         done.append(made)
-        for test, message in made["wrong"].items():
-            print(f"{test}: {message}")
-        print(f"{made['sentence']}\n", flush=True)
+        wrong = [f"{test}: {message}\n" for test, message in made["wrong"].items()]
+        print(f"{''.join(wrong)}{made['sentence']}\n", flush=True)
     columns = ("part", "tests", "failed", "crashed", "skipped", "minutes", "commit", "sentence")
     for row in (columns, ["---"] * len(columns), *([one[key] for key in columns] for one in done)):
         print("|", " | ".join(map(str, row)), "|")
@@ -103,9 +102,8 @@ def main(command=None):
 def run_part(part, given, folder):
     """Run what is missing of a part; return its summary, or None if it could not run."""
     results, file = folder / f"{part}.jsonl", folder / f"{part}.json"
-    if given.again:
-        results.unlink(missing_ok=True)
-        file.unlink(missing_ok=True)
+    for old in (results, file) if given.again else ():
+        old.unlink(missing_ok=True)
     unrelated = ("parts", "again", "n", "results")
     settings = {name: value for name, value in vars(given).items() if name not in unrelated}
     code = fingerprint(part, given.faults + given.right)
@@ -129,7 +127,7 @@ def run_part(part, given, folder):
     made = {
         "part": part,
         "sentence": sentence if enough else f"TOO FEW: {sentence}",
-        "ok": enough and not outcomes["failed"] and not outcomes["crashed"],
+        "ok": enough and not any(outcomes[name] for name in WRONG),
         "tests": len(found),
         **{name: outcomes[name] for name in ("passed", "failed", "crashed", "skipped")},
         "minutes": round((time.monotonic() - started) / 60, 1),
@@ -138,9 +136,7 @@ def run_part(part, given, folder):
         "code": code,
         "settings": settings,
         "figures": figures,
-        "wrong": {
-            one["id"]: one["message"] for one in found if one["outcome"] in ("failed", "crashed")
-        },
+        "wrong": {one["id"]: one["message"] for one in found if one["outcome"] in WRONG},
     }
     file.write_text(json.dumps(made, indent=2) + "\n")
     return made

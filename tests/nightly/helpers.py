@@ -23,7 +23,7 @@ from stackgru.outcomes import Violated
 from stackgru.targets.importing import TargetError, describe_error, import_target
 from stackgru.targets.target import Target
 from tests.nightly.__main__ import parse
-from tests.subjects import catalogue
+from tests.subjects import catalogue, classes_in
 from tests.subjects.right.cells import RIGHT_CELLS
 from tests.subjects.right.sequences import RIGHT_SEQUENCES
 
@@ -101,17 +101,10 @@ def _named(names: Iterable[str]) -> list[str]:
 def _defined_in(place: str) -> list[str]:
     """Return every module class that a file defines and that has a docstring."""
     module = sys.modules[import_target(f"{place}:__name__")]
-    found = [
-        f"{place}:{name}"
-        for name, value in vars(module).items()
-        if isinstance(value, type)
-        and issubclass(value, nn.Module)
-        and value.__module__ == module.__name__
-        and vars(value).get("__doc__")
-    ]
+    found = [one for one in classes_in(module.__name__) if vars(one).get("__doc__")]
     if not found:
         raise TargetError(f"{place} defines no torch.nn.Module with a docstring.")
-    return found
+    return [f"{place}:{one.__name__}" for one in found]
 
 
 def chosen_laws() -> list[str]:

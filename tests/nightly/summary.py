@@ -23,10 +23,8 @@ def faults(results: Results) -> Figures:
         laws[name].update(by)
         first.update(by[:1])
     always = [name for name, seeds in caught.items() if all(seeds)]
-    methods = {
-        method: sum(one.get(method, False) for one in results)
-        for method in ("seed_example", "plain_test")
-    }
+    others = ("seed_example", "plain_test")
+    methods = {name: sum(one.get(name, False) for one in results) for name in others}
     figures = {
         "faults": len(caught),
         "groups": Counter(groups.values()),

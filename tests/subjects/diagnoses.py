@@ -11,10 +11,12 @@ NO_INPUT_BIAS = "one bias instead of two (no b_ih)"
 LAST = "dropout also after the last layer"
 INPUT = "dropout also on the input"
 CARRIED = "dropout also on the carried state "
+CARRIED_UP = f"{CARRIED}(by the mask of the output that goes up)"
 KEPT = "the same mask at every step (variational dropout)"
 KEPT_ANEW = f"{KEPT}, although a new one is drawn each time"
 OVER_ROWS = "the same mask for all rows of the batch"
 UNUSED = "an extra mask drawn "
+UNUSED_LAST = f"{UNUSED}after the last layer and discarded"
 NOT_SCALED = "no scaling of kept values by 1 / (1 - p)"
 TIME_ORDER = "masks drawn in time order"
 HARD = "a hard sigmoid "
@@ -25,10 +27,10 @@ EXPECTED: dict[type, tuple[str, ...]] = {
     masks.DropsTheLastLayer: (f"{LAST} and in its hn",),
     masks.DropsTheOutputOnly: (LAST,),
     masks.DropsTheOldState: (f"{CARRIED}(before each step, by one mask for all layers)",),
-    masks.CarriesDroppedStates: (f"{CARRIED}(by the mask of the output that goes up)",),
+    masks.CarriesDroppedStates: (CARRIED_UP,),
     masks.RowsShareAMask: (OVER_ROWS,),
     rates.KeptValuesAreNotScaled: (NOT_SCALED,),
-    draws.DrawsOneMore: (f"{UNUSED}after the last layer and discarded",),
+    draws.DrawsOneMore: (UNUSED_LAST,),
     draws.DrawsOneMoreFirst: (f"{UNUSED}before the first layer and discarded",),
     states.SharesTheFirstState: ("the first layer's h0 used for all layers",),
     states.ResidualFromTheThirdLayer: ("residual connections from the third layer on",),
@@ -44,11 +46,8 @@ EXPECTED: dict[type, tuple[str, ...]] = {
     sequence_masks.DropsItsOutputs: (LAST,),
     sequence_masks.DropsItsInputs: (INPUT,),
     sequence_masks.DropsWhatItCarries: (f"{CARRIED}(before each step)",),
-    sequence_masks.OneMoreMask: (f"{UNUSED}after the last layer and discarded",),
-    sequence_masks.OneMoreMaskEveryStep: (
-        f"{UNUSED}after the last layer and discarded",
-        TIME_ORDER,
-    ),
+    sequence_masks.OneMoreMask: (UNUSED_LAST,),
+    sequence_masks.OneMoreMaskEveryStep: (UNUSED_LAST, TIME_ORDER),
     sequence_masks.OutputsAreNotScaled: (NOT_SCALED,),
     variants.GatesUpdateFirst: ("gates in the order z, r, n",),
     variants.GatesCandidateFirst: ("gates in the order n, r, z",),
@@ -68,5 +67,5 @@ EXPECTED: dict[type, tuple[str, ...]] = {
     variants.InputAndLastDropped: (LAST, INPUT),
     variants.OutputsDroppedInTimeOrder: (LAST, TIME_ORDER),
     variants.ResetBeforeOverTime: (RESET,),
-    variants.CarriesAndGivesDropped: (LAST, f"{CARRIED}(by the mask of the output that goes up)"),
+    variants.CarriesAndGivesDropped: (LAST, CARRIED_UP),
 }

@@ -36,8 +36,7 @@ class NewParametersEveryCall(Stack):
 class BackwardInForward(Stack):
     """In training a backward pass is run as well, which leaves gradients."""
 
-    def result(self, output, hn):
-        output, hn = super().result(output, hn)
+    def end(self, output, hn):
         if output.requires_grad:
             output.sum().backward(retain_graph=True)
         return output, hn
@@ -140,8 +139,7 @@ class Scripted(nn.Module):
 class TracedInPart(Stack):
     """With one layer only, it says that it cannot be exported."""
 
-    def start(self, input, h0):
-        h0 = super().start(input, h0)
+    def begin(self, input, h0):
         if self.num_layers == 1 and torch.compiler.is_compiling():
             raise RuntimeError("one layer is not supported")
         return h0
@@ -150,8 +148,7 @@ class TracedInPart(Stack):
 class RecomputesWithoutGraph(Stack):
     """In a backward pass, where checkpoints recompute, nothing is attached to the graph."""
 
-    def start(self, input, h0):
-        h0 = super().start(input, h0)
+    def begin(self, input, h0):
         return h0.detach() if torch._C._current_graph_task_id() >= 0 else h0
 
 

@@ -255,7 +255,6 @@ class RowsOfTheFirstCall(Stack):
 
     rows = None
 
-    def start(self, input, h0):
-        h0 = super().start(input, h0)
+    def begin(self, input, h0):
         self.rows = len(input) if self.rows is None else self.rows
         return torch.cat([h0[:, : self.rows], torch.zeros_like(h0[:, self.rows :])], 1)

@@ -50,16 +50,14 @@ class ReadsTheInputAsContiguous(Stack):
 class IgnoresTheOffset(Stack):
     """The state is read from where its memory begins, whatever its offset."""
 
-    def start(self, input, h0):
-        h0 = super().start(input, h0)
+    def begin(self, input, h0):
         return h0.as_strided(h0.shape, h0.stride(), 0)
 
 
 class NeedsAView(Stack):
     """It raises when the state is not contiguous."""
 
-    def start(self, input, h0):
-        h0 = super().start(input, h0)
+    def begin(self, input, h0):
         return h0.view(-1).view(h0.shape)
 
 

@@ -18,8 +18,7 @@ class HardSlopes(Written):
 class NanSlopeAtZero(Stack):
     """A state of zero gets NaN for a gradient."""
 
-    def start(self, input, h0):
-        h0 = super().start(input, h0)
+    def begin(self, input, h0):
         return torch.where(h0 == 0, h0, h0 * (h0 / h0))
 
 
@@ -76,8 +75,7 @@ class HoldsOnToTheGraph(Stack):
 
     last = None
 
-    def start(self, input, h0):
-        h0 = super().start(input, h0)
+    def begin(self, input, h0):
         fits = self.last is not None and self.last.shape == h0.shape
         return h0 + 0 * self.last if fits and self.last.dtype == h0.dtype else h0
 

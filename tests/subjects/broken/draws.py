@@ -90,8 +90,7 @@ class DrawsAtRateZero(Stack):
 class DrawsWithOneLayer(Stack):
     """With one layer a mask is drawn and thrown away."""
 
-    def start(self, input, h0):
-        h0 = super().start(input, h0)
+    def begin(self, input, h0):
         if self.num_layers == 1:
             self.dropout(h0)
         return h0
@@ -184,8 +183,7 @@ class MasksInverted(Stack):
 class MasksFromTheTop(Stack):
     """The masks of a step are drawn at its start, that of the highest gap first."""
 
-    def start(self, input, h0):
-        h0 = super().start(input, h0)
+    def begin(self, input, h0):
         ones = torch.ones(h0.shape[1:], dtype=h0.dtype, device=h0.device)
         self.masks = [self.dropout(ones) for _ in range(self.num_layers - 1)][::-1]
         return h0

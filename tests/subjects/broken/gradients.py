@@ -39,8 +39,7 @@ class OldStateDetached(Stack):
 class HistoryCutOff(Stack):
     """A state that is a result is cut off from what it comes from: one step back, no further."""
 
-    def start(self, input, h0):
-        h0 = super().start(input, h0)
+    def begin(self, input, h0):
         return h0.detach() if h0.grad_fn is not None else h0
 
 
@@ -157,8 +156,7 @@ class GradientOfOutputTwice(Stack):
 class GradientWithoutBias(Stack):
     """Without biases, gradients have the wrong sign."""
 
-    def result(self, output, hn):
-        output, hn = super().result(output, hn)
+    def end(self, output, hn):
         factor = 1 if self.cells[0].bias else -1
         return Backward.apply(output, factor), Backward.apply(hn, factor)
 
@@ -166,8 +164,7 @@ class GradientWithoutBias(Stack):
 class GradientOfOneStateReversed(Stack):
     """From three layers on, the gradient of the second layer's old state has the wrong sign."""
 
-    def start(self, input, h0):
-        h0 = super().start(input, h0)
+    def begin(self, input, h0):
         if len(h0) < 3:
             return h0
         return torch.cat([h0[:1], Backward.apply(h0[1:2], -1), h0[2:]])

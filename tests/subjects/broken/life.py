@@ -177,8 +177,7 @@ class DtypeOfItsConstruction(Stack):
 
     dtype = None
 
-    def result(self, output, hn):
-        output, hn = super().result(output, hn)
+    def end(self, output, hn):
         self.dtype = self.dtype or output.dtype
         return output.to(self.dtype), hn.to(self.dtype)
 

@@ -155,16 +155,14 @@ class LongSumsInBfloat16(Written):
 class OutputInSinglePrecision(Stack):
     """In the half precisions the output is float32."""
 
-    def result(self, output, hn):
-        output, hn = super().result(output, hn)
+    def end(self, output, hn):
         return output.float() if output.element_size() == 2 else output, hn
 
 
 class StatesInSinglePrecision(Stack):
     """hn is float32 whatever the input is."""
 
-    def result(self, output, hn):
-        output, hn = super().result(output, hn)
+    def end(self, output, hn):
         return output, hn.float()
 
 

@@ -95,8 +95,7 @@ class SinglePrecisionInputClipped(Stack):
 class LargeNegativeStateLosesItsSign(Stack):
     """Below minus twenty, the old state loses its sign."""
 
-    def start(self, input, h0):
-        h0 = super().start(input, h0)
+    def begin(self, input, h0):
         return torch.where(h0 < -20, -h0, h0)
 
 
@@ -143,16 +142,14 @@ class NanTakenForZero(Stack):
 class NanInOneRowSpreads(Stack):
     """NaN in one row goes into all rows."""
 
-    def start(self, input, h0):
-        h0 = super().start(input, h0)
+    def begin(self, input, h0):
         return h0 + 0 * input.sum() if input.numel() else h0
 
 
 class InfinityCutOff(Stack):
     """Infinite states are cut off at the largest number."""
 
-    def start(self, input, h0):
-        h0 = super().start(input, h0)
+    def begin(self, input, h0):
         return h0.clamp(-torch.finfo(h0.dtype).max, torch.finfo(h0.dtype).max)
 
 
@@ -213,8 +210,7 @@ class OneInputLosesItsSign(Stack):
 class NoStateAtHighRates(Stack):
     """At rates above 0.8 the upper layers start from zeros in training."""
 
-    def start(self, input, h0):
-        h0 = super().start(input, h0)
+    def begin(self, input, h0):
         forgets = self.training and self.dropout.p > 0.8
         return torch.cat([h0[:1], 0 * h0[1:]]) if forgets else h0
 

@@ -204,8 +204,7 @@ class FirstLayerStartsFromOnes(LayerByLayer):
 class OutputsInSinglePrecision(LayerByLayer):
     """In the half precisions the outputs are float32."""
 
-    def result(self, output, hn):
-        output, hn = super().result(output, hn)
+    def end(self, output, hn):
         return output.float() if output.element_size() == 2 else output, hn
 
 
@@ -230,8 +229,7 @@ class GradientOfTheLastStepOnly(LayerByLayer):
 class ForgetsItsGradientAfterTheFirstStep(StepByStep):
     """The state is cut off from the first step."""
 
-    def start(self, input, h0):
-        h0 = super().start(input, h0)
+    def begin(self, input, h0):
         return h0.detach() if h0.grad_fn is not None else h0
 
 
@@ -242,7 +240,6 @@ class ForgetsTheUpperStateAtStepFive(StepByStep):
         self.step = 0
         return super().forward(input, h0)
 
-    def start(self, input, h0):
-        h0 = super().start(input, h0)
+    def begin(self, input, h0):
         self.step += 1
         return torch.cat([h0[:1], 0 * h0[1:]]) if self.step == 6 else h0

@@ -12,8 +12,7 @@ class KeepsTheFirstState(Stack):
 
     first = None
 
-    def start(self, input, h0):
-        h0 = super().start(input, h0)
+    def begin(self, input, h0):
         if self.first is None or self.first.shape != h0.shape:
             self.first = h0
         return (h0 + self.first) / 2
@@ -40,8 +39,7 @@ class Tires(Stack):
 class MixesRows(Stack):
     """Each row takes a little of the mean of all rows."""
 
-    def start(self, input, h0):
-        h0 = super().start(input, h0)
+    def begin(self, input, h0):
         return h0 + 1e-9 * h0.mean(1, keepdim=True)
 
 
@@ -57,8 +55,7 @@ class RemembersItsFirstStep(Stack):
 
     first = None
 
-    def result(self, output, hn):
-        output, hn = super().result(output, hn)
+    def end(self, output, hn):
         if self.first is None or self.first[1].shape != hn.shape:
             self.first = output.detach(), hn.detach()
         return self.first
@@ -95,8 +92,7 @@ class StatesShifted(Stack):
 class StatesSwappedAtDepthSix(Stack):
     """With six layers, the states of the fifth and the sixth are swapped."""
 
-    def start(self, input, h0):
-        h0 = super().start(input, h0)
+    def begin(self, input, h0):
         return h0[[0, 1, 2, 3, 5, 4]] if self.num_layers == 6 else h0
 
 
@@ -117,16 +113,14 @@ class UnitsInReverse(Stack):
 class SharesTheFirstState(Stack):
     """Every layer gets the first layer's state."""
 
-    def start(self, input, h0):
-        h0 = super().start(input, h0)
+    def begin(self, input, h0):
         return h0[:1].expand_as(h0)
 
 
 class ForgetsUpperStates(Stack):
     """From five layers on, all but the first start from zeros at every step."""
 
-    def start(self, input, h0):
-        h0 = super().start(input, h0)
+    def begin(self, input, h0):
         return torch.cat([h0[:1], torch.zeros_like(h0[1:])]) if len(h0) > 4 else h0
 
 
@@ -157,8 +151,7 @@ class TakesTheLastStateItGave(Stack):
         fits = self.last is not None and self.last.shape[1] == len(input)
         return self.last if fits else super().start(input, h0)
 
-    def result(self, output, hn):
-        output, hn = super().result(output, hn)
+    def end(self, output, hn):
         self.last = hn.detach().to(output.dtype)
         return output, hn
 
@@ -173,16 +166,14 @@ class GoesOnFromItsLastState(TakesTheLastStateItGave):
 class RowsOfTheFirst(Stack):
     """Every row starts from the first row's state."""
 
-    def start(self, input, h0):
-        h0 = super().start(input, h0)
+    def begin(self, input, h0):
         return h0[:, :1].expand_as(h0)
 
 
 class RowsRolled(Stack):
     """With two or three rows, hn has them one further than they were."""
 
-    def result(self, output, hn):
-        output, hn = super().result(output, hn)
+    def end(self, output, hn):
         return output, hn.roll(1, 1) if len(output) in (2, 3) else hn
 
 

@@ -23,6 +23,10 @@ class Base(nn.Module):
         self.cells = cells_of(input_size, hidden_size, num_layers)
         self.dropout = nn.Dropout(dropout)
 
+    def forward(self, x, h):
+        new = self.climb(x, h)
+        return new[-1], torch.stack(new)
+
     def climb(self, x, states):
         new = []
         for layer, cell in enumerate(self.cells):
@@ -141,10 +145,6 @@ class NoRate(Base):
     def __init__(self, input_size, hidden_size, num_layers):
         super().__init__(input_size, hidden_size, num_layers)
 
-    def forward(self, x, h):
-        new = self.climb(x, h)
-        return new[-1], torch.stack(new)
-
 
 class NoRateButDrops(NoRate):
     """It drops out all the same."""
@@ -195,10 +195,6 @@ class InputDropout(Base):
 
     def below(self, x, layer):
         return self.drops[layer](x)
-
-    def forward(self, x, h):
-        new = self.climb(x, h)
-        return new[-1], torch.stack(new)
 
 
 class InputDropoutEverywhere(InputDropout):

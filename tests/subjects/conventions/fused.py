@@ -8,6 +8,8 @@ from torch import nn
 
 from tests.subjects.conventions.called_otherwise import cells_of
 
+NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+
 
 class Linears(nn.Module):
     """A Linear for the input and one for the state, in each layer; called as a cell is."""
@@ -36,15 +38,9 @@ class Linears(nn.Module):
 
 
 def in_linears(module):
-    return [
-        {
-            "weight_ih": of_input.weight,
-            "weight_hh": of_state.weight,
-            "bias_ih": of_input.bias,
-            "bias_hh": of_state.bias,
-        }
-        for of_input, of_state in zip(module.of_input, module.of_state, strict=True)
-    ]
+    pairs = zip(module.of_input, module.of_state, strict=True)
+    parts = ((one.weight, other.weight, one.bias, other.bias) for one, other in pairs)
+    return [dict(zip(NAMES, values, strict=True)) for values in parts]
 
 
 class LinearsReversed(Linears):
@@ -86,9 +82,6 @@ class Fused(nn.Module):
 
 def read(module):
     return module.read()
-
-
-NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
 class OneLinear(Fused):

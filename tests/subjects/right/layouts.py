@@ -116,15 +116,8 @@ class Renamed(nn.GRU):
         batch_first=False,
         bidirectional=False,
     ):
-        super().__init__(
-            input_size,
-            hidden_size,
-            num_layers,
-            bias=bias,
-            batch_first=batch_first,
-            dropout=dropout,
-            bidirectional=bidirectional,
-        )
+        options = (bias, batch_first, dropout, bidirectional)
+        super().__init__(input_size, hidden_size, num_layers, *options)
 
 
 class Holding(nn.Module):
@@ -138,6 +131,3 @@ class Holding(nn.Module):
 
     def forward(self, input, h0=None):
         return self.rnn(input, h0)
-
-
-RIGHT_LAYOUTS = (Whole, Renamed, Holding)

@@ -39,7 +39,10 @@ class Stack(nn.Module):
 
     def start(self, input: Tensor, h0: Tensor | None) -> Tensor:
         if h0 is None:
-            return input.new_zeros(self.num_layers, input.shape[0], self.hidden_size)
+            h0 = input.new_zeros(self.num_layers, input.shape[0], self.hidden_size)
+        return self.begin(input, h0)
+
+    def begin(self, input: Tensor, h0: Tensor) -> Tensor:
         return h0
 
     def cell(self, cell: nn.GRUCell, x: Tensor, h: Tensor) -> Tensor:
@@ -52,7 +55,10 @@ class Stack(nn.Module):
         return self.dropout(state)
 
     def result(self, output: Tensor, hn: list[Tensor]) -> tuple[Tensor, Tensor]:
-        return output, torch.stack(hn)
+        return self.end(output, torch.stack(hn))
+
+    def end(self, output: Tensor, hn: Tensor) -> tuple[Tensor, Tensor]:
+        return output, hn
 
 
 class Written(Stack):
