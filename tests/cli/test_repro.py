@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -35,7 +36,7 @@ def test_check_saves_reports(reports):
     assert [place.name.rpartition("-")[0] for place in places] == ["mask-count", "one-step"]
     for place in places:
         assert f"script:     {place / 'repro.py'}" in process.stdout.replace("\n              ", "")
-        assert read(place).problem is None
+        assert read(place).violation.problem is None
     script = subprocess.run(
         [sys.executable, "-I", str(places[1] / "repro.py")], capture_output=True, text=True
     )
@@ -48,52 +49,48 @@ def test_check_saves_reports(reports):
 
 
 def test_replay_says_what_is_still_there(reports):
-    folder, _ = reports
-    process = command("replay", folder, "--times", 1, cwd=folder.parent)
-    assert process.returncode == 1
-    assert process.stdout.count("still there  ") == 2
-    assert process.stdout.endswith("2 still there.\n")
+    result = invoke("replay", reports[0], "--times", 1)
+    assert result.exit_code == 1
+    assert result.stdout.count("still there  ") == 2
+    assert result.stdout.endswith("2 still there.\n")
 
 
 def test_a_target_that_has_moved(reports, tmp_path):
     folder, _ = reports
-    source = (folder / os.listdir(folder)[0] / "repro.py").read_text()
-    place = tmp_path / "found" / "moved"
-    place.mkdir(parents=True)
+    place = shutil.copytree(folder / os.listdir(folder)[0], tmp_path / "found" / "moved")
+    source = (place / "repro.py").read_text()
     (place / "repro.py").write_text(source.replace(str(HANDWRITTEN.parent), "/no/such"))
-    data = (folder / os.listdir(folder)[0] / "report.json").read_text()
-    (place / "report.json").write_text(data)
-    process = command("replay", tmp_path / "found", "--times", 1, cwd=tmp_path)
-    assert process.returncode == 3
-    assert "broken" in process.stdout
-    assert "No module named 'handwritten'" in process.stdout
+    result = invoke("replay", tmp_path / "found", "--times", 1)
+    assert result.exit_code == 3
+    assert "broken" in result.stdout
+    assert "No module named 'handwritten'" in result.stdout
 
 
 @pytest.mark.parametrize(("name", "said"), [("nowhere", "No such file"), ("", "no bug report in")])
 def test_replay_of_nothing(name, said, tmp_path):
-    process = command("replay", tmp_path / name, cwd=tmp_path)
-    assert process.returncode == 2
-    assert said in process.stderr
+    result = invoke("replay", tmp_path / name)
+    assert result.exit_code == 2
+    assert said in result.stderr
 
 
-def test_repro_prints_the_script(tmp_path):
-    process = command("repro", CASE, "--target", WRONG, "--law", "one-step", cwd=tmp_path)
-    assert process.returncode == 0, process.stderr
-    assert len(process.stdout.splitlines()) <= 40
-    assert process.stdout.startswith('"""')
-    assert process.stderr == ""
+def test_repro_prints_the_script():
+    result = invoke("repro", CASE, "--target", WRONG, "--law", "one-step")
+    assert result.exit_code == 0, result.stderr
+    assert len(result.stdout.splitlines()) <= 40
+    assert result.stdout.startswith('"""')
+    assert result.stderr == ""
 
 
-def test_repro_writes_a_file(tmp_path):
+def test_repro_writes_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     options = ("--target", WRONG, "--law", "one-step", "--issue", "-o")
-    process = command("repro", CASE, *options, "text.md", cwd=tmp_path)
-    assert process.returncode == 0
-    assert process.stdout == ""
+    result = invoke("repro", CASE, *options, "text.md")
+    assert (result.exit_code, result.stdout) == (0, "")
     assert (tmp_path / "text.md").read_text().startswith(f"# {WRONG}")
-    process = command("repro", CASE, *options, "no/such/folder.md", cwd=tmp_path)
-    assert process.returncode == 3
-    assert process.stdout.startswith("# ")
-    assert "could not be written to no/such/folder.md" in process.stderr
+    result = invoke("repro", CASE, *options, "no/such/folder.md")
+    assert result.exit_code == 3
+    assert result.stdout.startswith("# ")
+    assert "could not be written to no/such/folder.md" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -107,23 +104,24 @@ def test_repro_writes_a_file(tmp_path):
         ([CASE, "--law", "one-step", "--target", "nowhere:X"], 2, "no module named 'nowhere'"),
     ],
 )
-def test_repro_of_what_cannot_be(arguments, status, said, tmp_path):
-    process = command("repro", *arguments, cwd=tmp_path)
-    assert process.returncode == status
-    assert said in process.stderr
-    assert "Traceback" not in process.stderr
+def test_repro_of_what_cannot_be(arguments, status, said):
+    result = invoke("repro", *arguments)
+    assert result.exit_code == status
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
 
 
-def test_a_folder_that_cannot_be_written_to(tmp_path):
+def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch):
     """A folder below a file; what was found is still printed."""
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
     options = ("--seed", 1, "--max-examples", 10, "--laws", "one-step")
-    process = command("check", WRONG, *options, "--report", "file/reports", cwd=tmp_path)
-    assert process.returncode == 3
-    assert "one-step is violated" in process.stdout
-    assert "is not interchangeable with nn.GRU" in process.stdout
-    assert "Error: a bug report is missing: it could not be saved in " in process.stderr
-    assert "Not a directory" in process.stderr
+    result = invoke("check", WRONG, *options, "--report", "file/reports")
+    assert result.exit_code == 3
+    assert "one-step is violated" in result.stdout
+    assert "is not interchangeable with nn.GRU" in result.stdout
+    assert "Error: a bug report is missing: it could not be saved in " in result.stderr
+    assert "Not a directory" in result.stderr
 
 
 def test_a_case_of_a_target_without_a_name_has_no_script(monkeypatch):

@@ -89,17 +89,9 @@ def test_others_still_count(known):
 def test_known_in_pytest(pytester, known, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(stackgru.__path__[0]) + "/..")
     path = known("same-draws: an extra draw")
-    result = pytester.runpytest_subprocess(
-        "--pyargs",
-        "stackgru.pytest_plugin.suite",
-        f"--stackgru=target={TARGET}",
-        "--stackgru=laws=same-draws",
-        "--stackgru=max-examples=20",
-        f"--stackgru=known={path}",
-        "-rx",
-        "-p",
-        "no:cacheprovider",
-    )
+    given = (f"target={TARGET}", "laws=same-draws", "max-examples=20", f"known={path}")
+    options = ("--pyargs", "stackgru.pytest_plugin.suite", "-rx", "-p", "no:cacheprovider")
+    result = pytester.runpytest_subprocess(*options, *(f"--stackgru={one}" for one in given))
     result.assert_outcomes(xfailed=1, passed=1)
     result.stdout.fnmatch_lines(["*same-draws*known*an extra draw*"])
     result.stdout.fnmatch_lines(["XFAIL *known: an extra draw*"])

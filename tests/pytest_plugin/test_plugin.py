@@ -94,17 +94,15 @@ def test_one_option_in_the_help_of_pytest(pytester):
     assert len([line for line in lines if line.startswith("  --stackgru")]) == 1
 
 
+def suite_of_gru(pytester, *options):
+    """Run one law of the suite on nn.GRU by its name."""
+    words = [f"--stackgru={one}" for one in ("target=torch.nn:GRU", "laws=no-draws", *options)]
+    place = ("--pyargs", "stackgru.pytest_plugin.suite", "-p", "no:cacheprovider")
+    return pytester.runpytest_subprocess(*place, *words)
+
+
 def test_a_name_on_the_command_line(pytester):
-    result = pytester.runpytest_subprocess(
-        "--pyargs",
-        "stackgru.pytest_plugin.suite",
-        "--stackgru=target=torch.nn:GRU",
-        "--stackgru=laws=no-draws",
-        "--stackgru=profile=quick",
-        "--stackgru=seed=4",
-        "-p",
-        "no:cacheprovider",
-    )
+    result = suite_of_gru(pytester, "profile=quick", "seed=4")
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(["*no-draws*holds*20 examples*"])
 
@@ -141,14 +139,7 @@ def test_usage(pytester, options, said):
 
 
 def test_a_report_that_cannot_be_written(pytester):
-    result = pytester.runpytest_subprocess(
-        "--pyargs",
-        "stackgru.pytest_plugin.suite",
-        "--stackgru=target=torch.nn:GRU",
-        "--stackgru=laws=no-draws",
-        "--stackgru=max-examples=3",
-        "--stackgru=json=no/such/folder.json",
-    )
+    result = suite_of_gru(pytester, "max-examples=3", "json=no/such/folder.json")
     assert result.ret == pytest.ExitCode.INTERNAL_ERROR
     result.stdout.fnmatch_lines(
         ["*no-draws*holds*", "Error: the report could not be written to no/such/folder.json: No*"]
