@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 
+import pytest
 import torch
 from hypothesis import settings
+
+from stackgru.diagnosis import search
 
 # On CI Hypothesis loads a profile of its own; ours is chosen here, on every machine alike.
 settings.register_profile("dev", deadline=None, max_examples=100)
@@ -15,6 +18,14 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 torch.set_num_threads(1)
 
 pytest_plugins = ["pytester"]
+
+
+@pytest.fixture(autouse=True)
+def _few_cases(request, monkeypatch):
+    """Diagnose on few cases, which takes a sixth of the time; nightly uses all of them."""
+    if "nightly" not in request.keywords:
+        monkeypatch.setattr(search, "CASES", 30)
+        monkeypatch.setattr(search, "DIFFERING", 10)
 
 
 def pytest_collection_modifyitems(items):

@@ -36,12 +36,6 @@ NAMED = [
 NEAR = [masks.UnitsShareAMask, equations.BiasOutsideTheResetAbove]
 
 
-@pytest.fixture(autouse=True)
-def _few_cases(monkeypatch):
-    monkeypatch.setattr(search, "CASES", 30)
-    monkeypatch.setattr(search, "DIFFERING", 10)
-
-
 @pytest.mark.parametrize("fault", NAMED, ids=lambda one: one.__name__)
 def test_a_variant_is_named(fault):
     found = diagnose(load(fault))

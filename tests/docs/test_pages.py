@@ -67,14 +67,12 @@ def assert_shown(shown, printed):
 def test_commands_run(command, shown, monkeypatch):
     """A few examples of one law; tests/nightly/test_real.py runs the whole commands."""
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(search, "CASES", 20)
-    monkeypatch.setattr(search, "DIFFERING", 10)
     words = shlex.split(command)[1:]
     law = shown.partition(" is violated")[0].rpartition("\n")[2] or "equation"
     result = CliRunner().invoke(cli, [*words, "--laws", law, "--max-examples", "20"])
     assert result.exit_code == (" is violated" in shown), result.output
     if result.exit_code and has_verified_versions():
-        printed = result.stdout.replace("20 of 20", "200 of 200")
+        printed = result.stdout.replace("30 of 30", "200 of 200")
         for start in (f"{law} is violated", "what is it?"):
             assert_shown(f"{start}{shown.partition(start)[2]}".partition("\n\n")[0], printed)
 

@@ -61,13 +61,15 @@ def test_torchrl_draws_its_masks_in_time_order(tmp_path):
 
 def test_torchrl_is_violated_when_that_counts(tmp_path):
     pytest.importorskip("torchrl", reason="torchrl is not installed")
-    process, report = checked("torchrl.modules:GRU", tmp_path, "--strict", *OF_MASKS)
+    options = ("--strict", "--max-examples", 20, *OF_MASKS)
+    process, report = checked("torchrl.modules:GRU", tmp_path, *options)
     assert process.returncode == 1
     violated = [law["name"] for law in report["laws"] if law["status"] == "violated"]
     assert violated == ["order-matters"]
     assert report["verdict"]["same_training"] == "yes"
 
 
+@pytest.mark.nightly
 def test_gru_is_gru(tmp_path):
     process, report = checked("torch.nn:GRU", tmp_path, "--strict", "--max-examples", 10)
     assert process.returncode == 0, process.stdout
