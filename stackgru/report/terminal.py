@@ -55,10 +55,14 @@ def render(report: Report, *, width: int, colour: bool, details: bool = True) ->
             console.print()
             for line in violation_text(violation, report.target, report.convention).splitlines():
                 indent = " " * (len(_LABEL) if line.startswith("  ") else 2)
-                # A command that is typed again keeps its words whole.
-                hyphens = not line.startswith("  again:")
+                # What is copied, such as a command, keeps its words whole.
+                whole = line.startswith(("  again:", "  script:"))
                 wrapped = textwrap.wrap(
-                    line, width, subsequent_indent=indent, break_on_hyphens=hyphens
+                    line,
+                    width,
+                    subsequent_indent=indent,
+                    break_on_hyphens=not whole,
+                    break_long_words=not whole,
                 )
                 console.print("\n".join(wrapped), soft_wrap=True)
     if report.build_facts:

@@ -86,12 +86,11 @@ def test_others_still_count(known):
     assert "1 of 2 laws violated, and 1 of 2 laws violated as known" in report.sentence
 
 
-def test_known_in_pytest(pytester, known, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(stackgru.__path__[0]) + "/..")
+def test_known_in_pytest(pytester, known):
     path = known("same-draws: an extra draw")
     given = (f"target={TARGET}", "laws=same-draws", "max-examples=20", f"known={path}")
     options = ("--pyargs", "stackgru.pytest_plugin.suite", "-rx", "-p", "no:cacheprovider")
-    result = pytester.runpytest_subprocess(*options, *(f"--stackgru={one}" for one in given))
+    result = pytester.runpytest_inprocess(*options, *(f"--stackgru={one}" for one in given))
     result.assert_outcomes(xfailed=1, passed=1)
     result.stdout.fnmatch_lines(["*same-draws*known*an extra draw*"])
     result.stdout.fnmatch_lines(["XFAIL *known: an extra draw*"])

@@ -90,7 +90,7 @@ def test_the_command_line_wins_over_the_file_and_that_over_ini_keys(pytester, mo
 
 
 def test_one_option_in_the_help_of_pytest(pytester):
-    lines = pytester.runpytest_subprocess("--help").outlines
+    lines = pytester.runpytest_inprocess("--help").outlines
     assert len([line for line in lines if line.startswith("  --stackgru")]) == 1
 
 
@@ -98,7 +98,7 @@ def suite_of_gru(pytester, *options):
     """Run one law of the suite on nn.GRU by its name."""
     words = [f"--stackgru={one}" for one in ("target=torch.nn:GRU", "laws=no-draws", *options)]
     place = ("--pyargs", "stackgru.pytest_plugin.suite", "-p", "no:cacheprovider")
-    return pytester.runpytest_subprocess(*place, *words)
+    return pytester.runpytest_inprocess(*place, *words)
 
 
 def test_a_name_on_the_command_line(pytester):
@@ -133,7 +133,7 @@ def test_a_name_on_the_command_line(pytester):
     ],
 )
 def test_usage(pytester, options, said):
-    result = pytester.runpytest_subprocess("--pyargs", "stackgru.pytest_plugin.suite", *options)
+    result = pytester.runpytest_inprocess("--pyargs", "stackgru.pytest_plugin.suite", *options)
     assert result.ret != 0
     assert any(said in line for line in (*result.outlines, *result.errlines))
 
