@@ -8,7 +8,10 @@ import pytest
 import torch
 from hypothesis import settings
 
+import stackgru.pytest_plugin.check
+import stackgru.repro.bug  # noqa: F401 - see all_laws below
 from stackgru.diagnosis import search
+from stackgru.laws.registry import all_laws
 
 # On CI Hypothesis loads a profile of its own; ours is chosen here, on every machine alike.
 settings.register_profile("dev", deadline=None, max_examples=100)
@@ -16,6 +19,8 @@ settings.register_profile("ci", settings.get_profile("dev"), database=None, prin
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 torch.set_num_threads(1)
+# What is first imported in a run of pytester's in this process would be imported twice.
+all_laws()
 
 pytest_plugins = ["pytester"]
 

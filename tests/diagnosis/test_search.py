@@ -22,10 +22,8 @@ from tests.subjects.right.sequences import StepByStep
 
 #: A diagnosis takes seconds; the nightly tests diagnose every fault, on all cases.
 NAMED = [
-    masks.CarriesDroppedStates,
     rates.KeptValuesAreNotScaled,
     sequence_masks.OneMaskForAllSteps,
-    sequence_masks.OneMoreMaskEveryStep,
     variants.GatesUpdateFirst,
     variants.OneCellForAll,
     variants.ComplementedAndLastDropped,

@@ -19,7 +19,6 @@ from examples.handwritten import Right
 from examples.implementations import IMPLEMENTATIONS
 from examples.implementations.table import HEAD, write_page
 from stackgru.cli.main import cli
-from stackgru.diagnosis import search
 from stackgru.engine.known import read_known
 from stackgru.laws.registry import all_laws
 from stackgru.options import OPTIONS, option_named, read_pairs

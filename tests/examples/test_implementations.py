@@ -27,8 +27,7 @@ def cells(line):
 @pytest.mark.parametrize(
     ("name", "law", "shown"),
     [
-        ("opacus.DPGRU", "one-step", "`one-step`: `"),
-        ("torchrl.GRU", "one-step", "none: "),
+        pytest.param("opacus.DPGRU", "one-step", "`one-step`: `", marks=pytest.mark.nightly),
         ("torchrl.GRUCell", "equation", "none: "),
     ],
 )

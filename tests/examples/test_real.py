@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.helpers import last_line, stackgru
+from tests.helpers import invoke
 
 pytestmark = pytest.mark.real
 
@@ -23,18 +23,17 @@ OF_MASKS = [f"--laws={name}" for name in ("equation", "one-step", "same-masks", 
 
 
 def checked(target, tmp_path, *options):
-    """Check a target; return the process and its report."""
-    process = stackgru(
-        "check", target, "--seed", 1, "--json", "report.json", *options, cwd=tmp_path
-    )
-    return process, json.loads((tmp_path / "report.json").read_text())
+    """Check a target; return the result of the command and the report."""
+    file = tmp_path / "report.json"
+    result = invoke("check", target, "--seed", 1, "--json", file, *options)
+    return result, json.loads(file.read_text())
 
 
 def test_opacus_drops_out_what_it_carries_on(tmp_path):
     pytest.importorskip("opacus", reason="opacus is not installed")
-    process, report = checked("opacus.layers:DPGRU", tmp_path, *FEW)
-    assert process.returncode == 1
-    assert "same values yes, same training no" in last_line(process)
+    result, report = checked("opacus.layers:DPGRU", tmp_path, *FEW)
+    assert result.exit_code == 1
+    assert "same values yes, same training no" in result.stdout.splitlines()[-1]
     assert report["kind"] == "sequence"
     laws = {law["name"]: law for law in report["laws"]}
     assert laws["equation"]["status"] == "holds"
@@ -50,8 +49,8 @@ def test_opacus_drops_out_what_it_carries_on(tmp_path):
 
 def test_torchrl_draws_its_masks_in_time_order(tmp_path):
     pytest.importorskip("torchrl", reason="torchrl is not installed")
-    process, report = checked("torchrl.modules:GRU", tmp_path, *FEW)
-    assert process.returncode == 0, process.stdout
+    result, report = checked("torchrl.modules:GRU", tmp_path, *FEW)
+    assert result.exit_code == 0, result.stdout
     verdict = report["verdict"]
     assert verdict["same_values"] == verdict["same_training"] == "yes"
     assert verdict["same_seeds_one_step"] == "yes"
@@ -62,8 +61,8 @@ def test_torchrl_draws_its_masks_in_time_order(tmp_path):
 def test_torchrl_is_violated_when_that_counts(tmp_path):
     pytest.importorskip("torchrl", reason="torchrl is not installed")
     options = ("--strict", "--max-examples", 20, *OF_MASKS)
-    process, report = checked("torchrl.modules:GRU", tmp_path, *options)
-    assert process.returncode == 1
+    result, report = checked("torchrl.modules:GRU", tmp_path, *options)
+    assert result.exit_code == 1
     violated = [law["name"] for law in report["laws"] if law["status"] == "violated"]
     assert violated == ["order-matters"]
     assert report["verdict"]["same_training"] == "yes"
@@ -71,6 +70,6 @@ def test_torchrl_is_violated_when_that_counts(tmp_path):
 
 @pytest.mark.nightly
 def test_gru_is_gru(tmp_path):
-    process, report = checked("torch.nn:GRU", tmp_path, "--strict", "--max-examples", 10)
-    assert process.returncode == 0, process.stdout
+    result, report = checked("torch.nn:GRU", tmp_path, "--strict", "--max-examples", 10)
+    assert result.exit_code == 0, result.stdout
     assert set(list(report["verdict"].values())[2:]) == {"yes"}

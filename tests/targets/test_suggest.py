@@ -26,6 +26,11 @@ def checked(capsys, *words):
 FEW = ("--laws", "equation", "--laws", "one-step", "--laws", "purity", "--max-examples")
 
 
+def nightly(*row):
+    """A row that only nightly tries; the same stacks are tried from Python by default."""
+    return pytest.param(*row, marks=pytest.mark.nightly)
+
+
 @pytest.fixture(autouse=True)
 def in_the_folder_of_the_targets(monkeypatch):
     monkeypatch.chdir(Path(catalogue.__file__).parent)
@@ -42,20 +47,20 @@ def place(name):
     [
         ("LayersFirst", f"--arguments {','.join(LAYERS_FIRST)} --state tuple", 0),
         ("LayersFirstFromTheTop", f"--arguments {','.join(LAYERS_FIRST)} --state tuple", 1),
-        ("InPlace", "--state list", 0),
-        ("InPlaceOfTheTensors", "--state list", 1),
+        nightly("InPlace", "--state list", 0),
+        nightly("InPlaceOfTheTensors", "--state list", 1),
         ("SideBySide", "--state concatenated", 0),
         ("StateOnly", "--returns state", 0),
-        ("StateBefore", "--returns state,output", 0),
-        ("RowsFirst", "--state batch-first", 0),
+        nightly("StateBefore", "--returns state,output", 0),
+        nightly("RowsFirst", "--state batch-first", 0),
         ("RowsFirstMixed", "--state batch-first", 1),
         ("OneStep", "--time-axis", 0),
-        ("NoRate", "", 0),
-        ("Numbered", "", 0),
+        nightly("NoRate", "", 0),
+        nightly("Numbered", "", 0),
         ("NumberedTwice", "", 1),
         ("SequenceInATuple", "--state tuple --returns 'state, output'", 0),
-        ("in_place", "", 0),
-        ("update_first", "", 0),
+        nightly("in_place", "", 0),
+        nightly("update_first", "", 0),
         ("update_first_forgotten", "", 1),
     ],
 )
