@@ -94,6 +94,7 @@ def assert_within(
     import torch
 
     actual, expected = actual.detach().double().cpu(), expected.detach().double().cpu()
+    allowed = allowed.cpu()
     claimed = allowed.isfinite()
     same = (actual == expected) | (actual.isnan() & expected.isnan())
     difference = torch.where(same | ~claimed, 0.0, (actual - expected).abs())
