@@ -54,7 +54,7 @@ def _texar() -> Convention:
     "fastNLP.VarGRU",
     "FastNLP",
     "variational-dropout GRU; here its hidden_dropout",
-    remark="one mask per layer on the carried state, one for all gaps, each kept over time",
+    remark="one mask per layer on the carried state, one between all layers, each kept over time",
 )
 def _fastnlp() -> Convention:
     made = submodule("fastNLP.modules.torch.encoder.variational_rnn").VarGRU
