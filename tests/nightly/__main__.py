@@ -106,7 +106,7 @@ def run_part(part, given, folder):
         old.unlink(missing_ok=True)
     unrelated = ("parts", "again", "n", "results")
     settings = {name: value for name, value in vars(given).items() if name not in unrelated}
-    code = fingerprint(part, given.faults + given.right)
+    begun_at, code = commit(), fingerprint(part, given.faults + given.right)
     stored = json.loads(file.read_text()) if file.exists() else {}
     if stored.get("settings") == settings and stored.get("code") == code:
         print(f"done at {stored['commit']}, {stored['finished']}; --again runs it again")
@@ -132,7 +132,7 @@ def run_part(part, given, folder):
         **{name: outcomes[name] for name in ("passed", "failed", "crashed", "skipped")},
         "minutes": round((time.monotonic() - started) / 60, 1),
         "finished": time.strftime("%Y-%m-%d %H:%M"),
-        "commit": commit(),
+        "commit": begun_at,
         "code": code,
         "settings": settings,
         "figures": figures,
