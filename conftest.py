@@ -5,32 +5,44 @@ from __future__ import annotations
 import os
 
 import pytest
-import torch
-from hypothesis import settings
 
-import stackgru.pytest_plugin.check
-import stackgru.repro.bug  # noqa: F401 - see all_laws below
-from stackgru.diagnosis import search
-from stackgru.laws.registry import all_laws
-
-# On CI Hypothesis loads a profile of its own; ours is chosen here, on every machine alike.
-settings.register_profile("dev", deadline=None, max_examples=100)
-settings.register_profile("ci", settings.get_profile("dev"), database=None, print_blob=True)
-settings.load_profile("ci" if os.environ.get("CI") else "dev")
-
-torch.set_num_threads(1)
-# What is first imported in a run of pytester's in this process would be imported twice.
-all_laws()
+from tests import FULL
 
 pytest_plugins = ["pytester"]
 
 
+def pytest_configure(config):
+    """Prepare what runs tests; the process that only hands them to workers needs no torch."""
+    if config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput"):
+        return
+    import torch
+    from hypothesis import settings
+
+    import stackgru.pytest_plugin.check
+    import stackgru.repro.bug  # noqa: F401 - see all_laws below
+    from stackgru.laws.registry import all_laws
+
+    # On CI Hypothesis loads a profile of its own; ours is chosen here, on every machine alike.
+    settings.register_profile("dev", deadline=None, max_examples=100)
+    settings.register_profile("ci", settings.get_profile("dev"), database=None, print_blob=True)
+    settings.load_profile("ci" if os.environ.get("CI") else "dev")
+    torch.set_num_threads(1)
+    # What is first imported in a run of pytester's in this process would be imported twice.
+    all_laws()
+
+
 @pytest.fixture(autouse=True)
-def _few_cases(request, monkeypatch):
-    """Diagnose on few cases, which takes a sixth of the time; nightly uses all of them."""
-    if "nightly" not in request.keywords:
-        monkeypatch.setattr(search, "CASES", 30)
-        monkeypatch.setattr(search, "DIFFERING", 10)
+def _less_work(monkeypatch):
+    """Diagnose on few cases, and describe the machine once; nightly does all of it."""
+    if FULL:
+        return
+    from stackgru.diagnosis import search
+    from stackgru.repro import issue
+
+    monkeypatch.setattr(search, "CASES", 20)
+    monkeypatch.setattr(search, "DIFFERING", 6)
+    # Torch's own description runs a dozen programs.
+    monkeypatch.setattr(issue, "environment", lambda: "PyTorch version: (not asked here)")
 
 
 def pytest_collection_modifyitems(items):

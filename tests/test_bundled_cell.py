@@ -2,4 +2,4 @@
 
 import stackgru
 
-test_bundled_cell = stackgru.suite_for(stackgru.StackingGRUCell, max_examples=40)
+test_bundled_cell = stackgru.suite_for(stackgru.StackingGRUCell, max_examples=20)

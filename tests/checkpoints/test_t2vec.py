@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from stackgru import StackingGRUCell
-from tests.helpers import stackgru as command
+from tests.helpers import invoke
 
 TOKENS, WIDTH, HIDDEN, LAYERS, ROWS, STEPS = 30, 8, 12, 3, 6, 7
 
@@ -86,8 +86,8 @@ def again(model, optimiser, change=0.0):
 def test_losses_go_on_as_if_nothing_had_happened(trained, tmp_path):
     model, optimiser = trained
     torch.save({"model": model.state_dict(), "adam": optimiser.state_dict()}, tmp_path / "t.pt")
-    process = command("convert", "t.pt", "gru.pt", "--to", "gru", cwd=tmp_path)
-    assert process.returncode == 0, process.stderr
+    result = invoke("convert", tmp_path / "t.pt", tmp_path / "gru.pt", "--to", "gru")
+    assert result.exit_code == 0, result.stderr
     saved = torch.load(tmp_path / "gru.pt", weights_only=True)
     converted = Model(nn.GRU).double()
     converted.load_state_dict(saved["model"])

@@ -28,15 +28,17 @@ class Dies(Right):
     def forward(self, input, h0):
         if len(input) > 6:
             os.kill(os.getpid(), 9)
-        return super().forward(input, h0)
+        return super().forward(input, h0)[1]
 """
 
 
 def test_the_bundled_cell_holds(tmp_path):
-    process = stackgru("check", "--max-examples", 2, cwd=tmp_path)
+    # Compiling takes longer than all the rest.
+    skipped = ("--skip", "script", "--skip", "export", "--skip", "compile")
+    process = stackgru("check", "--max-examples", 2, *skipped, cwd=tmp_path)
     assert process.returncode == 0, process.stderr
-    assert "stackgru:StackingGRUCell is interchangeable with nn.GRU: all 38" in last_line(process)
-    assert "[42/42]" in process.stderr
+    assert "stackgru:StackingGRUCell is interchangeable with nn.GRU: all 35" in last_line(process)
+    assert "[39/39]" in process.stderr
     assert "whole sequences from one seed" in process.stdout
     assert "\x1b" not in process.stdout + process.stderr
 
@@ -46,9 +48,9 @@ def test_the_bundled_cell_holds(tmp_path):
     [
         ("Right", 0),
         ("DropoutAfterTheLastLayer", 1),
-        ("FirstStateForAll", 1),
-        ("StatesInReverse", 1),
-        ("ResetBeforeTheProduct", 1),
+        pytest.param("FirstStateForAll", 1, marks=pytest.mark.nightly),
+        pytest.param("StatesInReverse", 1, marks=pytest.mark.nightly),
+        pytest.param("ResetBeforeTheProduct", 1, marks=pytest.mark.nightly),
         ("DropoutOfItsOwnSeed", 1),
     ],
 )
@@ -119,15 +121,19 @@ def test_wrong_options_are_usage(arguments, said, command):
     assert said in process.stderr
 
 
-def test_workers_and_pytests_own_options(tmp_path, command):
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_workers_of_which_one_dies_and_pytests_own_options(tmp_path, command):
+    (tmp_path / "handwritten.py").write_text(HANDWRITTEN.read_text())
+    (tmp_path / "slow.py").write_text(SLOW)
     junit = tmp_path / "junit.xml"
-    laws = ("--laws", "equ*", "--laws", "eve*", "--max-examples", 5)
-    arguments = (*laws, "-n", 1, "--", f"--junitxml={junit}")
-    process = command("check", "torch.nn:GRU", *arguments)
-    assert process.returncode == 0, process.stdout + process.stderr
-    assert "[2/2]" in process.stderr
-    assert "test_law[equation]" in junit.read_text()
-    assert "passed" in process.stdout, "pytest's own output is shown where it got arguments"
+    laws = ("--laws", "equ*", "--laws", "empty-*", "--returns", "state")
+    process = command("check", "slow:Dies", *laws, "-n", 1, "--", f"--junitxml={junit}")
+    assert process.returncode == 3, process.stdout + process.stderr
+    assert "the worker process died" in process.stdout
+    assert "[1/2] empty-batch" in process.stderr
+    assert re.search("empty-batch +holds", process.stdout), "in the worker that took its place"
+    assert "test_law[empty-batch]" in junit.read_text()
+    assert " passed" in process.stdout, "pytest's own output is shown where it got arguments"
 
 
 def test_stops_at_the_first_violation(command):
@@ -148,7 +154,7 @@ def test_a_law_that_takes_too_long(tmp_path, command):
 
 
 def test_interrupted_is_no_verdict(tmp_path):
-    command = [sys.executable, "-m", "stackgru", "check", "--max-examples", "300"]
+    command = [sys.executable, "-m", "stackgru", "check", "--max-examples", "20"]
     pipe = subprocess.PIPE
     with subprocess.Popen(
         command,
@@ -164,15 +170,6 @@ def test_interrupted_is_no_verdict(tmp_path):
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert errors.endswith("Interrupted: no verdict.\n")
-
-
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
-def test_a_worker_that_dies(tmp_path, command):
-    (tmp_path / "handwritten.py").write_text(HANDWRITTEN.read_text())
-    (tmp_path / "slow.py").write_text(SLOW)
-    process = command("check", "slow:Dies", "--laws", "equation", "-n", 1)
-    assert process.returncode == 3
-    assert "the worker process died" in process.stdout
 
 
 def test_a_report_that_cannot_be_written(command):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -35,13 +34,9 @@ def test_check_saves_reports(reports):
     assert place.name.startswith("one-step-")
     assert str(place / "repro.py") in result.stdout.split()
     assert read(place).violation.problem is None
-    script = subprocess.run(
-        [sys.executable, "-I", str(place / "repro.py")], capture_output=True, text=True
-    )
-    assert script.returncode == 1
-    assert "They differ." in script.stdout
     text = (place / "issue.md").read_text()
     assert "### What is wrong" in text
+    assert "They differ." in text, "what the script printed in a process of its own"
     assert "away from it" in text
     assert "It is a draft." in text
 
@@ -85,6 +80,7 @@ def test_repro_writes_a_file(tmp_path, monkeypatch):
     result = invoke("repro", CASE, *options, "text.md")
     assert (result.exit_code, result.stdout) == (0, "")
     assert (tmp_path / "text.md").read_text().startswith(f"# {WRONG}")
+    monkeypatch.setattr(report_commands, "_bug", lambda *_: SimpleNamespace(issue="# text"))
     result = invoke("repro", CASE, *options, "no/such/folder.md")
     assert result.exit_code == 3
     assert result.stdout.startswith("# ")

@@ -29,6 +29,7 @@ def checked(target, tmp_path, *options):
     return result, json.loads(file.read_text())
 
 
+@pytest.mark.nightly
 def test_opacus_drops_out_what_it_carries_on(tmp_path):
     pytest.importorskip("opacus", reason="opacus is not installed")
     result, report = checked("opacus.layers:DPGRU", tmp_path, *FEW)
@@ -58,6 +59,7 @@ def test_torchrl_draws_its_masks_in_time_order(tmp_path):
     assert report["build_facts"]["whole_sequences_from_one_seed"]["3 layers"] == "other masks"
 
 
+@pytest.mark.nightly
 def test_torchrl_is_violated_when_that_counts(tmp_path):
     pytest.importorskip("torchrl", reason="torchrl is not installed")
     options = ("--strict", "--max-examples", 20, *OF_MASKS)

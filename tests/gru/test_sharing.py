@@ -7,7 +7,7 @@ import warnings
 
 import pytest
 import torch
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
@@ -15,6 +15,10 @@ from stackgru import RefusedArgument, StackingGRUCell, as_cells, as_gru, copy_we
 from stackgru.cases.strategies import cases
 from stackgru.cases.tensors import draw_h0, draw_input
 from stackgru.gru.parameters import gru_layers
+from tests import FULL
+
+#: An example builds and runs several modules.
+FEWER = settings(max_examples=100 if FULL else 25)
 
 
 def built(case, seed=None):
@@ -42,6 +46,7 @@ def assert_same(found, expected):
     torch.testing.assert_close(found, expected, rtol=0, atol=0, equal_nan=True)
 
 
+@FEWER
 @given(cases())
 def test_they_share_their_parameters(case):
     stack = built(case)
@@ -55,6 +60,7 @@ def test_they_share_their_parameters(case):
     assert list(back.state_dict()) == list(stack.state_dict())
 
 
+@FEWER
 @given(cases())
 def test_unrolled_it_is_nn_gru_bit_by_bit(case):
     stack = built(case)
@@ -68,6 +74,7 @@ def test_unrolled_it_is_nn_gru_bit_by_bit(case):
         assert_same(seeded(stack.unroll, *arguments), seeded(as_gru(stack), *arguments))
 
 
+@FEWER
 @given(cases(min_batch=1))
 def test_packed_it_is_nn_gru_bit_by_bit(case):
     stack = built(case)
@@ -85,6 +92,7 @@ def test_packed_it_is_nn_gru_bit_by_bit(case):
                 assert one is other is None or torch.equal(one.nan_to_num(), other.nan_to_num())
 
 
+@FEWER
 @given(cases(min_batch=1))
 def test_gradients_are_those_of_nn_gru(case):
     stack = built(case)
@@ -99,6 +107,7 @@ def test_gradients_are_those_of_nn_gru(case):
     assert_same(*grads)
 
 
+@FEWER
 @given(cases(min_batch=1, seq_len=1, dtypes=["float64", "float32"]))
 def test_a_step_of_an_optimiser_is_seen_by_both(case):
     stack = built(case)

@@ -45,9 +45,9 @@ STYLES = (
 )
 
 
-def assert_not_accused(variant, max_examples=3, **options):
+def assert_not_accused(variant, **options):
     """Check that no law accuses a right variant."""
-    for run in collect_runs(variant, Options(max_examples=max_examples, **options)):
+    for run in collect_runs(variant, Options(max_examples=2, **options)):
         with contextlib.suppress(pytest.skip.Exception):
             run.run()
         assert run.law is None or run.result.status in ("holds", "not applicable")
@@ -61,9 +61,8 @@ def test_no_sensitive_law_accuses_a_right_variant(variant):
 
 @pytest.mark.parametrize("variant", STYLES)
 def test_no_law_accuses_a_variant_of_any_style(variant):
-    """The laws that compile take a third of the time; one cell and one sequence are enough."""
-    skip = () if variant in (cells.Transposed, layouts.Whole) else ("script", "export", "compile")
-    assert_not_accused(variant, 2, skip=(*skip, *SENSITIVE))
+    """Compiling takes a third of the time, and nightly does it."""
+    assert_not_accused(variant, skip=("script", "export", "compile", *SENSITIVE))
 
 
 def test_laws_come_in_the_catalogues_order():
@@ -82,7 +81,8 @@ def test_every_law_has_a_fault():
 def test_law_catches_its_fault(name):
     """In one of three seeds: what is drawn depends on what else has been imported as well."""
     for seed in range(3):
-        run = law_run(CAUGHT_BY[name], name, seed=seed, strict=all_laws()[name].strict)
+        strict = all_laws()[name].strict
+        run = law_run(CAUGHT_BY[name], name, seed=seed, strict=strict, shrink=False)
         with contextlib.suppress(Violated):
             run.run()
         if run.result.violation:

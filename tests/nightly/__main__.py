@@ -145,10 +145,10 @@ def run_part(part, given, folder):
 def run_pytest(part, workers, settings):
     """Run what is not recorded yet, in worker processes that may die; return the exit status."""
     where = [f"tests/nightly/test_{part}.py"]
-    if part == "suite":  # the tests of other rooms that are marked as nightly's
+    if part == "suite":  # with all rows, examples and cases
         where = ["tests", "--ignore=tests/nightly"]
-    words = [sys.executable, "-m", "pytest", *where, "-m", "nightly", "-q", "--tb=short"]
-    words += ["-n", str(workers), "--maxschedchunk=1", "--max-worker-restart=100000"]
+    words = [sys.executable, "-m", "pytest", *where, "-m", "nightly or not nightly", "-q"]
+    words += ["--tb=short", "-n", str(workers), "--maxschedchunk=1", "--max-worker-restart=100000"]
     words += ["-p", "no:cacheprovider", "-p", "tests.nightly.recorder"]
     environment = {**os.environ, "STACKGRU_NIGHTLY": json.dumps(settings), "PYTEST_ADDOPTS": ""}
     return subprocess.run(words, cwd=ROOT, env=environment, check=False).returncode

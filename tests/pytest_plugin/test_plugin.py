@@ -38,14 +38,16 @@ def users_file(pytester, monkeypatch):
 
 
 def test_one_line_in_a_users_file(users_file):
-    result = users_file.runpytest_inprocess("--stackgru=json=found.json", "-p", "no:cacheprovider")
+    arguments = ("-n", "1", "--stackgru=json=found.json", "-p", "no:cacheprovider")
+    result = users_file.runpytest_inprocess(*arguments)
     # Each function has one item more, which measures the facts of the build.
     result.assert_outcomes(passed=3, failed=1, skipped=1)
     result.stdout.fnmatch_lines(
         [
             "equation is violated: new state: got *, expected *",
             "*case:       input_size=1 hidden_size=1 num_layers=1 *dtype=float64 mode=eval*",
-            "*again:      stackgru check tests.subjects.broken.precision:Gain --laws equation",
+            "  script:     *repro.py",
+            "  again:      stackgru check tests.subjects.broken.precision:Gain --laws equation",
             "*tests.subjects.right.variants:Stack*",
             "*broken.precision:Gain is not interchangeable with nn.GRU: 1 of 1 laws*",
         ]
@@ -55,11 +57,14 @@ def test_one_line_in_a_users_file(users_file):
         "tests.subjects.right.variants:Stack",
         "tests.subjects.broken.precision:Gain",
     ]
+    (place,) = (users_file.path / ".stackgru").iterdir()
+    assert f"  script:     {place / 'repro.py'}" in result.outlines
+    assert json.loads((place / "report.json").read_text())["law"] == "equation"
 
 
 def test_options_go_before_those_in_the_file(users_file):
     result = users_file.runpytest_inprocess(
-        "-n", "1", "--stackgru=laws=no-draws", "--stackgru=max-examples=3", "-p", "no:cacheprovider"
+        "--stackgru=laws=no-draws", "--stackgru=max-examples=3", "-p", "no:cacheprovider"
     )
     result.assert_outcomes(passed=4)
     result.stdout.fnmatch_lines(["*no-draws*holds*3 examples*"])
@@ -80,7 +85,7 @@ def test_the_command_line_wins_over_the_file_and_that_over_ini_keys(pytester, mo
 
         test_it = stackgru.suite_for(Stack, stackgru.Options(strict=True), max_examples=4, seed=6)
     """)
-    result = pytester.runpytest_subprocess(
+    result = pytester.runpytest_inprocess(
         *("--stackgru", "max-examples=3", "--stackgru", "json=found.json"),
         *("--stackgru", "skip=dtypes", "-p", "no:cacheprovider"),
     )
@@ -301,25 +306,3 @@ def test_an_interrupted_check(monkeypatch):
     monkeypatch.setattr(checking.pytest, "main", lambda *_, **__: pytest.ExitCode.INTERRUPTED)
     with pytest.raises(KeyboardInterrupt):
         stackgru.check(Stack)
-
-
-def test_in_pytest_a_violation_ends_with_its_script(pytester, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    pytester.makepyfile(
-        """
-        import stackgru
-        from tests.subjects.broken.precision import Gain
-        test_it = stackgru.suite_for(Gain, laws=["equation"], max_examples=20)
-        """
-    )
-    result = pytester.runpytest_inprocess("-n", "1", "-p", "no:cacheprovider")
-    result.assert_outcomes(failed=1, passed=1)
-    (place,) = (pytester.path / ".stackgru").iterdir()
-    result.stdout.fnmatch_lines(
-        [
-            "equation is violated*",
-            f"  script:     {place / 'repro.py'}",
-            "  again:      stackgru check tests.subjects.broken.precision:Gain --laws equation",
-        ]
-    )
-    assert json.loads((place / "report.json").read_text())["law"] == "equation"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from stackgru.outcomes import Violation
 from stackgru.repro import issue
+from stackgru.repro.issue import environment
 from stackgru.repro.store import BugReport
 
 
@@ -17,9 +20,14 @@ def test_what_collect_env_leaves_out(monkeypatch):
         raise OSError("no lspci")
 
     monkeypatch.setattr(collect_env, "get_pretty_env_info", fails)
-    issue.environment.cache_clear()
-    assert issue.environment().endswith("(collect_env raised OSError: no lspci)")
-    issue.environment.cache_clear()
+    environment.cache_clear()
+    assert environment().endswith("(collect_env raised OSError: no lspci)")
+    environment.cache_clear()
+
+
+@pytest.mark.nightly
+def test_the_machine_is_described_by_torch():
+    assert "\nPython version: " in environment()
 
 
 def test_a_long_title_is_cut():

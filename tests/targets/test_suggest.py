@@ -46,18 +46,18 @@ def place(name):
     ("name", "words", "status"),
     [
         ("LayersFirst", f"--arguments {','.join(LAYERS_FIRST)} --state tuple", 0),
-        ("LayersFirstFromTheTop", f"--arguments {','.join(LAYERS_FIRST)} --state tuple", 1),
+        nightly("LayersFirstFromTheTop", f"--arguments {','.join(LAYERS_FIRST)} --state tuple", 1),
         nightly("InPlace", "--state list", 0),
         nightly("InPlaceOfTheTensors", "--state list", 1),
-        ("SideBySide", "--state concatenated", 0),
+        nightly("SideBySide", "--state concatenated", 0),
         ("StateOnly", "--returns state", 0),
         nightly("StateBefore", "--returns state,output", 0),
         nightly("RowsFirst", "--state batch-first", 0),
         ("RowsFirstMixed", "--state batch-first", 1),
-        ("OneStep", "--time-axis", 0),
+        nightly("OneStep", "--time-axis", 0),
         nightly("NoRate", "", 0),
         nightly("Numbered", "", 0),
-        ("NumberedTwice", "", 1),
+        nightly("NumberedTwice", "", 1),
         ("SequenceInATuple", "--state tuple --returns 'state, output'", 0),
         nightly("in_place", "", 0),
         nightly("update_first", "", 0),
@@ -74,22 +74,17 @@ def test_from_the_command_line(name, words, status, capsys, monkeypatch):
         assert again.startswith(f"{told} --laws ")
 
 
-def test_with_workers(capsys):
-    arguments = (place("StateOnly"), "--returns", "state", "--laws", "equation", "-n", "1")
-    assert checked(capsys, *arguments, "--max-examples", "5")[0] == 0
-
-
 @pytest.mark.parametrize(
     ("name", "kind", "words"),
     [
         ("LayersFirst", "cell", f"--arguments {','.join(LAYERS_FIRST)} --state tuple"),
-        ("InPlace", "cell", "--state list"),
-        ("SideBySide", "cell", "--state concatenated"),
+        nightly("InPlace", "cell", "--state list"),
+        nightly("SideBySide", "cell", "--state concatenated"),
         ("StateOnly", "cell", "--returns state"),
-        ("StateBefore", "cell", "--returns state,output"),
-        ("RowsFirst", "cell", "--state batch-first"),
+        nightly("StateBefore", "cell", "--returns state,output"),
+        nightly("RowsFirst", "cell", "--state batch-first"),
         ("OneStep", "cell", "--time-axis"),
-        ("WholeSequence", "sequence", "--state batch-first"),
+        nightly("WholeSequence", "sequence", "--state batch-first"),
         ("SequenceInATuple", "sequence", "--state tuple --returns state,output"),
     ],
 )
