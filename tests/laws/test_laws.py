@@ -48,9 +48,10 @@ STYLES = (
 def assert_not_accused(variant, **options):
     """Check that no law accuses a right variant."""
     for run in collect_runs(variant, Options(max_examples=2, **options)):
-        with contextlib.suppress(pytest.skip.Exception):
-            run.run()
-        assert run.law is None or run.result.status in ("holds", "not applicable")
+        if run.law is not None:
+            with contextlib.suppress(pytest.skip.Exception):
+                run.run()
+            assert run.result.status in ("holds", "not applicable")
 
 
 @pytest.mark.parametrize("variant", [*cells.RIGHT_CELLS, *sequences.RIGHT_SEQUENCES])
