@@ -86,6 +86,15 @@ def test_a_right_cell_has_nothing_to_show():
     assert run_in_process(script.text) == 0
 
 
+def test_an_error_that_the_bound_of_a_whole_run_hides_is_shown():
+    """It is twice the bound of its layer, and less than that of three layers and two steps."""
+    case = Case(2, 1, 3, 13, 2, dtype="float32", seed=152365, bias=False)
+    target = load("tests.subjects.broken.precision:TanhBySigmoid")
+    script = script_for(target, all_laws()["equation"], case, "nothing")
+    assert script.problem is None
+    assert run_in_process(script.text) == 1
+
+
 def test_numbers_become_plain():
     target, law = load("tests.subjects.broken.precision:Gain"), all_laws()["equation"]
     small = simplify(target, law, Case())
