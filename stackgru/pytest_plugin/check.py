@@ -82,7 +82,7 @@ def check(
         _without_pytests_variables(),
         contextlib.redirect_stdout(sys.stdout if pytest_args else shown),
     ):
-        status = pytest.main(arguments, plugins=[runner])
+        status = _run_pytest(arguments, runner)
     if status == pytest.ExitCode.INTERRUPTED and not any(r.violations for r in runner.reports):
         raise KeyboardInterrupt
     if status == pytest.ExitCode.USAGE_ERROR and pytest_args:
@@ -119,6 +119,19 @@ def _arguments(target: str, options: Options) -> list[str]:
     ]
 
 
+def _run_pytest(arguments: list[str], runner: _Runner) -> int:
+    """Run pytest; an interruption that it fails to show is one all the same.
+
+    It shows the line that was interrupted, and Python 3.11 gives none for some instructions.
+    """
+    try:
+        return pytest.main(arguments, plugins=[runner])
+    except Exception:
+        if not runner.is_interrupted:
+            raise
+        return pytest.ExitCode.INTERRUPTED
+
+
 @contextlib.contextmanager
 def _without_pytests_variables() -> Iterator[None]:
     """Remove what the environment sets for pytest, also for the worker processes."""
@@ -143,11 +156,17 @@ class _Runner:
         self._total = total
         self._progress = progress
         self.reports: list[Report] = []
+        self.is_interrupted = False
 
     def pytest_configure(self, config: pytest.Config) -> None:
         """Put the object itself in place of its name."""
         if not isinstance(self._target, str):
             config.stash[TARGET] = self._target
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_keyboard_interrupt(self) -> None:
+        """Note that the run was interrupted."""
+        self.is_interrupted = True
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Pass a law's result on as it comes."""

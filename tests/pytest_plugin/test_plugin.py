@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import hypothesis
 import pytest
 import torch
+from _pytest._code.code import TracebackEntry
 
 import stackgru
 from stackgru.pytest_plugin import check as checking
@@ -306,3 +307,15 @@ def test_an_interrupted_check(monkeypatch):
     monkeypatch.setattr(checking.pytest, "main", lambda *_, **__: pytest.ExitCode.INTERRUPTED)
     with pytest.raises(KeyboardInterrupt):
         stackgru.check(Stack)
+
+
+def test_an_interrupted_check_that_pytest_fails_to_show(monkeypatch):
+    """On Python 3.11 an interruption may have no line number, and pytest raises a TypeError."""
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Collector, "pytest_runtest_logreport", interrupt)
+    monkeypatch.setattr(TracebackEntry, "lineno", property(lambda self: None - 1))
+    with pytest.raises(KeyboardInterrupt):
+        stackgru.check(Stack, laws=["equation"])
