@@ -125,6 +125,19 @@ def assert_the_formula(dtype, scale, data, error, bias):
 
 
 @pytest.mark.parametrize("dtype", FORMATS)
+def test_a_value_may_lie_half_a_unit_from_its_rounded_form(dtype):
+    limits = torch.finfo(dtype)
+    bounded = Bounded.rounded(torch.tensor([0.0, 1.5, -3.0], dtype=dtype))
+    assert bounded.value.tolist() == [0.0, 1.5, -3.0]
+    smallest = limits.tiny * limits.eps
+    assert bounded.error.tolist() == [
+        smallest,
+        1.5 * limits.eps / 2 + smallest,
+        3.0 * limits.eps / 2 + smallest,
+    ]
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
 def test_steps_may_come_first(dtype):
     """(T, B, I) gives what each (B, I) gives."""
     torch.manual_seed(3)

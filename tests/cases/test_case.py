@@ -59,6 +59,7 @@ def test_a_name_like_no_other_has_no_hint():
 
 def test_numbers_are_not_part_of_the_text():
     assert str(Case(numbers=(("input", (1.0,)),))) == str(Case())
+    assert "numbers" not in repr(Case())
     with pytest.raises(ValueError, match="unknown case field 'numbers'"):
         Case.parse("numbers=1")
 
