@@ -67,6 +67,7 @@ def test_numbers_are_not_part_of_the_text():
 def test_a_case_does_not_change():
     with pytest.raises(dataclasses.FrozenInstanceError):
         Case().batch = 2
+    assert not hasattr(Case(), "__dict__"), "a search keeps thousands of cases"
 
 
 @pytest.mark.parametrize(
