@@ -33,12 +33,17 @@ def pytest_configure(config):
 
 
 @pytest.fixture(autouse=True)
-def _less_work(monkeypatch):
+def _less_work(request, monkeypatch):
     """Diagnose on few cases, and describe the machine once; nightly does all of it."""
     if FULL:
         return
     from stackgru.diagnosis import search
+    from stackgru.pytest_plugin import check
     from stackgru.repro import issue
+
+    if "apart" not in request.keywords:
+        # A check in processes of its own costs five seconds before its first example.
+        monkeypatch.setattr(check, "_importable_name", lambda target: None)
 
     monkeypatch.setattr(search, "CASES", 20)
     monkeypatch.setattr(search, "DIFFERING", 6)

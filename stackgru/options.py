@@ -18,6 +18,8 @@ PROFILES = {"quick": 20, "default": 100, "thorough": 2000, "ci": 200}
 DEFAULT_TARGET = "stackgru:StackingGRUCell"
 DEFAULT_TIMEOUT = 300.0
 DEFAULT_SHRINK_SECONDS = 20.0
+#: GiB of data that a process in which laws run may hold.
+DEFAULT_MEMORY = 4.0
 #: Where bug reports are saved in a pytest run of your own.
 DEFAULT_REPORTS = ".stackgru"
 
@@ -47,6 +49,8 @@ class Options:
         device: the device that everything is built on.
         strict: also fail on differences that are normally only reported.
         timeout: time limit per law, in seconds.
+        seconds: time limit of the whole run, 0 for none; what is not done by then is "not run".
+        memory: limit on the data of each process in which laws run, in GiB; 0 for none.
         shrink: look for the smallest case that violates a law, not just any.
         shrink_seconds: time limit for simplifying a violation's numbers, in seconds.
         report: folder for bug reports, each with a script that shows the violation. If None,
@@ -71,6 +75,8 @@ class Options:
     device: str = "cpu"
     strict: bool = False
     timeout: float = DEFAULT_TIMEOUT
+    memory: float = DEFAULT_MEMORY
+    seconds: float = 0.0
     shrink: bool = True
     shrink_seconds: float = DEFAULT_SHRINK_SECONDS
     report: str | None = None
@@ -244,6 +250,8 @@ OPTIONS = (
     Option("seed", _MUCH, "Random seed; chosen at random if omitted.", "N", int, minimum=0),
     Option("dtypes", _MUCH, "Draw only this dtype (repeatable).", "D", tuple, DTYPES, key="dtype"),
     Option("timeout", _MUCH, "Time limit per law.", "SECONDS", float, minimum=0),
+    Option("seconds", _MUCH, "Time limit of the whole run.", "SECONDS", float, minimum=0),
+    Option("memory", _MUCH, "Memory limit of each worker process.", "GIB", float, minimum=0),
     Option("shrink", "", "Look for the smallest case that violates a law.", type=bool),
     Option("report", _OUTPUT, "Save a bug report of every violation in this folder.", "DIR"),
     Option(

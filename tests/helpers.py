@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import subprocess
 import sys
+import time
+import uuid
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -70,3 +75,41 @@ def caught_but_not(right, *rows):
         check_law(law, right, case)
 
     return test
+
+
+def start_check(*arguments, cwd, mark=""):
+    """Start the command in a session of its own; what it starts can be found by the mark."""
+    words = [sys.executable, "-m", "stackgru", "check", *map(str, arguments)]
+    return subprocess.Popen(
+        words,
+        cwd=cwd,
+        env={**os.environ, "STACKGRU_MARK": mark, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # What is started in the background of a script ignores Ctrl-C, and so would this.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+def left_running(mark):
+    """Return the processes that have a mark in their environment."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if f"STACKGRU_MARK={mark}".encode() in (folder / "environ").read_bytes():
+                found.append((folder / "cmdline").read_bytes())
+    return found
+
+
+def checked_apart(target, tmp_path, *options):
+    """Check a target; return status, report and seconds. Nothing may be left running."""
+    mark, report = uuid.uuid4().hex, tmp_path / "report.json"
+    started = time.monotonic()
+    few = ("--max-examples", 3, "--timeout", 2, "--memory", 1, "--seed", 1, "--json", report)
+    process = start_check(target, *few, *options, cwd=tmp_path, mark=mark)
+    output, errors = process.communicate(timeout=240)
+    assert not left_running(mark)
+    assert "Traceback" not in output + errors
+    data = json.loads(report.read_text()) if report.exists() else None
+    return process.returncode, data, time.monotonic() - started, errors

@@ -106,6 +106,10 @@ class Gates:
     overflow: Tensor
 
 
+#: W x + b, the same of absolute values, and the error due to x and underflow.
+Half = tuple[Tensor, Tensor, Tensor]
+
+
 @torch.no_grad()
 def layer(x: Bounded, h: Bounded, weights: Layer, dtype: torch.dtype) -> Bounded:
     """Return a layer's new state (..., B, H) from input x (..., B, I) and state h (..., B, H)."""
@@ -124,21 +128,33 @@ def gates(
 
     ``activation`` computes r and z from their sums and the bounds on these; sigmoid if None.
     """
-    activation = activation or sigmoid
     form = FORMATS[dtype]
     half = half_sum(x, weights["weight_ih"], weights.get("bias_ih"), form)
     other = half_sum(h, weights["weight_hh"], weights.get("bias_hh"), form)
-    relative = relative_error(x, h, form)
-    sums = [
-        (a, b, relative * size_a + error_a, relative * size_b + error_b)
-        for a, b, size_a, size_b, error_a, error_b in zip(
-            *(part.chunk(3, -1) for pair in zip(half, other, strict=True) for part in pair),
-            strict=True,
-        )
-    ]
-    r, r_error = activation(sums[0][0] + sums[0][1], sums[0][2] + sums[0][3], form)
-    z, z_error = activation(sums[1][0] + sums[1][1], sums[1][2] + sums[1][3], form)
-    input_part, state_part, input_error, state_error = sums[2]
+    return _gates(half, other, relative_error(x, h, form), h, form, activation or sigmoid)
+
+
+def _gates(
+    half: Half,
+    other: Half,
+    relative: float,
+    h: Bounded,
+    form: Format,
+    activation: Callable[[Tensor, Tensor, Format], tuple[Tensor, Tensor]],
+) -> Gates:
+    """Return the gates of the two halves of their sums; see half_sum."""
+    size = half[0].shape[-1] // 3
+    sums, sizes, errors = (one + other for one, other in zip(half, other, strict=True))
+    rz, rz_error = activation(
+        sums[..., : 2 * size],
+        relative * sizes[..., : 2 * size] + errors[..., : 2 * size],
+        form,
+    )
+    (r, z), (r_error, z_error) = rz.chunk(2, -1), rz_error.chunk(2, -1)
+    input_part, input_size, input_error = (part[..., 2 * size :] for part in half)
+    state_part, state_size, state_error = (part[..., 2 * size :] for part in other)
+    input_error = relative * input_size + input_error
+    state_error = relative * state_size + state_error
     n_error = input_error + r * state_error + r_error * (state_part.abs() + state_error)
     n_error += 3 * form.unit * (input_part.abs() + r * state_part.abs())
     n, n_error = tanh(input_part + r * state_part, n_error, form)
@@ -147,7 +163,7 @@ def gates(
         Bounded(z, z_error),
         Bounded(n, n_error),
         Bounded(state_part, state_error),
-        _overflow(half[1], other[1], h, form),
+        _overflow(sizes, h, form),
     )
 
 
@@ -186,20 +202,30 @@ def sequence(
     ``masks``, bool and (L - 1, T, B, H), are those between layers, None without dropout; ``scale``
     is the factor of the values that they keep.
     """
-    below = list(map(Bounded.exact, input))
+    below = Bounded.exact(input)
     last = []
     for index, weights in enumerate(layers):
-        state = Bounded.exact(h0[index])
-        above = []
-        for x in below:
-            state = layer(x, state, weights, dtype)
-            above.append(state)
-        last.append(state)
+        above = _layer_over_time(below, Bounded.exact(h0[index]), weights, dtype)
+        last.append(Bounded(above.value[-1], above.error[-1]))
         below = above
         if masks is not None and index < len(layers) - 1:
-            pairs = zip(above, masks[index], strict=True)
-            below = [dropped(x, mask, scale, dtype) for x, mask in pairs]
-    return stacked(above), stacked(last)
+            below = dropped(above, masks[index], scale, dtype)
+    return above, stacked(last)
+
+
+def _layer_over_time(x: Bounded, h: Bounded, weights: Layer, dtype: torch.dtype) -> Bounded:
+    """Return a layer's states (T, B, H) from its inputs (T, B, I), whose half is one product."""
+    form = FORMATS[dtype]
+    halves = half_sum(x, weights["weight_ih"], weights.get("bias_ih"), form)
+    relative = relative_error(x, h, form)
+    transposed = weights["weight_hh"].detach().double().cpu().T
+    absolute, bias = transposed.abs(), weights.get("bias_hh")
+    states = []
+    for half in zip(*halves, strict=True):
+        other = _half(h, transposed, absolute, bias, form)
+        h = new_state(_gates(half, other, relative, h, form, sigmoid), h, dtype)
+        states.append(h)
+    return stacked(states)
 
 
 def stacked(parts: Sequence[Bounded]) -> Bounded:
@@ -220,14 +246,16 @@ def relative_error(x: Bounded, h: Bounded, form: Format) -> float:
     return errors / (1 - errors) + form.stored * form.unit
 
 
-def half_sum(
-    x: Bounded, weight: Tensor, bias: Tensor | None, form: Format
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return W x + b, the same of absolute values, and the error due to x and underflow."""
-    weight = weight.detach().double().cpu()
-    transposed = weight.T
+def half_sum(x: Bounded, weight: Tensor, bias: Tensor | None, form: Format) -> Half:
+    """Return half of the gates' sums, of x (..., B, I) or of a state."""
+    transposed = weight.detach().double().cpu().T
+    return _half(x, transposed, transposed.abs(), bias, form)
+
+
+def _half(
+    x: Bounded, transposed: Tensor, absolute: Tensor, bias: Tensor | None, form: Format
+) -> Half:
     value = x.value @ transposed
-    absolute = transposed.abs()
     size = (x.value.abs() + x.error) @ absolute
     error = x.error @ absolute + (x.value.shape[-1] + 4) * form.smallest
     if form.flush:
@@ -258,7 +286,6 @@ def tanh(value: Tensor, error: Tensor, form: Format) -> tuple[Tensor, Tensor]:
     return t, (steepest * error + own).clamp(max=2)
 
 
-def _overflow(input_size: Tensor, state_size: Tensor, h: Bounded, form: Format) -> Tensor:
-    r, z, n = (input_size + state_size).chunk(3, -1)
-    sums = torch.maximum(torch.maximum(r, z), n)
-    return (sums > form.largest / 2) | (h.value.abs() > form.largest / 2)
+def _overflow(sizes: Tensor, h: Bounded, form: Format) -> Tensor:
+    largest = sizes.reshape(*sizes.shape[:-1], 3, -1).amax(-2)
+    return (largest > form.largest / 2) | (h.value.abs() > form.largest / 2)

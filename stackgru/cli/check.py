@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from stackgru.cli.common import (
+    INTERRUPTED,
     NO_VERDICT,
     GroupedCommand,
     GroupedOption,
@@ -35,8 +37,8 @@ Exit status:
   0    every law that applies holds
   1    some law is violated
   2    usage, or the target cannot be imported, built or called
-  3    no verdict: a law crashed or timed out, or the checker itself failed
-  130  interrupted
+  3    no verdict: a law crashed, timed out or was not run, or the checker itself failed
+  130  interrupted, with what was found so far
 """
 
 
@@ -52,7 +54,11 @@ Exit status:
     help="Show the traceback of an error.",
 )
 @click.option(
-    "-n", cls=GroupedOption, group="Running", metavar="N", help="Worker processes, or auto."
+    "-n",
+    cls=GroupedOption,
+    group="Running",
+    metavar="N",
+    help="Worker processes; as many as there are cores if omitted.",
 )
 @click.argument("pytest_args", nargs=-1, type=click.UNPROCESSED, metavar="[-- PYTEST ARGUMENTS]")
 def check(target: str, with_traceback: bool, json: str | None, **options: Any) -> None:
@@ -68,28 +74,47 @@ def check(target: str, with_traceback: bool, json: str | None, **options: Any) -
 def _check(
     target: str, json_file: str | None, n: str | None, pytest_args: tuple[str, ...], **options: Any
 ) -> None:
-    from stackgru.pytest_plugin.check import check
+    from stackgru.pytest_plugin.check import Interrupted, check
     from stackgru.report.progress import Progress
 
-    with Progress(target) as progress:
-        report = check(
-            target, n=n, pytest_args=pytest_args, progress=progress.update, **read(options)
-        )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with Progress(target) as progress:
+            report = check(
+                target,
+                n=n,
+                pytest_args=pytest_args,
+                progress=progress.update,
+                done=lambda report: _write(report, json_file),
+                **read(options),
+            )
+    except Interrupted as interrupted:
+        if interrupted.report is None:
+            raise
+        _show(interrupted.report, json_file, options["report"])
+        click.echo("Interrupted: no verdict.", err=True)
+        sys.exit(INTERRUPTED)
     _show(report, json_file, options["report"])
     sys.exit(report.exit_status)
 
 
-def _show(report: Report, json_file: str | None, folder: str | None) -> None:
-    """Print the report, and write it; end with an error if something could not be written."""
+def _write(report: Report, json_file: str | None) -> str | None:
+    """Write the report as JSON; return why that failed, if it did."""
     from stackgru.report.files import write_text
-    from stackgru.report.terminal import render, terminal_size
 
-    failed = None
     if json_file:
         try:
             write_text(json_file, report.to_json())
         except OSError as error:  # what was found is shown all the same
-            failed = f"the report could not be written to {json_file}: {error.strerror}."
+            return f"the report could not be written to {json_file}: {error.strerror}."
+    return None
+
+
+def _show(report: Report, json_file: str | None, folder: str | None) -> None:
+    """Print the report, and write it; end with an error if something could not be written."""
+    from stackgru.report.terminal import render, terminal_size
+
+    failed = _write(report, json_file)
     width, colour = terminal_size(sys.stdout)
     click.echo(render(report, width=width, colour=colour), nl=False, color=colour)
     if folder and not failed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stackgru.laws.registry import all_laws
+from stackgru.laws.names import NAMES
 from stackgru.options import UsageError, did_you_mean
 
 Known = tuple[tuple[str, str], ...]
@@ -46,7 +46,6 @@ def read_known(path: str | Path) -> Known:
 
 
 def _check_law(name: str, where: str) -> None:
-    laws = all_laws()
-    if name not in laws:
-        hint = did_you_mean(name, laws, cutoff=0.4) or "; `stackgru laws` lists them."
+    if name not in NAMES:
+        hint = did_you_mean(name, NAMES, cutoff=0.4) or "; `stackgru laws` lists them."
         raise UsageError(f"{where}: no law is called {name!r}{hint}")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import os
+import signal
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import hypothesis
 import pytest
@@ -33,7 +36,7 @@ from stackgru.report.report import LawResult
 from stackgru.targets.convention import Convention
 from stackgru.targets.importing import describe_error
 from stackgru.targets.target import Target, load
-from stackgru.torch_settings import settings_kept
+from stackgru.torch_settings import settings_known
 
 FACTS = "on-this-build"  # the id of the item that measures facts of the build
 _FLAKY = "flaky: the target gave different results for the same call"
@@ -42,6 +45,29 @@ _ACTIONS_IN_A_LIFE = 12
 # examples. Right variants stay below it except in half precision, where a bound can be the whole
 # range of a value.
 _NEAR = 0.5
+
+
+class Elsewhere(Protocol):
+    """A process in which laws run; see stackgru.engine.process."""
+
+    def attempt(self, run: LawRun) -> BaseException | None:
+        """Run a law; return what the test is to raise."""
+
+    def call(self, name: str, run: LawRun, *arguments: Any) -> Any:
+        """Return what a helper returns there, or how that process ended."""
+
+
+class Watch(Protocol):
+    """Whoever watches a process that may die, from outside."""
+
+    def begun(self) -> None:
+        """Hear that the law is prepared, and its time begins."""
+
+    def trying(self, what: str) -> None:
+        """Hear what is tried next: the number of the example, a line break, and the case."""
+
+    def found(self, violation: Violation) -> None:
+        """Hear of a violation, which may not be the smallest."""
 
 
 class LawRun:
@@ -55,6 +81,9 @@ class LawRun:
     Attributes:
         result: what became of the law, once it has run.
         facts: what was measured, once it was.
+        elsewhere: the child process that runs it; None to run it in this one.
+        watch: who watches this process from outside, if it is one that may die.
+        apart: runs each example in a process of its own; None to run it in this one.
     """
 
     def __init__(self, target: Target, law: Law | None, options: Options) -> None:
@@ -68,23 +97,17 @@ class LawRun:
         self._remark: str | None = None
         self._violation: Violation | None = None
         self._case: Case | None = None
+        self._pid = 0
+        self.elsewhere: Elsewhere | None = None
+        self.watch: Watch | None = None
+        self.apart: Callable[[Callable[[], Any]], Any] | None = None
 
     def run(self) -> None:
         """Run it; a law that does not hold fails the test, one that does not apply skips it."""
         __tracebackhide__ = True
-        with settings_kept(), torch.random.fork_rng(devices=[]):
-            torch.set_num_threads(1)
-            if self.law is None:
-                self.facts = measure(self.target)
-                return
-            started = time.perf_counter()
-            status, reason, error = self._try(self.law)
-        known = dict(self.options.known).get(self.law.name)
-        if known is not None and status == "violated":
-            status, reason = "known", known
-        elif known is not None and status == "holds":
-            reason = f"though known to be violated: {known}"
-        self._record(self.law, status, reason or self._remark, time.perf_counter() - started)
+        error = self.attempt() if self.elsewhere is None else self.elsewhere.attempt(self)
+        status = None if self.result is None else self.result.status
+        reason = "" if self.result is None else self.result.reason
         if status == "known":
             pytest.xfail(f"known: {reason}")
         if status == "not applicable":
@@ -93,6 +116,21 @@ class LawRun:
             pytest.fail(f"timed out: {reason}", pytrace=False)
         if error is not None:
             raise error
+
+    def attempt(self) -> BaseException | None:
+        """Run it in this process; return what the test is to raise."""
+        self._pid = os.getpid()
+        with settings_known(), torch.random.fork_rng(devices=[]):
+            if self.law is None:
+                self.facts = measure(self.target)
+                return None
+            self.law.prepare()
+            if self.watch is not None:
+                self.watch.begun()
+            started = time.perf_counter()
+            status, reason, error = self._try(self.law)
+        self.record(status, reason or self._remark, time.perf_counter() - started)
+        return error
 
     def _try(self, law: Law) -> tuple[str, str | None, BaseException | None]:
         """Search for a violation; return the status, the reason, and what the test raises."""
@@ -136,8 +174,13 @@ class LawRun:
 
     def diagnosis(self) -> dict[str, Any]:
         """Return what the target is, as plain data; see stackgru.diagnosis.search."""
-        with settings_kept():
-            torch.set_num_threads(1)
+        if self.elsewhere is not None:
+            found = self.elsewhere.call("diagnosis", self)
+            if isinstance(found, dict):
+                return found
+            sentence = f"could not be compared: the process {found.how}"
+            return {"variants": [], "sentence": sentence}
+        with settings_known():
             try:
                 with time_limit(self.options.timeout):
                     strict, dtypes = self.options.strict, self.options.dtypes
@@ -160,7 +203,15 @@ class LawRun:
             "facts": dict(self.facts) if self.facts else None,
         }
 
-    def _record(self, law: Law, status: str, reason: str | None, seconds: float) -> None:
+    def record(self, status: str, reason: str | None, seconds: float) -> None:
+        """Record what became of the law."""
+        law = self.law
+        assert law is not None  # noqa: S101 - only a law has a result
+        known = dict(self.options.known).get(law.name)
+        if known is not None and status == "violated":
+            status, reason = "known", known
+        elif known is not None and status == "holds":
+            reason = f"though known to be violated: {known}"
         violated = status in ("violated", "known")
         self.result = LawResult(
             name=law.name,
@@ -208,11 +259,34 @@ class LawRun:
         def holds(case: Case) -> None:
             __tracebackhide__ = True
             with self._noting(law, case):
+                if self.apart is not None:
+                    self._try_apart(law, case)
+                    return
                 pair = self._begin(case)
                 law.check(pair)
             self._passed(pair)
 
         return holds
+
+    def _try_apart(self, law: Law, case: Case) -> None:
+        """Try one case in a process of its own; its death is a violation."""
+        assert self.apart is not None  # noqa: S101 - the caller has asked
+
+        def check() -> Violation | None:
+            try:
+                law.check(self._begin(case))
+                _assert_no_process()
+            except Violated as error:
+                return error.violation
+            return None
+
+        self._examples += self._violation is None
+        found = self.apart(check)
+        if isinstance(found, Violation):
+            numbers = {name: getattr(found, name) for name in ("difference", "allowed", "place")}
+            raise Violated(found.message, **numbers)
+        if found is not None:
+            raise Violated(f"the process {found.how}")
 
     def _stateful(self, law: Law, strategy: SearchStrategy[Case]) -> Any:
         from stackgru.laws.life import machine
@@ -227,12 +301,39 @@ class LawRun:
     @contextmanager
     def _noting(self, law: Law, case: Case) -> Iterator[None]:
         """Note a violation with the law and the case that show it."""
+        if os.getpid() != self._pid:  # the target forked, and this is its copy
+            os._exit(0)
+        if self.watch is not None:
+            self.watch.trying(f"{self._examples + 1}\n{case}")
         try:
-            yield
+            with self._leaving_is_a_violation():
+                yield
+            if self.watch is not None and self.apart is None:
+                _assert_no_process()
         except Violated as error:
             self._violation = replace(error.violation, law=law.name, case=str(case))
             self._case = case
+            if self.watch is not None:
+                self.watch.found(self._violation)
             raise
+
+    @contextmanager
+    def _leaving_is_a_violation(self) -> Iterator[None]:
+        """Turn what ends a process into a violation; Ctrl-C does not reach a child process."""
+        try:
+            yield
+        except BaseException as error:
+            of_others = (Exception, TimedOut) + (KeyboardInterrupt,) * (self.watch is None)
+            if isinstance(error, of_others):
+                raise
+            what = f"the target raised {describe_error(error)}; nn.GRU gives a result"
+            raise Violated(what) from error
+
+    def note_violation(self, violation: Violation, examples: int) -> None:
+        """Take over a violation that another process found."""
+        self._violation = violation
+        self._case = Case.parse(violation.case)
+        self._examples = examples
 
     def _passed(self, pair: Pair) -> None:
         if self._violation is None:
@@ -240,6 +341,19 @@ class LawRun:
             self._remark = pair.remark or self._remark
             if pair.ratio > _NEAR and pair.full_precision:
                 hypothesis.target(min(pair.ratio, 2.0))
+
+
+def _assert_no_process() -> None:
+    """Raise a violation if this process, in which a target lives, has started another; end that."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return
+    me = os.getpid()
+    for number in Path(f"/proc/self/task/{me}/children").read_text().split():
+        os.kill(int(number), signal.SIGKILL)
+        os.waitpid(int(number), 0)
+    raise Violated("a call started another process; nn.GRU starts none")
 
 
 def collect_runs(target: str | Callable[..., Any] | Convention, options: Options) -> list[LawRun]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
-from collections.abc import Mapping
 from typing import Any
 
 from hypothesis import strategies as st
@@ -11,8 +9,9 @@ from hypothesis import strategies as st
 from stackgru.cases.case import Case
 from stackgru.cases.strategies import cases
 from stackgru.harness.build_facts import supported_dtypes
+from stackgru.laws.names import selected
 from stackgru.laws.registry import Law, all_laws
-from stackgru.options import DTYPES, Options, UsageError, did_you_mean
+from stackgru.options import DTYPES, Options
 from stackgru.outcomes import NotApplicable
 from stackgru.targets.target import Target
 
@@ -70,30 +69,7 @@ def _restrict(arguments: dict[str, Any], target: Target) -> str | None:
     return None
 
 
-def _matches(law: Law, pattern: str, laws: Mapping[str, Law]) -> bool:
-    """Whether a pattern matches a law's name, or its family if no law has that name."""
-    family = law.family not in laws and fnmatch.fnmatchcase(law.family, pattern)
-    return family or fnmatch.fnmatchcase(law.name, pattern)
-
-
 def select(options: Options) -> list[Law]:
-    """Return the laws that the options ask for, in the catalogue's order.
-
-    Raises:
-        UsageError: if a pattern matches no law; the message suggests the nearest.
-    """
+    """Return the laws that the options ask for, in the catalogue's order; see names.selected."""
     laws = all_laws()
-    for pattern in (*options.laws, *options.skip):
-        if not any(_matches(law, pattern, laws) for law in laws.values()):
-            names = [*laws, *{law.family for law in laws.values()}]
-            hint = did_you_mean(pattern, names, cutoff=0.4) or "; `stackgru laws` lists them."
-            raise UsageError(f"no law is called {pattern!r}{hint}")
-    chosen = [
-        law
-        for law in laws.values()
-        if any(_matches(law, pattern, laws) for pattern in options.laws or ("*",))
-        and not any(_matches(law, pattern, laws) for pattern in options.skip)
-    ]
-    if not chosen:
-        raise UsageError("all selected laws are skipped.")
-    return chosen
+    return [laws[name] for name in selected(options)]

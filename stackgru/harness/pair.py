@@ -19,8 +19,13 @@ from stackgru.gru.parameters import PARAMETERS, Layer, copy_layers, gru_layers
 from stackgru.options import FULL_PRECISION
 from stackgru.outcomes import Violated, assert_equal, assert_within
 from stackgru.targets.adapter import ConventionMismatch
-from stackgru.targets.importing import TargetError, describe_error
+from stackgru.targets.importing import RAISED, TargetError, describe_error
 from stackgru.targets.target import Target
+
+#: Called so before torch 2.0, where the name below now disables more.
+DisableTorchFunction = getattr(
+    torch._C, "DisableTorchFunctionSubclass", torch._C.DisableTorchFunction
+)
 
 
 @dataclass(frozen=True)
@@ -238,7 +243,7 @@ class Pair:
                 result = module(*arguments)
         except ConventionMismatch as error:
             raise Violated(str(error)) from error
-        except Exception as error:
+        except RAISED as error:
             raise Violated(
                 f"the target raised {describe_error(error)}; nn.GRU gives a result"
             ) from error
@@ -253,11 +258,12 @@ class Pair:
         """Return a result that is a tensor of this shape and of the case's dtype, or raise."""
         if not isinstance(value, Tensor):
             raise Violated(f"{what}: got {type(value).__name__}, expected a tensor")
-        if value.shape != shape:
-            raise Violated(f"{what}: got shape {tuple(value.shape)}, expected {shape}")
-        if value.dtype != self.case.torch_dtype:
-            raise Violated(f"{what}: got {value.dtype}, expected {self.case.torch_dtype}")
-        return value
+        found = plain(value)
+        if found.shape != shape:
+            raise Violated(f"{what}: got shape {tuple(found.shape)}, expected {shape}")
+        if found.dtype != self.case.torch_dtype:
+            raise Violated(f"{what}: got {found.dtype}, expected {self.case.torch_dtype}")
+        return found
 
     def _call(self, *arguments: Tensor) -> tuple[Tensor, Tensor]:
         """Call the module on copies, in case it writes to its arguments."""
@@ -266,10 +272,36 @@ class Pair:
         return output.detach().clone(), hn.detach().clone()
 
 
+def plain(value: Tensor) -> Tensor:
+    """Return a tensor without its subclass, which may have comparisons of its own.
+
+    Raises:
+        Violated: if it holds no values but what its subclass makes of it.
+    """
+    if type(value) in (Tensor, nn.Parameter):
+        return value
+    try:
+        with DisableTorchFunction():
+            own: Tensor = value.as_subclass(Tensor)
+            return own
+    except RuntimeError as error:
+        name = type(value).__name__
+        raise Violated(
+            f"got a {name}, which is no plain tensor: {describe_error(error)}"
+        ) from error
+
+
+class _Unset(nn.GRU):
+    """An nn.GRU whose weights are not drawn, as others are written into it at once."""
+
+    def reset_parameters(self) -> None:
+        """Leave them as they are."""
+
+
 def _build_reference(case: Case, bias: bool, device: str) -> nn.GRU:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # one layer with dropout
-        gru = nn.GRU(
+        gru = _Unset(
             case.input_size,
             case.hidden_size,
             case.num_layers,
@@ -278,4 +310,5 @@ def _build_reference(case: Case, bias: bool, device: str) -> nn.GRU:
             device=device,
             dtype=case.torch_dtype,
         )
+    gru.__class__ = nn.GRU  # type: ignore[assignment]
     return gru.train(case.mode == "train")

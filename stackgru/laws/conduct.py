@@ -17,7 +17,7 @@ from stackgru.harness.reference import expected, layer_masks
 from stackgru.laws.helpers.settings import settings_watched
 from stackgru.laws.helpers.transforms import arguments_of
 from stackgru.laws.helpers.values import HN, OUTPUT, orders, other_input, pick, unroll
-from stackgru.laws.registry import law
+from stackgru.laws.registry import importing, law
 from stackgru.options import FULL_PRECISION
 from stackgru.outcomes import NotApplicable, Violated, assert_equal
 from stackgru.targets.importing import describe_error
@@ -232,7 +232,13 @@ def _masks_watched(pair: Pair, what: str, masks: list[Tensor]) -> Iterator[None]
         )
 
 
-@law("conduct", {"max_steps": 3}, question="conduct", share=0.5)
+@law(
+    "conduct",
+    {"max_steps": 3},
+    question="conduct",
+    share=0.5,
+    prepare=importing("torch._meta_registrations"),
+)
 def meta(pair: Pair) -> None:
     """On the meta device, results are on that device too, with nn.GRU's shapes and dtypes.
 

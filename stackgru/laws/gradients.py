@@ -33,7 +33,7 @@ from stackgru.laws.helpers.autograd import (
     network_for,
 )
 from stackgru.laws.helpers.values import HN, OUTPUT, pick, under_masks, unroll
-from stackgru.laws.registry import law
+from stackgru.laws.registry import importing, law
 from stackgru.options import FULL_PRECISION
 from stackgru.outcomes import NotApplicable, assert_equal
 from stackgru.targets.importing import describe_error
@@ -101,7 +101,13 @@ def frozen(pair: Pair) -> None:
     )
 
 
-@law("gradients", {**_SMALLER, "dtypes": FULL_PRECISION}, question="gradients", share=0.5)
+@law(
+    "gradients",
+    {**_SMALLER, "dtypes": FULL_PRECISION},
+    question="gradients",
+    share=0.5,
+    prepare=importing("torch.func", "torch._functorch.eager_transforms"),
+)
 def forward_mode(pair: Pair) -> None:
     """Under the same masks, forward-mode derivatives of output and hn are nn.GRU's."""
     if not hasattr(torch, "func"):
@@ -131,7 +137,12 @@ def forward_mode(pair: Pair) -> None:
     under_masks(pair, masks, run, compare)
 
 
-@law("gradients", {**_SMALL, "max_steps": 2, "dtypes": FULL_PRECISION}, question="gradients")
+@law(
+    "gradients",
+    {**_SMALL, "max_steps": 2, "dtypes": FULL_PRECISION},
+    question="gradients",
+    prepare=importing("torch._dynamo"),  # for torch.optim
+)
 def training(pair: Pair) -> None:
     """Over steps of SGD or Adam, each step's gradients are nn.GRU's, and so are the parameters.
 

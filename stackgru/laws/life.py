@@ -20,7 +20,7 @@ from stackgru.harness.pair import Pair, Run
 from stackgru.harness.reference import expected, seeded_reference
 from stackgru.laws.helpers.autograd import as_violation, noise
 from stackgru.laws.helpers.values import assert_end_to_end, assert_equation, under_masks, unroll
-from stackgru.laws.registry import law
+from stackgru.laws.registry import importing, law
 from stackgru.options import FULL_PRECISION
 from stackgru.outcomes import Violated, assert_equal
 from stackgru.targets.importing import describe_error
@@ -40,6 +40,7 @@ from stackgru.targets.importing import describe_error
     question="conduct",
     share=0.3,
     stateful=True,
+    prepare=importing("torch._dynamo"),  # for torch.optim
 )
 def life(pair: Pair) -> None:
     """Throughout its life the target does what nn.GRU does, and has the same parameters.

@@ -6,6 +6,7 @@ the statement does not hold.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
@@ -52,6 +53,8 @@ class Law:
         strict: whether it is checked only with ``--strict``.
         stateful: whether the state machine of stackgru.laws.life tries it.
         without_state: whether it calls the target without a state.
+        prepare: loads what torch loads late, before the law's time begins: a module whose import
+            is cut off stays half made.
     """
 
     name: str
@@ -67,6 +70,7 @@ class Law:
     strict: bool
     stateful: bool
     without_state: bool
+    prepare: Callable[[], object]
 
     @property
     def compares_values(self) -> bool:
@@ -92,6 +96,7 @@ def law(
     strict: bool = False,
     stateful: bool = False,
     without_state: bool = False,
+    prepare: Callable[[], object] = bool,
 ) -> Callable[[Callable[[Pair], None]], Callable[[Pair], None]]:
     """Register a function as a law; see Law for the arguments."""
 
@@ -114,10 +119,22 @@ def law(
             strict,
             stateful,
             without_state,
+            prepare,
         )
         return check
 
     return register
+
+
+def importing(*names: str) -> Callable[[], None]:
+    """Return a function that imports those of the modules that this build of torch has."""
+
+    def prepare() -> None:
+        for name in names:
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
+
+    return prepare
 
 
 def deciding(question: str) -> tuple[str, ...]:

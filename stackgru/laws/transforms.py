@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from stackgru.harness.pair import Pair, Run
 from stackgru.harness.reference import expected
 from stackgru.laws.helpers.transforms import (
     Callee,
+    Transform,
     arguments_of,
     assert_possible,
     assert_same,
@@ -22,6 +24,7 @@ from stackgru.laws.helpers.transforms import (
     exported,
     in_an_ensemble,
     other_pair,
+    reference_obstacle,
     scripted,
     seeded,
     short,
@@ -29,7 +32,7 @@ from stackgru.laws.helpers.transforms import (
     with_weights,
 )
 from stackgru.laws.helpers.values import assert_end_to_end, unroll
-from stackgru.laws.registry import law
+from stackgru.laws.registry import importing, law
 from stackgru.options import FULL_PRECISION
 from stackgru.outcomes import NotApplicable, Violated, assert_equal
 from stackgru.targets.adapter import ConventionAdapter
@@ -38,12 +41,23 @@ from stackgru.targets.adapter import ConventionAdapter
 _SMALL = {"min_batch": 1, "max_layers": 3, "max_steps": 2, "max_size": 16}
 
 
+def _prepare(attribute: str, transform: Transform) -> Callable[[], object]:
+    """Return a function that tries a transform on nn.GRU, which loads what torch loads late."""
+    return lambda: hasattr(torch, attribute) and reference_obstacle(transform)
+
+
 def _needs(where: Any, attribute: str, what: str) -> None:
     if not hasattr(where, attribute):
         raise NotApplicable(f"this build of torch has no {what}")
 
 
-@law("transforms", {"max_steps": 3}, question="conduct", share=0.5)
+@law(
+    "transforms",
+    {"max_steps": 3},
+    question="conduct",
+    share=0.5,
+    prepare=_prepare("func", called_with),
+)
 def functional_call(pair: Pair) -> None:
     """torch.func.functional_call with other weights gives what a module with those weights gives.
 
@@ -59,7 +73,13 @@ def functional_call(pair: Pair) -> None:
     pair.equal(seeded(pair), own, "with its own weights, after a call with others")
 
 
-@law("transforms", {"max_steps": 3}, question="conduct", share=0.5)
+@law(
+    "transforms",
+    {"max_steps": 3},
+    question="conduct",
+    share=0.5,
+    prepare=importing("torch._dynamo"),
+)
 def checkpoint(pair: Pair) -> None:
     """Under torch.utils.checkpoint, results and gradients are the same as without, bit for bit.
 
@@ -99,7 +119,7 @@ def _with_gradients(pair: Pair, module: Callee | None) -> tuple[Run, dict[str, T
     return run, dict(zip(leaves, found, strict=True))
 
 
-@law("transforms", _SMALL, question="conduct", share=0.2)
+@law("transforms", _SMALL, question="conduct", share=0.2, prepare=_prepare("jit", scripted))
 def script(pair: Pair) -> None:
     """Scripted by torch.jit.script, it gives the same results from the same seed, bit for bit."""
     # TorchScript optimises after it has seen a call or two.
@@ -109,7 +129,7 @@ def script(pair: Pair) -> None:
     assert_same(pair, "scripted", scripted, calls=3)
 
 
-@law("transforms", _SMALL, question="conduct", share=0.2)
+@law("transforms", _SMALL, question="conduct", share=0.2, prepare=_prepare("export", exported))
 def export(pair: Pair) -> None:
     """Exported by torch.export, it gives the same results from the same seed, bit for bit."""
     _needs(torch, "export", "torch.export")
@@ -117,7 +137,7 @@ def export(pair: Pair) -> None:
     assert_same(pair, "exported", exported)
 
 
-@law("transforms", _SMALL, question="conduct", share=0.15)
+@law("transforms", _SMALL, question="conduct", share=0.15, prepare=_prepare("compile", compiled))
 def compile(pair: Pair) -> None:
     """Compiled by torch.compile, it gives the same results from the same seed, bit for bit.
 
@@ -133,6 +153,7 @@ def compile(pair: Pair) -> None:
     {"mode": "eval", "max_steps": 3, "min_batch": 1, "dtypes": FULL_PRECISION},
     question="conduct",
     share=0.5,
+    prepare=importing("torch.func", "torch._functorch.vmap"),
 )
 def vmap(pair: Pair) -> None:
     """Two modules under one torch.func.vmap of weights, input and h0 give what each gives alone.

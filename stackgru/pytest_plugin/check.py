@@ -8,13 +8,13 @@ import os
 import random
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from importlib.machinery import PathFinder
 from pathlib import Path
-from typing import Any
-
-import pytest
+from typing import TYPE_CHECKING, Any
 
 from stackgru.engine.known import known_violations
-from stackgru.engine.select import select
+from stackgru.laws.names import selected
 from stackgru.options import (
     DEFAULT_TARGET,
     Options,
@@ -23,15 +23,26 @@ from stackgru.options import (
     as_pairs,
     read_fields,
 )
-from stackgru.pytest_plugin import suite
-from stackgru.pytest_plugin.plugin import TARGET, Collector
+from stackgru.pytest_plugin.apart import RunApart
 from stackgru.report.report import LawResult, Report
-from stackgru.targets.convention import Convention
-from stackgru.targets.target import load
+from stackgru.targets.importing import check_spec
+
+if TYPE_CHECKING:
+    import pytest
+
+    from stackgru.targets.convention import Convention
 
 
 class CheckerFailed(StackgruError):
     """Pytest itself failed, so there is no verdict; the message holds what it printed."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM ended a check; ``report`` is what there is, or None."""
+
+    def __init__(self, report: Report | None) -> None:
+        super().__init__()
+        self.report = report
 
 
 def check(
@@ -41,20 +52,25 @@ def check(
     n: int | str | None = None,
     pytest_args: Sequence[str] = (),
     progress: Callable[[LawResult, int], None] | None = None,
+    done: Callable[[Report], object] | None = None,
     **fields: Any,
 ) -> Report:
     """Check whether a target is interchangeable with nn.GRU.
 
+    The laws run in processes of their own, which a target may end; a class that no other process
+    can import, such as one inside a function, is checked in this one.
+
     Args:
         target: ``module:attr``, ``path/file.py:attr``, or the class, factory or Convention itself.
         options: what the run is to do, as an Options.
-        n: number of worker processes, or "auto"; a target that is an object stays in this process.
+        n: number of worker processes; as many as there are cores if None or "auto".
         pytest_args: further arguments for pytest, whose own output is then shown.
         progress: called with each law's result as it comes, and the number of laws.
+        done: called with the report once all laws are done, before "what is it?" is searched.
         **fields: fields of Options, which win over options: laws, skip, strict, known, kind,
             arguments, state, returns, time_axis, device, max_examples, profile ("default" if
-            omitted), dtypes, seed (chosen if omitted, and shown in the report), timeout, shrink,
-            report, shrink_seconds.
+            omitted), dtypes, seed (chosen if omitted, and shown in the report), timeout, seconds,
+            memory, shrink, report, shrink_seconds.
 
     Returns:
         The report.
@@ -63,35 +79,110 @@ def check(
         TargetError: if the target cannot be imported, built or called.
         UsageError: if there is no such option, or its value is wrong.
         CheckerFailed: if pytest itself failed.
+        Interrupted: if Ctrl-C or SIGTERM ended it; a KeyboardInterrupt with a report.
     """
     options = _complete(read_fields(fields, options))
-    n = None if n in (None, 0, "0") else str(n)
-    if n not in (None, "auto") and not n.isdigit():
+    laws = selected(options)
+    workers = min(_number_of_workers(n), len(laws))
+    name = _importable_name(target)
+    if name is None:
+        if n not in (None, 0, "0"):
+            raise UsageError(
+                "worker processes need a target by name, module:attr or path/file.py:attr."
+            )
+        return _check_here(target, options, len(laws), pytest_args, progress)
+    check_spec(name)
+    arguments = [*_arguments(name, options), *_with_workers(workers), *pytest_args]
+    run = RunApart(
+        arguments,
+        laws,
+        seconds=options.seconds,
+        shown=bool(pytest_args),
+        progress=progress,
+        done=done,
+    )
+    report = run.run()
+    if run.was_interrupted:
+        raise Interrupted(report)
+    if run.error is not None:
+        _raise(*run.error)
+    return _checked(report, run.status, pytest_args, run.printed)
+
+
+def _number_of_workers(n: int | str | None) -> int:
+    if n in (None, "auto"):
+        return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    if not str(n).isdigit():
         raise UsageError(f"n must be a whole number or 'auto', got {n!r}.")
-    chosen = select(options)
-    # One clear error before any worker starts.
+    return max(1, int(str(n)))
+
+
+def _importable_name(target: Any) -> str | None:
+    """Return the name by which another process can import a target, or None."""
+    if isinstance(target, str):
+        return target
+    module, name = getattr(target, "__module__", "__main__"), getattr(target, "__qualname__", "")
+    if not isinstance(target, type) and not hasattr(target, "__code__"):
+        return None
+    found: Any = sys.modules.get(module)
+    file = getattr(found, "__file__", None)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    path: Any = None
+    origin = None
+    for end in range(len(module.split("."))):
+        spec = PathFinder.find_spec(".".join(module.split(".")[: end + 1]), path)
+        if spec is None:
+            return None
+        path, origin = spec.submodule_search_locations, spec.origin
+    return f"{module}:{name}" if found is target and origin == file else None
+
+
+def _raise(kind: str, message: str) -> None:
+    from stackgru.targets import importing
+
+    raise getattr(importing, kind, UsageError)(message)
+
+
+def _check_here(
+    target: Any,
+    options: Options,
+    total: int,
+    pytest_args: Sequence[str],
+    progress: Callable[[LawResult, int], None] | None,
+) -> Report:
+    """Check an object that no other process can import, in this one."""
+    import pytest
+
+    from stackgru.targets.target import load
+
+    # One clear error before pytest starts.
     loaded = load(target, kind=options.kind, device=options.device, fields=options.convention)
-    if n and not isinstance(target, str):
-        raise UsageError(
-            "worker processes need a target by name, module:attr or path/file.py:attr."
-        )
-    runner = _Runner(target, len(chosen), progress)
-    arguments = [*_arguments(loaded.name, options), *(("-n", n) if n else ()), *pytest_args]
+    runner = _Runner(target, total, progress)
     shown = io.StringIO()
     with (
         _without_pytests_variables(),
         contextlib.redirect_stdout(sys.stdout if pytest_args else shown),
     ):
-        status = _run_pytest(arguments, runner)
+        status = _run_pytest([*_arguments(loaded.name, options), *pytest_args], runner)
     if status == pytest.ExitCode.INTERRUPTED and not any(r.violations for r in runner.reports):
         raise KeyboardInterrupt
-    if status == pytest.ExitCode.USAGE_ERROR and pytest_args:
+    report = replace(runner.reports[0], is_isolated=False) if runner.reports else None
+    return _checked(report, int(status), pytest_args, shown.getvalue())
+
+
+def _checked(
+    report: Report | None, status: int | None, pytest_args: Sequence[str], printed: str
+) -> Report:
+    """Return the report, or raise what is wrong if there is none."""
+    ok, usage_error, no_tests = 0, 4, 5  # of pytest
+    if status == usage_error and pytest_args:
         raise UsageError("pytest does not take the arguments after --.")
-    if not runner.reports:
-        if status in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED) and pytest_args:
+    if report is None:
+        if status in (ok, no_tests) and pytest_args:
             raise UsageError("pytest's arguments left no law to run.")
-        raise CheckerFailed(f"pytest ended with status {int(status)}:\n{shown.getvalue()}")
-    return runner.reports[0]
+        raise CheckerFailed(f"pytest ended with status {status}:\n{printed}")
+    return report
 
 
 def _complete(given: dict[str, Any]) -> Options:
@@ -105,6 +196,11 @@ def _complete(given: dict[str, Any]) -> Options:
     return Options(**given)
 
 
+def _with_workers(number: int) -> list[str]:
+    """Return the arguments of pytest for workers that are replaced as often as they die."""
+    return ["-n", str(number), "--max-worker-restart=1000000", "--maxschedchunk=1"]
+
+
 def _arguments(target: str, options: Options) -> list[str]:
     """Return the arguments of pytest that run the suite with these options and no others."""
     pairs = [f"target={target}", "report=", *as_pairs(options)]
@@ -114,7 +210,7 @@ def _arguments(target: str, options: Options) -> list[str]:
         *("-p", "stackgru", "-p", "no:cacheprovider", "--import-mode=importlib"),
         # This package is imported before pytest is; its asserts need no rewriting.
         *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
-        str(Path(suite.__file__)),
+        str(Path(__file__).with_name("suite.py")),
         *(f"--stackgru={pair}" for pair in pairs),
     ]
 
@@ -160,6 +256,8 @@ class _Runner:
 
     def pytest_configure(self, config: pytest.Config) -> None:
         """Put the object itself in place of its name."""
+        from stackgru.pytest_plugin.plugin import TARGET
+
         if not isinstance(self._target, str):
             config.stash[TARGET] = self._target
 
@@ -176,6 +274,8 @@ class _Runner:
 
     def pytest_unconfigure(self, config: pytest.Config) -> None:
         """Keep the reports."""
+        from stackgru.pytest_plugin.plugin import Collector
+
         collector = config.pluginmanager.get_plugin("stackgru-collector")
         if isinstance(collector, Collector):
             self.reports = collector.reports()

@@ -5,21 +5,30 @@ It imports neither torch nor hypothesis at module level, because pytest loads it
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Generator
-from dataclasses import replace
+import tempfile
+from collections.abc import Generator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stackgru.options import DEFAULT_REPORTS, OPTIONS, Options, UsageError, read_pairs
+from stackgru.pytest_plugin.apart import EVENTS, tell
+from stackgru.pytest_plugin.gathered import Gathered, split
 from stackgru.report.files import write_text
-from stackgru.report.report import LawResult, Report
+from stackgru.report.report import Report
 
 #: The target of stackgru.check, if that is an object and not a name.
 TARGET = pytest.StashKey[Any]()
 _GIVEN = pytest.StashKey[dict[str, Any]]()
 _INI = pytest.StashKey[dict[str, Any]]()
+#: The children of this worker in which targets live.
+_PROCESSES = pytest.StashKey[list[Any]]()
+#: Names of errors in this worker, with their messages.
+_ERRORS = pytest.StashKey[list[tuple[str, str]]]()
 _COLLECTOR = pytest.StashKey["Collector"]()
 _RESULT = "stackgru"  # the attribute of a test report that carries a law's result, also by xdist
 
@@ -53,6 +62,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[_INI] = _ini(config)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from error
+    config.stash[_PROCESSES], config.stash[_ERRORS] = [], []
     collector = Collector(config)
     config.stash[_COLLECTOR] = collector
     config.pluginmanager.register(collector, "stackgru-collector")
@@ -78,14 +88,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     try:
         runs = _runs(metafunc.config, metafunc.function)
     except (TargetError, UsageError) as error:
-        raise pytest.UsageError(str(error)) from error
+        if not hasattr(metafunc.config, "workerinput"):
+            raise pytest.UsageError(str(error)) from error
+        # A worker that raises is replaced, and the next raises too.
+        metafunc.config.stash[_ERRORS].append((type(error).__name__, str(error)))
+        runs = []
     metafunc.parametrize("stackgru_law", runs, ids=run.run_id)
 
 
 def _runs(config: pytest.Config, function: Any) -> list[Any]:
     """Return the runs of a function that suite_for gave, or of the suite's own."""
     from stackgru.engine.known import known_violations
-    from stackgru.engine.run import collect_runs
 
     target, fields = getattr(function, "stackgru_suite", (None, {}))
     given = {"report": DEFAULT_REPORTS} | config.stash[_INI] | fields | config.stash[_GIVEN]
@@ -97,7 +110,31 @@ def _runs(config: pytest.Config, function: Any) -> list[Any]:
         raise UsageError("stackgru.pytest_plugin.suite needs --stackgru target=module:attr.")
     if "known" in given:
         given["known"] = known_violations(given["known"], config.rootpath)
-    return collect_runs(target, Options(**given))
+    return _collected(config, target, Options(**given))
+
+
+def _collected(config: pytest.Config, target: Any, options: Options) -> list[Any]:
+    """Return the runs of a target, which in a worker of xdist's lives in a child of that."""
+    from stackgru.engine.isolate import Note, is_available
+    from stackgru.engine.process import Process
+    from stackgru.engine.run import collect_runs
+    from stackgru.repro.bug import save_violation
+
+    if not hasattr(config, "workerinput") or not is_available(options.device):
+        return collect_runs(target, options)
+    note = Note(Path(tempfile.mkstemp(prefix="stackgru-")[1]))
+    process = Process(
+        target,
+        options,
+        note,
+        found=lambda violation: tell("found", asdict(violation)),
+        started=lambda number: tell("child", number),
+        save=lambda run, found, folder: save_violation(
+            run.target, run.law, found, run.options, folder
+        ),
+    )
+    config.stash[_PROCESSES].append(process)
+    return process.runs
 
 
 @pytest.hookimpl(wrapper=True)
@@ -128,7 +165,12 @@ def _save(config: pytest.Config, run: Any) -> None:
         from stackgru.repro.bug import save_violation
 
         place, found = config.rootpath / folder, run.result.violation
-        saved = save_violation(run.target, run.law, found, run.options, place)
+        if run.elsewhere is None:
+            saved = save_violation(run.target, run.law, found, run.options, place)
+        else:
+            saved = run.elsewhere.call("save", run, found, place)
+            if not hasattr(saved, "law"):
+                saved = replace(found, problem=f"the process {saved.how} while it was made")
         run.result = replace(run.result, violation=saved)
 
 
@@ -155,39 +197,53 @@ class Collector:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._found: dict[str, dict[str, Any]] = {}
-        self._died: list[str] = []
+        self._gathered = Gathered()
         self._to_diagnose: dict[str, Any] = {}
-        self._diagnoses: dict[str, dict[str, Any]] = {}
         self.problem = ""
+
+    @property
+    def _is_worker(self) -> bool:
+        return hasattr(self._config, "workerinput")
 
     def note(self, nodeid: str, run: Any) -> None:
         """Note the first run of each target of this process that may be a variant of nn.GRU."""
         if run.should_diagnose:
-            self._to_diagnose.setdefault(_key(nodeid), run)
+            self._to_diagnose.setdefault(split(nodeid)[0], run)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep the result that a test report carries, if any."""
         data = getattr(report, _RESULT, None)
-        if data is None:
-            if report.failed and str(report.when) == "???":  # as xdist reports a worker that died
-                self._died.append(report.nodeid)
-            return
-        key = _key(report.nodeid)
-        entry = self._found.setdefault(key, {**data, "results": [], "facts": {}})
-        if data["facts"]:
-            entry["facts"] = data["facts"]
-        if data["result"]:
-            entry["results"].append(LawResult.from_dict(data["result"]))
+        if data is not None:
+            self._gathered.add(report.nodeid, data)
+            if not self._is_worker:
+                tell("report", data)
+        elif report.failed and str(report.when) == "???":  # as xdist reports a worker that died
+            tell("died", split(report.nodeid)[1])
+            self._gathered.add_died(report.nodeid)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
+        """Tell which laws are to run, of those that pytest's own options leave."""
+        tell("laws", [split(nodeid)[1] for nodeid in ids])
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Diagnose the violations; write the JSON file, on the controller only."""
-        self._diagnoses |= {key: run.diagnosis() for key, run in self._to_diagnose.items()}
-        if hasattr(self._config, "workeroutput"):
-            self._config.workeroutput[_RESULT] = self._diagnoses
+        if self._claims_diagnosis():
+            found = {key: run.diagnosis() for key, run in self._to_diagnose.items()}
+            self._gathered.add_diagnoses(found)
+            for diagnosis in found.values():
+                tell("diagnosis", diagnosis)
+            if self._is_worker:
+                self._config.workeroutput[_RESULT] = found  # type: ignore[attr-defined]
+        for process in self._config.stash[_PROCESSES]:
+            process.child.kill()
+        if self._is_worker:
+            errors = self._config.stash[_ERRORS]
+            self._config.workeroutput[f"{_RESULT}_errors"] = errors  # type: ignore[attr-defined]
+            return
         path = (self._config.stash[_INI] | self._config.stash[_GIVEN]).get("json")
         reports = self.reports()
-        if path and reports and not hasattr(self._config, "workerinput"):
+        if path and reports:
             texts = [report.to_json() for report in reports]
             try:
                 write_text(path, texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]")
@@ -195,40 +251,25 @@ class Collector:
                 self.problem = f"the report could not be written to {path}: {error.strerror}"
                 session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
+    def _claims_diagnosis(self) -> bool:
+        """Whether no other worker of this check has begun to search what the target is."""
+        if not self._to_diagnose or EVENTS not in os.environ:
+            return bool(self._to_diagnose)
+        try:
+            Path(f"{os.environ[EVENTS]}.diagnosis").touch(exist_ok=False)
+        except OSError:
+            return False
+        return True
+
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """Take over the diagnoses of an xdist worker."""
-        self._diagnoses |= getattr(node, "workeroutput", {}).get(_RESULT, {})
+        """Take over the diagnoses and the errors of an xdist worker."""
+        output = getattr(node, "workeroutput", {})
+        self._gathered.add_diagnoses(output.get(_RESULT, {}))
+        for kind, message in output.get(f"{_RESULT}_errors", ()):
+            tell("error", [kind, message])
+            self.problem = message.rstrip(".")
 
     def reports(self) -> list[Report]:
         """Return a report for every target that was checked."""
-        return [self._report(key, entry) for key, entry in self._found.items()]
-
-    def _report(self, key: str, entry: dict[str, Any]) -> Report:
-        from stackgru.laws.registry import all_laws
-
-        laws = all_laws()
-        results = {result.name: result for result in entry["results"]}
-        for nodeid in self._died:
-            function, _, name = nodeid.rpartition("[")
-            if function == key and name.rstrip("]") in laws:
-                law = laws[name.rstrip("]")]
-                reason = "the worker process died while it ran"
-                results[law.name] = LawResult(
-                    law.name, law.family, law.question, "crashed", reason=reason
-                )
-        return Report(
-            target=entry["target"],
-            kind=entry["kind"],
-            convention=entry.get("convention", ()),
-            torch_version=entry["torch_version"],
-            build_facts=entry["facts"],
-            results=[results[name] for name in laws if name in results],
-            seed=entry["seed"],
-            diagnosis=self._diagnoses.get(key),
-        )
-
-
-def _key(nodeid: str) -> str:
-    """Return the key of a target, which is the id of the test function that runs its laws."""
-    return nodeid.rpartition("[")[0]
+        return self._gathered.reports()

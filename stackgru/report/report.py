@@ -16,7 +16,8 @@ from stackgru.outcomes import Violation
 from stackgru.report.files import json_text
 
 SCHEMA_VERSION = 1
-STATUSES = ("holds", "violated", "known", "not applicable", "crashed", "timed out")
+STATUSES = ("holds", "violated", "known", "not applicable", "crashed", "timed out", "not run")
+_UNFINISHED = ("crashed", "timed out", "not run")
 
 #: What a user asks, in the order in which it is answered.
 QUESTIONS = {
@@ -52,7 +53,7 @@ class LawResult:
             "sequences", "gradients" or "conduct".
         status: one of STATUSES.
         examples: how many cases were tried, up to the first violation.
-        reason: why it is not applicable, crashed or timed out.
+        reason: why it is not applicable, crashed, timed out or was not run.
         violation: the evidence, if it is violated.
         seconds: how long it took.
         ratio: the largest ratio of difference to allowed difference seen.
@@ -150,6 +151,7 @@ class Report:
             agrees with, on how many cases, and a sentence; None if that was not examined.
         convention: the options of ``stackgru check`` that specify the target's convention, if its
             name does not; None if only a Convention can.
+        is_isolated: whether the laws ran in processes of their own, which the target may end.
     """
 
     target: str
@@ -160,6 +162,7 @@ class Report:
     seed: int | None = None
     diagnosis: Mapping[str, Any] | None = None
     convention: Sequence[str] | None = ()
+    is_isolated: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "results", tuple(self.results))
@@ -184,8 +187,8 @@ class Report:
 
     @property
     def unfinished(self) -> list[LawResult]:
-        """The laws that crashed or timed out."""
-        return [result for result in self.results if result.status in ("crashed", "timed out")]
+        """The laws that crashed, timed out or were not run."""
+        return [result for result in self.results if result.status in _UNFINISHED]
 
     @property
     def ok(self) -> bool:
@@ -225,7 +228,7 @@ class Report:
     def _answer(self, broken: set[str], question: str) -> str:
         if question in broken:
             return "no"
-        without = ("not applicable", "crashed", "timed out")
+        without = ("not applicable", *_UNFINISHED)
         tried = [one for one in self.results if one.decides == question]
         tried = [one for one in tried if one.status not in without]
         needed = {name for one in tried for name in one.decided_by}
@@ -278,6 +281,7 @@ class Report:
             "convention": None if self.convention is None else list(self.convention),
             "torch_version": self.torch_version,
             "seed": self.seed,
+            "is_isolated": self.is_isolated,
             "build_facts": dict(self.build_facts),
             "diagnosis": None if self.diagnosis is None else dict(self.diagnosis),
             "verdict": {"ok": self.ok, "sentence": self.sentence, **self.answers},
@@ -301,7 +305,9 @@ class Report:
             )
         try:
             results = [LawResult.from_dict(law) for law in data["laws"]]
-            values = {one.name: data[one.name] for one in fields(cls) if one.name != "results"}
+            names = {one.name for one in fields(cls)} - {"results", "is_isolated"}
+            values = {name: data[name] for name in names}
+            values["is_isolated"] = bool(data.get("is_isolated", False))  # 0.1 never was
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BrokenReport(f"the report is incomplete or damaged: {error!r}.") from error
         return cls(results=results, **values)

@@ -22,6 +22,7 @@ _COLOURS = {
     "not applicable": "dim",
     "crashed": "bold magenta",
     "timed out": "bold magenta",
+    "not run": "dim",
     "yes": "green",
     "no": "bold red",
     "not shown": "dim",
@@ -46,7 +47,8 @@ def render(report: Report, *, width: int, colour: bool, details: bool = True) ->
     seed = "" if report.seed is None else f", seed {report.seed}"
     options = ("with its Convention",) if report.convention is None else report.convention
     target = " ".join([report.target, *options])
-    about = f"{target} ({report.kind}) against nn.GRU of torch {report.torch_version}{seed}"
+    alone = "" if report.is_isolated else ", not isolated: in this very process"
+    about = f"{target} ({report.kind}) against nn.GRU of torch {report.torch_version}{seed}{alone}"
     console.print(Text(about, style="bold"), soft_wrap=True)
     console.print()
     console.print(_table(report))

@@ -12,7 +12,7 @@ from torch import nn
 from stackgru.cases.case import Case
 from stackgru.options import ARGUMENTS
 from stackgru.targets.convention import Convention
-from stackgru.targets.importing import TargetError, describe_error, with_article
+from stackgru.targets.importing import RAISED, TargetError, describe_error, with_article
 
 _BY_NAME = (*ARGUMENTS, "bias", "batch_first", "device", "dtype")
 
@@ -47,7 +47,7 @@ def construct(
             # One layer with dropout: nn.GRU warns, and so may a target.
             warnings.simplefilter("ignore")
             module = convention.factory(*arguments, **keywords)
-    except Exception as error:
+    except RAISED as error:
         shown = [repr(value) for value in arguments]
         shown += [f"{key}={value!r}" for key, value in keywords.items()]
         raise TargetError(f"{name}({', '.join(shown)}) raised {describe_error(error)}.") from error

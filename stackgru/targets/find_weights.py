@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from stackgru.cases.case import Case
 from stackgru.gru.parameters import PARAMETERS, Layer
 from stackgru.targets.convention import FindsWeights
-from stackgru.targets.importing import TargetError, WeightsNotFound, describe_error
+from stackgru.targets.importing import RAISED, TargetError, WeightsNotFound, describe_error
 from stackgru.targets.weights import DerivedWeights, DirectWeights, Parts, RearrangedWeights
 
 _NAME = re.compile(
@@ -131,7 +131,7 @@ def read_layers(module: nn.Module, function: FindsWeights, name: str) -> list[La
     try:
         with torch.no_grad():
             found = list(function(module))
-    except Exception as error:
+    except RAISED as error:
         raise TargetError(
             f"the convention's weights for {name} raised {describe_error(error)}."
         ) from error

@@ -10,6 +10,9 @@ from typing import Any
 
 from stackgru.options import StackgruError, did_you_mean
 
+#: What a target may raise where it should not, and what then says so of the target alone.
+RAISED = (Exception, SystemExit)
+
 
 class TargetError(StackgruError):
     """The target cannot be imported, built or called; the message is one sentence or two."""
@@ -25,13 +28,8 @@ def import_target(spec: str) -> Any:
     Raises:
         TargetError: if there is no such module, file or attribute, or importing it raises.
     """
-    place, colon, attribute = spec.rpartition(":")
-    if not colon or not place or not attribute:
-        raise TargetError(
-            f"{spec!r} does not name a target; write module:attr or path/file.py:attr."
-        )
+    place, attribute, is_file = check_spec(spec)
     try:
-        is_file = place.endswith(".py") or "/" in place
         module = _import_file(place) if is_file else _import_module(place)
     except TargetError:
         raise
@@ -48,6 +46,23 @@ def import_target(spec: str) -> Any:
     return found
 
 
+def check_spec(spec: str) -> tuple[str, str, bool]:
+    """Return the place and the attribute that a spec names, and whether the place is a file.
+
+    Raises:
+        TargetError: if it names none, or a file that is not there.
+    """
+    place, colon, attribute = spec.rpartition(":")
+    if not colon or not place or not attribute:
+        raise TargetError(
+            f"{spec!r} does not name a target; write module:attr or path/file.py:attr."
+        )
+    is_file = place.endswith(".py") or "/" in place
+    if is_file and not Path(place).resolve().is_file():
+        raise TargetError(f"there is no file {place}.")
+    return place, attribute, is_file
+
+
 def _import_module(name: str) -> Any:
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # as `python -m` does
@@ -61,8 +76,6 @@ def _import_module(name: str) -> Any:
 
 def _import_file(place: str) -> Any:
     path = Path(place).resolve()
-    if not path.is_file():
-        raise TargetError(f"there is no file {place}.")
     if str(path.parent) not in sys.path:
         sys.path.insert(0, str(path.parent))  # as `python path/file.py` does
     loaded = sys.modules.get(path.stem)

@@ -17,7 +17,7 @@ from stackgru.targets.adapter import ConventionMismatch, adapt
 from stackgru.targets.construct import construct, names_of, taken
 from stackgru.targets.convention import Convention
 from stackgru.targets.find_weights import count_layers, find_weights, read_layers
-from stackgru.targets.importing import TargetError, describe_error, with_article
+from stackgru.targets.importing import RAISED, TargetError, describe_error, with_article
 from stackgru.torch_settings import settings_kept
 
 # Sizes that differ from each other, so that a result's shape shows what it is.
@@ -168,7 +168,7 @@ def _find_kind(
         except ConventionMismatch as error:
             seen.append(f"as a {candidate} it {str(error).removeprefix('the target ')}")
             continue
-        except Exception as error:
+        except RAISED as error:
             seen.append(f"as a {candidate} it raised {describe_error(error)}")
             continue
         if not _is_pair(result):

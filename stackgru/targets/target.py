@@ -92,7 +92,7 @@ def load(
         UsageError: if fields are given for a target that is a Convention.
     """
     found = import_target(spec) if isinstance(spec, str) else spec
-    name = _name(spec)
+    name = name_of(spec)
     is_convention = isinstance(found, Convention)
     if isinstance(found, Convention):
         if fields:
@@ -129,7 +129,8 @@ def _check_factory(factory: object, name: str) -> None:
         raise TargetError(f"{name} is not callable: it is {with_article(type(factory).__name__)}.")
 
 
-def _name(spec: str | Callable[..., Any] | Convention) -> str:
+def name_of(spec: str | Callable[..., Any] | Convention) -> str:
+    """Return what a target is called in reports."""
     if isinstance(spec, str):
         return spec
     factory = spec.factory if isinstance(spec, Convention) else spec

@@ -122,16 +122,18 @@ def test_wrong_options_are_usage(arguments, said, command):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
-def test_workers_of_which_one_dies_and_pytests_own_options(tmp_path, command):
+def test_pytests_own_options_and_a_target_that_kills_its_process(tmp_path):
     (tmp_path / "handwritten.py").write_text(HANDWRITTEN.read_text())
     (tmp_path / "slow.py").write_text(SLOW)
     junit = tmp_path / "junit.xml"
     laws = ("--laws", "equ*", "--laws", "empty-*", "--returns", "state")
-    process = command("check", "slow:Dies", *laws, "-n", 1, "--", f"--junitxml={junit}")
-    assert process.returncode == 3, process.stdout + process.stderr
-    assert "the worker process died" in process.stdout
-    assert "[1/2] empty-batch" in process.stderr
-    assert re.search("empty-batch +holds", process.stdout), "in the worker that took its place"
+    arguments = (*laws, "-n", 1, "--", f"--junitxml={junit}")
+    process = stackgru("check", "slow:Dies", *arguments, cwd=tmp_path)
+    assert process.returncode == 1, process.stdout + process.stderr
+    assert "equation is violated: the process died (SIGKILL)" in process.stdout
+    assert "batch=7" in process.stdout, "it was not shrunk"
+    assert "[2/2]" in process.stderr
+    assert re.search("empty-batch +holds", process.stdout), "in the process that took its place"
     assert "test_law[empty-batch]" in junit.read_text()
     assert " passed" in process.stdout, "pytest's own output is shown where it got arguments"
 
@@ -151,25 +153,6 @@ def test_a_law_that_takes_too_long(tmp_path, command):
     assert process.returncode == 3
     assert "timed out" in process.stdout
     assert "no verdict, because of equation" in last_line(process)
-
-
-def test_interrupted_is_no_verdict(tmp_path):
-    command = [sys.executable, "-m", "stackgru", "check", "--max-examples", "20"]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        stdout=pipe,
-        stderr=pipe,
-        text=True,
-        # What is started in the background of a script ignores Ctrl-C, and so would this.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    ) as process:
-        process.stderr.readline()  # the first law's result
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert errors.endswith("Interrupted: no verdict.\n")
 
 
 def test_a_report_that_cannot_be_written(command):

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
-
 from stackgru.harness.pair import Pair
 from stackgru.outcomes import Violated
-from stackgru.torch_settings import SETTINGS, settings_kept
+from stackgru.torch_settings import SETTINGS, settings_known
 
 
 @contextmanager
@@ -24,20 +22,22 @@ def settings_watched(pair: Pair, what: str = "a call") -> Iterator[None]:
     """
     case = pair.case
     wanted = {
-        "the default dtype": torch.float32,
         "the number of threads": 1 if case.seed % 8 else 2,  # the second costs much on busy cores
         "the deterministic-algorithms flag": bool(case.seed % 2),
-        "anomaly detection": False,  # on, it warns and costs time
         "the grad mode": case.seed // 2 % 4 != 3,
     }
-    with settings_kept():
-        for name, (_, write) in SETTINGS.items():
-            write(wanted[name])
+    with settings_known():
+        for name, value in wanted.items():
+            SETTINGS[name].write(value)
+        before = {name: setting.read() for name, setting in SETTINGS.items()}
         yield
-        for name, (read, _) in SETTINGS.items():
-            if read() != wanted[name]:
-                raise Violated(
-                    f"{name} after {what}: got {read()}, expected {wanted[name]}, as before"
-                )
-        if torch.is_inference_mode_enabled():
-            raise Violated(f"inference mode after {what}: got True, expected False, as before")
+        for name, setting in SETTINGS.items():
+            after = setting.read()
+            if after != before[name]:
+                raise Violated(_changed(name, what, after, before[name]))
+
+
+def _changed(name: str, what: str, after: object, before: object) -> str:
+    if len(f"{before}") > 20:
+        return f"{name} after {what}: not in the state that it was in before"
+    return f"{name} after {what}: got {after}, expected {before}, as before"

@@ -116,7 +116,7 @@ def assert_possible(
     nn.GRU itself does not support vmap: it is not required, and checked only if it works.
     """
     is_gru_able = transform is not in_an_ensemble
-    reason = _reference_obstacle(transform) if is_gru_able else None
+    reason = reference_obstacle(transform) if is_gru_able else None
     if reason is not None:
         raise NotApplicable(f"nn.GRU itself cannot be {name} on this build: {reason}")
     reason = _obstacle(pair.target, transform, modes)
@@ -142,7 +142,7 @@ def _obstacle(target: Target, transform: Transform, modes: tuple[str, ...]) -> s
 
 
 @functools.lru_cache(maxsize=64)
-def _reference_obstacle(transform: Transform) -> str | None:
+def reference_obstacle(transform: Transform) -> str | None:
     """Return why nn.GRU cannot be transformed on this build, or None."""
     torch.manual_seed(0)
     gru = nn.GRU(3, 4, 3, dropout=0.5)

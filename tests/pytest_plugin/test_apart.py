@@ -1,0 +1,87 @@
+"""Checks in processes of their own, of targets that end, stop or flood those."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+
+import pytest
+
+import stackgru
+from stackgru.laws.names import FAMILIES, NAMES, selected
+from stackgru.laws.registry import all_laws
+from stackgru.options import Options, UsageError
+from tests.helpers import checked_apart, left_running, start_check
+from tests.subjects.hostile import KINDS
+
+pytestmark = pytest.mark.apart
+FEW = ("--laws", "equation", "--laws", "empty-batch", "--laws", "purity")
+
+
+@pytest.mark.parametrize("kind", ["AbortsOnAnEmptyBatch", "HangsDeaf"])
+def test_a_hostile_target_is_survived(kind, tmp_path):
+    """Nightly tries every kind, and all laws."""
+    status, data, _, _ = checked_apart(f"tests.subjects.hostile:{kind}", tmp_path, *FEW)
+    assert status in KINDS[kind]
+    laws = {law["name"]: law for law in data["laws"]}
+    assert list(laws) == ["equation", "empty-batch", "purity"]
+    if kind == "AbortsOnAnEmptyBatch":
+        violation = laws["empty-batch"]["violation"]
+        assert violation["message"] == "the process died (SIGABRT) in act (hostile.py:92)"
+        assert "batch=0" in violation["case"]
+        assert laws["equation"]["status"] == "holds"
+
+
+def test_a_target_that_ends_the_process_as_it_is_built_is_one_sentence(tmp_path):
+    status, data, _, errors = checked_apart("tests.subjects.hostile:ExitsAtOnce", tmp_path)
+    assert (status, data) == (2, None)
+    assert errors.startswith("Error: tests.subjects.hostile:ExitsAtOnce cannot be called as a ")
+    assert "it raised SystemExit: 0" in errors
+
+
+def test_a_class_that_can_be_imported_by_its_name_is_checked_apart():
+    found = stackgru.check(stackgru.StackingGRUCell, n=1, laws=["no-draws"], max_examples=2, seed=1)
+    assert (found.ok, found.is_isolated) == (True, True)
+
+    class Local(stackgru.StackingGRUCell):
+        """No other process can import it."""
+
+    found = stackgru.check(Local, laws=["no-draws"], max_examples=2, seed=1)
+    assert (found.ok, found.is_isolated) == (True, False)
+    assert "not isolated" in str(found).splitlines()[0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_shows_what_there_is(number, tmp_path):
+    process = start_check("--max-examples", 10, "-n", 1, cwd=tmp_path, mark="interrupted")
+    process.stderr.readline()  # the first law's result
+    started = time.monotonic()
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=60)
+    assert time.monotonic() - started < 3
+    assert process.returncode == 130
+    assert errors.endswith("Interrupted: no verdict.\n")
+    assert "equation  " in output
+    assert output.count("  not run ") >= 30
+    assert not left_running("interrupted")
+
+
+def test_at_the_end_of_its_seconds_a_run_shows_what_there_is(tmp_path):
+    report = tmp_path / "report.json"
+    process = start_check("--seconds", 9, "-n", 1, "--json", report, cwd=tmp_path)
+    process.communicate(timeout=60)
+    assert process.returncode == 3
+    laws = json.loads(report.read_text())["laws"]
+    assert [law["name"] for law in laws] == list(NAMES)
+    reasons = {law["reason"] for law in laws if law["status"] == "not run"}
+    assert reasons == {"the run's 9 s were over"}
+
+
+def test_the_names_are_those_of_the_registry():
+    assert {law.name: (law.family, law.question) for law in all_laws().values()} == NAMES
+    assert list(all_laws()) == list(NAMES)
+    assert selected(Options(laws=("transforms",), skip=("vm*",)))[-1] == "compile"
+    assert "divergence" in FAMILIES
+    with pytest.raises(UsageError, match="did you mean 'equation'"):
+        selected(Options(laws=("equatoin",)))

@@ -1,0 +1,5 @@
+"""A module that ends the process as it is imported."""
+
+import os
+
+os._exit(0)
