@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 import random
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,8 +25,7 @@ from stackgru.report.report import LawResult, Report
 from stackgru.targets.importing import check_spec
 
 if TYPE_CHECKING:
-    import pytest
-
+    from stackgru.pytest_plugin.here import RunHere
     from stackgru.targets.convention import Convention
 
 
@@ -85,22 +81,23 @@ def check(
     laws = selected(options)
     workers = min(_number_of_workers(n), len(laws))
     name = _importable_name(target)
+    shown = bool(pytest_args)
+    run: RunApart | RunHere
     if name is None:
+        from stackgru.pytest_plugin.here import RunHere
+
         if n not in (None, 0, "0"):
             raise UsageError(
                 "worker processes need a target by name, module:attr or path/file.py:attr."
             )
-        return _check_here(target, options, len(laws), pytest_args, progress)
-    check_spec(name)
-    arguments = [*_arguments(name, options), *_with_workers(workers), *pytest_args]
-    run = RunApart(
-        arguments,
-        laws,
-        seconds=options.seconds,
-        shown=bool(pytest_args),
-        progress=progress,
-        done=done,
-    )
+        arguments = [*_arguments("object", options), *pytest_args]
+        run = RunHere(target, options, arguments, len(laws), shown=shown, progress=progress)
+    else:
+        check_spec(name)
+        arguments = [*_arguments(name, options), *_with_workers(workers), *pytest_args]
+        run = RunApart(
+            arguments, laws, seconds=options.seconds, shown=shown, progress=progress, done=done
+        )
     report = run.run()
     if run.was_interrupted:
         raise Interrupted(report)
@@ -142,33 +139,6 @@ def _raise(kind: str, message: str) -> None:
     from stackgru.targets import importing
 
     raise getattr(importing, kind, UsageError)(message)
-
-
-def _check_here(
-    target: Any,
-    options: Options,
-    total: int,
-    pytest_args: Sequence[str],
-    progress: Callable[[LawResult, int], None] | None,
-) -> Report:
-    """Check an object that no other process can import, in this one."""
-    import pytest
-
-    from stackgru.targets.target import load
-
-    # One clear error before pytest starts.
-    loaded = load(target, kind=options.kind, device=options.device, fields=options.convention)
-    runner = _Runner(target, total, progress)
-    shown = io.StringIO()
-    with (
-        _without_pytests_variables(),
-        contextlib.redirect_stdout(sys.stdout if pytest_args else shown),
-    ):
-        status = _run_pytest([*_arguments(loaded.name, options), *pytest_args], runner)
-    if status == pytest.ExitCode.INTERRUPTED and not any(r.violations for r in runner.reports):
-        raise KeyboardInterrupt
-    report = replace(runner.reports[0], is_isolated=False) if runner.reports else None
-    return _checked(report, int(status), pytest_args, shown.getvalue())
 
 
 def _checked(
@@ -213,69 +183,3 @@ def _arguments(target: str, options: Options) -> list[str]:
         str(Path(__file__).with_name("suite.py")),
         *(f"--stackgru={pair}" for pair in pairs),
     ]
-
-
-def _run_pytest(arguments: list[str], runner: _Runner) -> int:
-    """Run pytest; an interruption that it fails to show is one all the same.
-
-    It shows the line that was interrupted, and Python 3.11 gives none for some instructions.
-    """
-    try:
-        return pytest.main(arguments, plugins=[runner])
-    except Exception:
-        if not runner.is_interrupted:
-            raise
-        return pytest.ExitCode.INTERRUPTED
-
-
-@contextlib.contextmanager
-def _without_pytests_variables() -> Iterator[None]:
-    """Remove what the environment sets for pytest, also for the worker processes."""
-    names = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS")
-    kept = {name: os.environ.pop(name) for name in names if name in os.environ}
-    try:
-        yield
-    finally:
-        os.environ.update(kept)
-
-
-class _Runner:
-    """A plugin of one run: passes a target that is an object in, and takes the reports out."""
-
-    def __init__(
-        self,
-        target: str | Callable[..., Any] | Convention,
-        total: int,
-        progress: Callable[[LawResult, int], None] | None,
-    ) -> None:
-        self._target = target
-        self._total = total
-        self._progress = progress
-        self.reports: list[Report] = []
-        self.is_interrupted = False
-
-    def pytest_configure(self, config: pytest.Config) -> None:
-        """Put the object itself in place of its name."""
-        from stackgru.pytest_plugin.plugin import TARGET
-
-        if not isinstance(self._target, str):
-            config.stash[TARGET] = self._target
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_keyboard_interrupt(self) -> None:
-        """Note that the run was interrupted."""
-        self.is_interrupted = True
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Pass a law's result on as it comes."""
-        data = getattr(report, "stackgru", None)
-        if data and data["result"] and self._progress:
-            self._progress(LawResult.from_dict(data["result"]), self._total)
-
-    def pytest_unconfigure(self, config: pytest.Config) -> None:
-        """Keep the reports."""
-        from stackgru.pytest_plugin.plugin import Collector
-
-        collector = config.pluginmanager.get_plugin("stackgru-collector")
-        if isinstance(collector, Collector):
-            self.reports = collector.reports()
