@@ -85,6 +85,7 @@ def _check(
                 n=n,
                 pytest_args=pytest_args,
                 progress=progress.update,
+                found=progress.found,
                 done=lambda report: _write(report, json_file),
                 **read(options),
             )

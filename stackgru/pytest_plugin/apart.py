@@ -68,6 +68,7 @@ class RunApart:
         seconds: float = 0.0,
         shown: bool = False,
         progress: Callable[[LawResult, int], None] | None = None,
+        found: Callable[[Violation], None] | None = None,
         done: Callable[[Report], object] | None = None,
     ) -> None:
         self._arguments = arguments
@@ -75,6 +76,7 @@ class RunApart:
         self._seconds = seconds
         self._shown = shown
         self._progress = progress
+        self._found = found
         self._done = done
         self._gathered = Gathered()
         self._finished: set[str] = set()
@@ -156,6 +158,8 @@ class RunApart:
     def _on_found(self, value: Any) -> None:
         violation = Violation(**value)
         self._violations[violation.law] = violation
+        if self._found:
+            self._found(violation)
 
     def _on_laws(self, names: list[str]) -> None:
         # None are left if the target could not be loaded.

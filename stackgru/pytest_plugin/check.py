@@ -20,6 +20,7 @@ from stackgru.options import (
     as_pairs,
     read_fields,
 )
+from stackgru.outcomes import Violation
 from stackgru.pytest_plugin.apart import RunApart
 from stackgru.report.report import LawResult, Report
 from stackgru.targets.importing import check_spec
@@ -48,6 +49,7 @@ def check(
     n: int | str | None = None,
     pytest_args: Sequence[str] = (),
     progress: Callable[[LawResult, int], None] | None = None,
+    found: Callable[[Violation], None] | None = None,
     done: Callable[[Report], object] | None = None,
     **fields: Any,
 ) -> Report:
@@ -62,6 +64,8 @@ def check(
         n: number of worker processes; as many as there are cores if None or "auto".
         pytest_args: further arguments for pytest, whose own output is then shown.
         progress: called with each law's result as it comes, and the number of laws.
+        found: called with each violation that is found, before it is the smallest; only of a
+            target that is checked in processes of its own.
         done: called with the report once all laws are done, before "what is it?" is searched.
         **fields: fields of Options, which win over options: laws, skip, strict, known, kind,
             arguments, state, returns, time_axis, device, max_examples, profile ("default" if
@@ -96,7 +100,13 @@ def check(
         check_spec(name)
         arguments = [*_arguments(name, options), *_with_workers(workers), *pytest_args]
         run = RunApart(
-            arguments, laws, seconds=options.seconds, shown=shown, progress=progress, done=done
+            arguments,
+            laws,
+            seconds=options.seconds,
+            shown=shown,
+            progress=progress,
+            found=found,
+            done=done,
         )
     report = run.run()
     if run.was_interrupted:
