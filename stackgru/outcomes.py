@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+#: In messages of what a target raised that ``except Exception`` does not catch.
+NO_EXCEPTION = "which is no Exception"
+
+
 @dataclass(frozen=True)
 class Violation:
     """A law that does not hold, and the evidence.
@@ -41,6 +45,11 @@ class Violation:
     gate: str | None = None
     script: str | None = None
     problem: str | None = None
+
+    @property
+    def ended_the_process(self) -> bool:
+        """Whether the target ended the process that called it, or raised what would have."""
+        return self.message.startswith("the process ") or NO_EXCEPTION in self.message
 
 
 class NotApplicable(unittest.SkipTest):

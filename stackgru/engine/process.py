@@ -203,7 +203,7 @@ class Process:
         smaller = self.call("one_by_one", run)
         if isinstance(smaller, LawResult) and smaller.violation is not None:
             violation = smaller.violation
-            if violation.message.startswith("the process "):
+            if violation.ended_the_process:
                 violation = replace(violation, message=how)
             run.result = replace(smaller, violation=violation)
 

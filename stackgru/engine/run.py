@@ -28,7 +28,7 @@ from stackgru.engine.database import NamespacedDatabase
 from stackgru.engine.select import domain, select
 from stackgru.engine.time_limit import TimedOut, time_limit
 from stackgru.harness.build_facts import measure
-from stackgru.harness.pair import Pair
+from stackgru.harness.pair import Pair, raised_text
 from stackgru.laws.registry import Law, deciding
 from stackgru.options import PROFILES, Options
 from stackgru.outcomes import NotApplicable, Violated, Violation
@@ -326,8 +326,7 @@ class LawRun:
             of_others = (Exception, TimedOut) + (KeyboardInterrupt,) * (self.watch is None)
             if isinstance(error, of_others):
                 raise
-            what = f"the target raised {describe_error(error)}; nn.GRU gives a result"
-            raise Violated(what) from error
+            raise Violated(raised_text(error)) from error
 
     def note_violation(self, violation: Violation, examples: int) -> None:
         """Take over a violation that another process found."""

@@ -17,7 +17,7 @@ from stackgru.cases.case import Case
 from stackgru.cases.tensors import draw_h0, draw_input
 from stackgru.gru.parameters import PARAMETERS, Layer, copy_layers, gru_layers
 from stackgru.options import FULL_PRECISION
-from stackgru.outcomes import Violated, assert_equal, assert_within
+from stackgru.outcomes import NO_EXCEPTION, Violated, assert_equal, assert_within
 from stackgru.targets.adapter import ConventionMismatch
 from stackgru.targets.importing import RAISED, TargetError, describe_error
 from stackgru.targets.target import Target
@@ -244,9 +244,7 @@ class Pair:
         except ConventionMismatch as error:
             raise Violated(str(error)) from error
         except RAISED as error:
-            raise Violated(
-                f"the target raised {describe_error(error)}; nn.GRU gives a result"
-            ) from error
+            raise Violated(raised_text(error)) from error
         if not isinstance(result, (tuple, list)) or len(result) != 2:
             raise Violated(f"the target gave {type(result).__name__}, not an output and a state")
         case, input = self.case, arguments[0]
@@ -270,6 +268,12 @@ class Pair:
         with self.grad_mode():
             output, hn = self.call(*(argument.clone() for argument in arguments))
         return output.detach().clone(), hn.detach().clone()
+
+
+def raised_text(error: BaseException) -> str:
+    """Return a violation's message of what a target raised where nn.GRU gives a result."""
+    what = "" if isinstance(error, Exception) else f", {NO_EXCEPTION}"
+    return f"the target raised {describe_error(error)}{what}; nn.GRU gives a result"
 
 
 def plain(value: Tensor) -> Tensor:

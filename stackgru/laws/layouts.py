@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from stackgru.bounds import rounding
 from stackgru.bounds.rounding import Bounded, allowed
 from stackgru.gru.parameters import Layer
-from stackgru.harness.pair import Pair, plain
+from stackgru.harness.pair import Pair, plain, raised_text
 from stackgru.harness.reference import Expected, expected
 from stackgru.laws.helpers.values import HN, OUTPUT, normal, pick, unroll
 from stackgru.laws.registry import law
@@ -232,9 +232,7 @@ def _called(module: nn.Module, *arguments: Any) -> tuple[Any, Any]:
     except ConventionMismatch as error:
         raise _Refused(str(error)) from error
     except Exception as error:
-        raise _Refused(
-            f"the target raised {describe_error(error)}; nn.GRU gives a result"
-        ) from error
+        raise _Refused(raised_text(error)) from error
     outputs, hn = (plain(one) if isinstance(one, Tensor) else one for one in (outputs, hn))
     return outputs, hn
 

@@ -20,7 +20,7 @@ from stackgru.options import DEFAULT_SHRINK_SECONDS, Options
 from stackgru.outcomes import NotApplicable, Violated, Violation
 from stackgru.repro.issue import issue_text
 from stackgru.repro.replay import run_script
-from stackgru.repro.scripts import NoScript, Script, script_for, shows_violation
+from stackgru.repro.scripts import NoScript, Script, script_for, scripts_of_death, shows_violation
 from stackgru.repro.scripts.context import is_torchs_own
 from stackgru.repro.scripts.plain import reference_run
 from stackgru.repro.scripts.text import TORCH_CELL
@@ -68,13 +68,16 @@ def bug_for(
     case = Case.parse(violation.case)
     with settings_kept(), torch.random.fork_rng(devices=[]):
         torch.set_num_threads(1)
-        small, script = plainest(
-            target, law, case, violation.message, strict=strict, seconds=seconds
-        )
+        if violation.ended_the_process:
+            small, (script, printed) = None, _of_death(target, law, violation, strict=strict)
+        else:
+            small, script = plainest(
+                target, law, case, violation.message, strict=strict, seconds=seconds
+            )
+            script, printed = _run(script)
+            if small is None and script.problem is not None:
+                script = Script(script.text, _FLAKY)
     best = case if small is None else small.case
-    script, printed = _run(script)
-    if small is None and script.problem is not None:
-        script = Script(script.text, _FLAKY)
     numbers = dict(best.numbers)
     if small is not None and best is not case:
         violation = replace(small.violation, case=violation.case)
@@ -96,7 +99,9 @@ def bug_for(
     about_torch = is_torchs_own(target)
     # To PyTorch the bundled cell is a stack of theirs.
     told = replace(target, name=TORCH_CELL) if target.factory is StackingGRUCell else target
-    float64 = which_is_wrong(told, best, strict=strict)
+    float64 = None
+    if not violation.ended_the_process:
+        float64 = which_is_wrong(told, best, strict=strict)
     named_so = replace(report, target=told.name)
     issue = issue_text(named_so, script.text, printed, float64, about_torch=about_torch)
     return Bug(report, script.text, printed, issue)
@@ -159,6 +164,20 @@ def plainest(
         if script.problem is None:
             return small, script
     return replace(small, case=case, after=small.before), whole
+
+
+def _of_death(
+    target: Target, law: Law, violation: Violation, *, strict: bool
+) -> tuple[Script, str]:
+    """Return the first script that ends as the target does, and what it printed; else the first."""
+    first = None
+    for script in scripts_of_death(target, law, violation, strict=strict):
+        found = _run(script)
+        if found[0].problem is None:
+            return found
+        first = first or found
+    assert first is not None  # noqa: S101 - a call can always be written down
+    return first
 
 
 def _run(script: Script) -> tuple[Script, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,8 @@ class Outcome:
     """What a script did.
 
     Attributes:
-        status: 1 if it shows that the two differ, 0 if they agree; None if it shows neither.
+        status: 1 if it shows that the two differ, as it also does if the target ends the process;
+            0 if they agree; None if it shows neither.
         printed: what it printed.
         error: the last line of what it raised, or why it was stopped.
     """
@@ -65,10 +67,20 @@ def run_script(path: str | Path, timeout: float = _TIMEOUT) -> Outcome:
             return Outcome(None, "", f"it exceeded the {timeout:g} s limit")
     last = process.stdout.splitlines()[-1:]
     status = process.returncode
+    ended = _ended(status, process.stderr)
+    if ended and last not in ([AGREE], [DIFFER]):
+        return Outcome(1, f"{process.stdout}{ended}\n")
     if last != [{0: AGREE, 1: DIFFER}.get(status)]:
         lines = process.stderr.strip().splitlines() or [f"status {status}"]
         return Outcome(None, process.stdout, lines[-1])
     return Outcome(status, process.stdout)
+
+
+def _ended(status: int, errors: str) -> str:
+    """Return how a script's process ended if a signal or a silent exit ended it, or nothing."""
+    if status < 0:
+        return f"The process died ({signal.Signals(-status).name})."
+    return "" if errors.strip() else f"The process ended with status {status}."
 
 
 def replay(folder: str | Path, times: int = _TIMES) -> list[Replayed]:

@@ -23,7 +23,9 @@ import torch
 from stackgru.cases.case import Case
 from stackgru.gru.cell import StackingGRUCell
 from stackgru.laws.registry import Law
+from stackgru.outcomes import Violation
 from stackgru.repro.replay import AGREE, DIFFER
+from stackgru.repro.scripts import death
 from stackgru.repro.scripts.candidates import candidates
 from stackgru.repro.scripts.context import Candidate, ScriptContext, is_torchs_own
 from stackgru.repro.scripts.setup import NoScript
@@ -33,7 +35,7 @@ from stackgru.targets.importing import describe_error
 from stackgru.targets.target import Target, load
 from stackgru.torch_settings import settings_kept
 
-__all__ = ["NoScript", "Script", "script_for", "shows_violation"]
+__all__ = ["NoScript", "Script", "script_for", "scripts_of_death", "shows_violation"]
 
 _TIMES, _SECONDS = 6, 1.0
 _FIRST = 3  # the best candidates come first, and stage two runs them for every choice of numbers
@@ -83,6 +85,25 @@ def script_for(
     if last is None:
         raise NoScript(f"the law {law.name} has no script for this case")
     return last
+
+
+def scripts_of_death(
+    target: Target, law: Law, violation: Violation, *, strict: bool = False
+) -> Iterator[Script]:
+    """Yield scripts of a violation that ended the process, none of which has run.
+
+    Raises:
+        NoScript: if there can be none for this target.
+    """
+    case = Case.parse(violation.case)
+    context = ScriptContext(target, law, case, violation.message, strict)
+    other = _right(target, case)
+    right = None if other is None else replace(context, target=other, is_control=True)
+    controls = itertools.repeat(None) if right is None else death.texts(right)
+    for text, control in zip(death.texts(context), controls, strict=False):
+        agrees = control is None or run_in_process(control) == 0
+        problem = None if agrees else "a right implementation in its place differs as well"
+        yield Script(text, problem)
 
 
 def shows_violation(

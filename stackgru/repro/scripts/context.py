@@ -119,13 +119,13 @@ class Candidate:
         return "\n".join(self.lines)
 
 
-def attempt(seen: str, *lines: str) -> list[str]:
+def attempt(seen: str, *lines: str, caught: str = "Exception") -> list[str]:
     """Return lines that run ``lines`` and assign ``observed``: ``seen``, or the error raised."""
     return [
         "try:",
         *(f"    {line}" for line in lines),
         f"    observed = {seen}",
-        "except Exception as error:",
+        f"except {caught} as error:",
         '    observed = f"{type(error).__name__}: {error}".splitlines()[0]',
     ]
 

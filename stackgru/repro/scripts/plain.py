@@ -12,6 +12,7 @@ from stackgru.bounds.rounding import Bounded
 from stackgru.harness.masks import Recorder, arrange
 from stackgru.harness.pair import Pair, Run
 from stackgru.harness.reference import expected, layer_masks
+from stackgru.outcomes import NO_EXCEPTION
 from stackgru.repro.scripts.context import Candidate, ScriptContext, attempt
 
 #: How often a call is repeated that differs only now and then.
@@ -200,6 +201,7 @@ def calls(context: ScriptContext) -> Iterator[Candidate]:
             *attempt(
                 "[(tuple(result.shape), result.dtype) for result in results]",
                 *context.seeded(f"results = {context.run()}"),
+                caught="BaseException" if NO_EXCEPTION in context.message else "Exception",
             ),
             f"expected = [{expected_text}]  # output and hn",
         ),
