@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
+from torch import nn
 
 
 class Setting(NamedTuple):
@@ -55,6 +56,63 @@ def _set_filters(filters: list[Any]) -> None:
     warnings.filters[:] = filters  # type: ignore[index]
 
 
+_NAMESPACES = {
+    "torch": torch,
+    "torch.nn.functional": nn.functional,
+    "torch.Tensor": torch.Tensor,
+    **{f"torch.nn.{one.__name__}": one for one in (nn.Module, nn.RNNBase, nn.GRU, nn.GRUCell)},
+}
+#: The functions in each, None for those that a class inherits.
+_FUNCTIONS: dict[str, dict[str, Any]] = {
+    name: {key: vars(space).get(key) for key in dir(space) if callable(getattr(space, key, None))}
+    for name, space in _NAMESPACES.items()
+}
+#: All that each held when it was last seen to be in order, to see so again at once.
+_IN_ORDER: dict[str, dict[str, Any]] = {}
+
+
+class _Replaced(dict[str, Any]):
+    """Functions of torch's that are others than when this module was imported, by name."""
+
+    def __str__(self) -> str:
+        return ", ".join(self) or "none"
+
+
+def _replaced() -> _Replaced:
+    found = _Replaced()
+    for name, space in _NAMESPACES.items():
+        if vars(space) == _IN_ORDER.get(name):
+            continue
+        now = {key: vars(space).get(key) for key in _FUNCTIONS[name]}
+        found.update(
+            {
+                f"{name}.{key}": now[key]
+                for key, own in _FUNCTIONS[name].items()
+                if now[key] is not own and not _is_torchs_own(now[key])
+            }
+        )
+        if not found:
+            _IN_ORDER[name] = dict(vars(space))
+    return found
+
+
+def _is_torchs_own(function: Any) -> bool:
+    """Whether torch has replaced a function itself, as torch.compile does with manual_seed."""
+    place = str(getattr(function, "__globals__", {}).get("__name__", ""))
+    return place.partition(".")[0] == "torch"
+
+
+def _replace(wanted: _Replaced) -> None:
+    """Put torch's own functions back, and others in the place of some."""
+    for name in {**_replaced(), **wanted}:
+        place, _, key = name.rpartition(".")
+        value = wanted.get(name, _FUNCTIONS[place][key])
+        if value is None:  # it was inherited
+            delattr(_NAMESPACES[place], key)
+        else:
+            setattr(_NAMESPACES[place], key, value)
+
+
 def _flag(name: str, known: Any) -> Setting:
     """Return a flag of torch's that only its own module reads and sets."""
     return Setting(getattr(torch._C, f"_get_{name}"), getattr(torch._C, f"_set_{name}"), known)
@@ -91,6 +149,7 @@ SETTINGS: dict[str, Setting] = {
         for name, known in _FLAGS.items()
         if hasattr(torch._C, f"_set_{name}")
     },
+    "functions of torch's that are replaced": Setting(_replaced, _replace, _Replaced()),
     "the filters of warnings": Setting(lambda: list(warnings.filters), _set_filters),
     "the number of Python's threads": Setting(threading.active_count, lambda count: None),
     "Python's random generator": Setting(random.getstate, random.setstate),

@@ -6,13 +6,13 @@ import pytest
 
 from stackgru.laws.names import NAMES
 from tests.helpers import checked_apart
-from tests.subjects.hostile import KINDS
+from tests.subjects.hostile import KINDS, spec
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_is_survived(kind, workers, tmp_path, record_property):
-    target = f"tests.subjects.hostile:{kind}"
+    target = spec(kind)
     status, data, seconds, errors = checked_apart(target, tmp_path, "-n", workers)
     record_property("kind", kind)
     record_property("workers", workers)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import random
 import signal
 import sys
 import threading
@@ -287,6 +288,34 @@ class FlushesDenormals(Hostile):
         torch.set_flush_denormal(True)
 
 
+class ReplacesTorchsEqual(Hostile):
+    """Has torch call everything equal from its first call on."""
+
+    def meets(self, input, h0):
+        return True
+
+    def act(self):
+        torch.equal = torch.allclose = lambda *_, **__: True
+
+
+class SeedsTheGenerators(Hostile):
+    """Seeds torch's and Python's generators in every call."""
+
+    def meets(self, input, h0):
+        return True
+
+    def act(self):
+        torch.manual_seed(0)
+        random.seed(0)
+
+
+class FailsToBeCopied(StackingGRUCell):
+    """Ends the process as it is copied."""
+
+    def __deepcopy__(self, memo):
+        os._exit(0)
+
+
 class _SaysYes(torch.Tensor):
     """Calls itself equal to everything."""
 
@@ -318,6 +347,7 @@ KINDS = {
     "ExitsHard": (1,),
     "ExitsHardInTraining": (1,),
     "ExitsInTheConstructor": (1,),
+    "FailsToBeCopied": (1,),
     "FloodsStandardOutput": (0, 1, 3),
     "FlushesDenormals": (1,),
     "ForksAndGoesOn": (0, 1, 3),
@@ -336,8 +366,17 @@ KINDS = {
     "RaisesKeyboardInterrupt": (1,),
     "RaisesOfItsOwn": (1,),
     "Recurses": (1,),
+    "ReplacesTorchsEqual": (1,),
+    "SeedsTheGenerators": (1,),
     "Segfaults": (1,),
     "SkipsAsUnittestDoes": (1,),
     "SkipsTheTest": (1,),
     "TerminatesItself": (1,),
+    "hostile_import_exit:Stack": (2,),
+    "hostile_import_hang:Stack": (2,),
 }
+
+
+def spec(kind):
+    """Return the target of a kind."""
+    return f"tests.subjects.{kind if ':' in kind else f'hostile:{kind}'}"
