@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -113,11 +114,17 @@ def _write(report: Report, json_file: str | None) -> str | None:
 
 def _show(report: Report, json_file: str | None, folder: str | None) -> None:
     """Print the report, and write it; end with an error if something could not be written."""
+    from stackgru.report.files import can_be_written
     from stackgru.report.terminal import render, terminal_size
 
     failed = _write(report, json_file)
     width, colour = terminal_size(sys.stdout)
     click.echo(render(report, width=width, colour=colour), nl=False, color=colour)
+    database = Path.cwd() / ".hypothesis"
+    if report.violations and not can_be_written(database):
+        click.echo(
+            f"The next run cannot begin with these cases: {database} cannot be written.", err=True
+        )
     if folder and not failed:
         unsaved = [one.problem for one in report.violations if one.problem and not one.script]
         reasons = [reason for reason in unsaved if "could not be saved" in reason]

@@ -156,6 +156,11 @@ class Child:
         self._status.close()
         self._guard = 0
 
+    def close(self) -> None:
+        """End the child for good."""
+        self.kill()
+        self._crash.close()
+
     def _ended(self) -> Ended:
         """Return how the child ended, once it has."""
         # It may have closed its end and still be running.
@@ -276,4 +281,4 @@ def call_apart(work: Callable[[], Any]) -> Any:
         answer = child.ask(None)
         return answer if isinstance(answer, Ended) else child.stop() or answer
     finally:
-        child.kill()
+        child.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import signal
 import time
 import zlib
@@ -39,6 +40,10 @@ from stackgru.targets.target import Target, load
 from stackgru.torch_settings import settings_known
 
 FACTS = "on-this-build"  # the id of the item that measures facts of the build
+#: Seconds that the search for what a target is may take.
+DIAGNOSIS_SECONDS = 30.0
+#: What raises, ends the process or has another dtype is no variant of nn.GRU.
+_NO_VARIANT = re.compile(r"^the (target raised|process) |: got torch\.\w+, expected torch\.\w+$")
 _FLAKY = "flaky: the target gave different results for the same call"
 _ACTIONS_IN_A_LIFE = 12
 # Below this ratio of difference to bound there is nothing to climb: climbing takes half of the
@@ -168,9 +173,10 @@ class LawRun:
     def should_diagnose(self) -> bool:
         """Whether what was found may be explained by a variant of nn.GRU."""
         result = self.result
-        if result is None or result.status != "violated":
+        if result is None or result.status != "violated" or result.violation is None:
             return False
-        return result.question not in ("gradients", "conduct")
+        values = result.question not in ("gradients", "conduct")
+        return values and not _NO_VARIANT.search(result.violation.message)
 
     def diagnosis(self) -> dict[str, Any]:
         """Return what the target is, as plain data; see stackgru.diagnosis.search."""
@@ -182,14 +188,14 @@ class LawRun:
             return {"variants": [], "sentence": sentence}
         with settings_known():
             try:
-                with time_limit(self.options.timeout):
+                with time_limit(min(self.options.timeout or math.inf, DIAGNOSIS_SECONDS)):
                     strict, dtypes = self.options.strict, self.options.dtypes
                     return diagnose(self.target, order_counts=strict, dtypes=dtypes).to_dict()
-            except (Exception, TimedOut) as error:  # a target may do anything
-                return {
-                    "variants": [],
-                    "sentence": f"could not be compared: {describe_error(error)}",
-                }
+            except TimedOut:
+                what = "not found in time"
+            except Exception as error:  # a target may do anything
+                what = f"could not be compared: {describe_error(error)}"
+        return {"variants": [], "sentence": what}
 
     def to_dict(self) -> dict[str, Any]:
         """Return what became of it as plain data, as a worker sends it."""

@@ -236,7 +236,7 @@ class Collector:
             if self._is_worker:
                 self._config.workeroutput[_RESULT] = found  # type: ignore[attr-defined]
         for process in self._config.stash[_PROCESSES]:
-            process.child.kill()
+            process.child.close()
         if self._is_worker:
             errors = self._config.stash[_ERRORS]
             self._config.workeroutput[f"{_RESULT}_errors"] = errors  # type: ignore[attr-defined]

@@ -37,6 +37,13 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
+def can_be_written(folder: Path) -> bool:
+    """Whether files can be made in a folder, which need not be there yet."""
+    while not folder.exists():
+        folder = folder.parent
+    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+
+
 def json_text(data: Any) -> str:
     """Return data as JSON; numbers that JSON lacks, such as infinity, are written as strings."""
     return json.dumps(_finite(data), indent=2, allow_nan=False)

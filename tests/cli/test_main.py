@@ -155,6 +155,15 @@ def test_a_law_that_takes_too_long(tmp_path, command):
     assert "no verdict, because of equation" in last_line(process)
 
 
+def test_where_violations_cannot_be_kept(tmp_path, command):
+    (tmp_path / ".hypothesis").write_text("a file")
+    arguments = ("--laws", "equation", "--max-examples", 12, "--seed", 1)
+    process = command("check", f"{HANDWRITTEN}:StatesInReverse", *arguments)
+    assert process.returncode == 1
+    kept = f"The next run cannot begin with these cases: {tmp_path / '.hypothesis'} cannot be"
+    assert kept in process.stderr
+
+
 def test_a_report_that_cannot_be_written(command):
     arguments = ("--laws", "equation", "--max-examples", 5, "--json", "no/such/folder.json")
     process = command("check", *arguments)

@@ -236,26 +236,32 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize("stream", [io.StringIO, Terminal])
-def test_progress_is_a_line_a_law(stream, monkeypatch):
+def test_progress(stream, monkeypatch):
     for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "70")
     monkeypatch.setattr(sys, "stderr", stream())
     stderr = sys.stderr
+    violated = law_result("rows", case=EVAL_CASE)
     with Progress("my:Stack") as progress:
         progress.update(HELD[0], 10)
-        progress.update(law_result("rows", case=EVAL_CASE), 10)
+        progress.found(violated.violation)
+        progress.found(violated.violation)
+        progress.update(violated, 10)
+        progress._bar.refresh()
     shown = stderr.getvalue()
-    held = "[ 1/10] equation               holds           100 examples"
-    violated = "[ 2/10] rows                   violated        by example 100: input_s"
+    line = f"rows                   violated        by example 100: {EVAL_CASE}"
     if stream is Terminal:
-        assert f"\x1b[32m{held}\x1b[0m\n" in shown, "in green"
-        assert f"\x1b[1;31m{violated[:69]}…\x1b[0m\n" in shown, "in red, cut to the width"
+        assert f"\x1b[1;31m{line[:69]}…\x1b[0m\n" in shown, "in red, cut to the width"
         assert "checking my:Stack" in shown, "the moving line"
         assert shown.endswith("\x1b[2K"), "which is taken away"
     else:
-        assert shown.splitlines() == [held, f"{violated[:-7]}{EVAL_CASE}"]
+        assert shown.splitlines() == [
+            "[ 1/10] equation               holds           100 examples",
+            f"rows                   violated so far: {EVAL_CASE}",
+            f"[ 2/10] {line}",
+        ]
 
 
 def test_what_is_known_is_no_verdict_where_a_law_crashed():
