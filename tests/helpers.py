@@ -77,7 +77,7 @@ def caught_but_not(right, *rows):
     return test
 
 
-def start_check(*arguments, cwd, mark=""):
+def start_check(*arguments, cwd, mark="", stderr=subprocess.PIPE):
     """Start the command in a session of its own; what it starts can be found by the mark."""
     words = [sys.executable, "-m", "stackgru", "check", *map(str, arguments)]
     return subprocess.Popen(
@@ -85,21 +85,29 @@ def start_check(*arguments, cwd, mark=""):
         cwd=cwd,
         env={**os.environ, "STACKGRU_MARK": mark, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         text=True,
         # What is started in the background of a script ignores Ctrl-C, and so would this.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
-def left_running(mark):
-    """Return the processes that have a mark in their environment."""
+def started_with(mark):
+    """Return number and command of the processes that have a mark in their environment."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             if f"STACKGRU_MARK={mark}".encode() in (folder / "environ").read_bytes():
-                found.append((folder / "cmdline").read_bytes())
+                found.append((int(folder.name), (folder / "cmdline").read_bytes()))
     return found
+
+
+def left_running(mark):
+    """Return the commands of processes that have a mark and do not end within two seconds."""
+    until = time.monotonic() + 2
+    while started_with(mark) and time.monotonic() < until:
+        time.sleep(0.05)
+    return [command for _, command in started_with(mark)]
 
 
 def checked_apart(target, tmp_path, *options):

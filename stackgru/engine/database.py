@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from hypothesis.database import ExampleDatabase
 
@@ -16,16 +16,21 @@ class NamespacedDatabase(ExampleDatabase):
     Args:
         whole: the database.
         name: what the part is called.
+        saved: called after an example was saved.
     """
 
-    def __init__(self, whole: ExampleDatabase, name: str) -> None:
+    def __init__(
+        self, whole: ExampleDatabase, name: str, saved: Callable[[], object] = lambda: None
+    ) -> None:
         super().__init__()
+        self._saved = saved
         self._whole = whole
         self._name = name.encode() + b"\0"
 
     def save(self, key: bytes, value: bytes) -> None:
         """Keep an example."""
         self._whole.save(self._name + key, value)
+        self._saved()
 
     def fetch(self, key: bytes) -> Iterable[bytes]:
         """Yield all examples of a key."""

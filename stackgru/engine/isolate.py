@@ -197,7 +197,7 @@ class Child:
     def _watch(self, answers: Connection, status: Connection) -> None:
         """In the guard: start the child, wait for its end, and pass on how it ended."""
         os.setsid()
-        _die_with_parent()
+        die_with_parent()
         self._answers.close()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
@@ -214,7 +214,7 @@ class Child:
     def _answer(self, answers: Connection) -> None:
         """In the child: answer requests until there are no more."""
         os.setsid()
-        _die_with_parent()
+        die_with_parent()
         signal.signal(signal.SIGINT, _interrupt)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         _keep_files(answers.fileno(), self._crash.fileno())
@@ -250,7 +250,10 @@ def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Have this process killed when the one that started it ends, where the system can do that."""
+    if sys.platform != "linux":
+        return
     ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)
 
 

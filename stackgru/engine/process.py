@@ -60,7 +60,7 @@ class Process:
         spec: str | Callable[..., Any] | Convention,
         options: Options,
         note: Note,
-        found: Callable[[Violation], None] | None = None,
+        found: Callable[[Violation], None] = lambda violation: None,
         started: Callable[[int], None] | None = None,
         **helpers: Callable[..., Any],
     ) -> None:
@@ -110,8 +110,7 @@ class Process:
             if violation is None:  # the law is prepared
                 return self._limit
             found.append(violation)
-            if self._found is not None:
-                self._found(violation)
+            self._found(violation)
             return None
 
         self._prepare(run)
@@ -200,7 +199,12 @@ class Process:
 
     def _shrink(self, run: LawRun, how: str) -> None:
         """Replace the case that a process died of by the smallest, if it is found again in time."""
-        smaller = self.call("one_by_one", run)
+
+        def hear(violation: Violation | None) -> None:
+            if violation is not None:
+                self._found(violation)
+
+        smaller = self.call("one_by_one", run, heard=hear)
         if isinstance(smaller, LawResult) and smaller.violation is not None:
             violation = smaller.violation
             if violation.ended_the_process:

@@ -102,6 +102,8 @@ class LawRun:
         self._remark: str | None = None
         self._violation: Violation | None = None
         self._case: Case | None = None
+        self._is_kept = False
+        self._is_shown = False
         self._pid = 0
         self.elsewhere: Elsewhere | None = None
         self.watch: Watch | None = None
@@ -252,10 +254,10 @@ class LawRun:
             search = hypothesis.seed(self.options.seed + zlib.crc32(law.name.encode()))(search)
         known = any(law.name == name for name, _ in self.options.known)
         how = _settings(replace(self.options, shrink=self.options.shrink and not known), law.share)
+        self._is_kept = how.database is not None
         if how.database is not None:
-            how = settings(
-                how, database=NamespacedDatabase(how.database, f"{law.name} of {self.target.name}")
-            )
+            name = f"{law.name} of {self.target.name}"
+            how = settings(how, database=NamespacedDatabase(how.database, name, self._show))
         if law.stateful:
             run_state_machine_as_test(search, settings=how)
         else:
@@ -319,9 +321,16 @@ class LawRun:
         except Violated as error:
             self._violation = replace(error.violation, law=law.name, case=str(case))
             self._case = case
-            if self.watch is not None:
-                self.watch.found(self._violation)
+            self._is_shown = False
+            if not self._is_kept:
+                self._show()
             raise
+
+    def _show(self) -> None:
+        """Show the last violation to whoever watches; it is kept for the next run already."""
+        if self.watch is not None and self._violation is not None and not self._is_shown:
+            self._is_shown = True
+            self.watch.found(self._violation)
 
     @contextmanager
     def _leaving_is_a_violation(self) -> Iterator[None]:

@@ -62,6 +62,10 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[_INI] = _ini(config)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from error
+    if EVENTS in os.environ:
+        from stackgru.engine.isolate import die_with_parent
+
+        die_with_parent()
     config.stash[_PROCESSES], config.stash[_ERRORS] = [], []
     collector = Collector(config)
     config.stash[_COLLECTOR] = collector
