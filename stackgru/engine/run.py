@@ -254,14 +254,21 @@ class LawRun:
             search = hypothesis.seed(self.options.seed + zlib.crc32(law.name.encode()))(search)
         known = any(law.name == name for name, _ in self.options.known)
         how = _settings(replace(self.options, shrink=self.options.shrink and not known), law.share)
-        self._is_kept = how.database is not None
+        database = None
         if how.database is not None:
             name = f"{law.name} of {self.target.name}"
-            how = settings(how, database=NamespacedDatabase(how.database, name, self._show))
-        if law.stateful:
-            run_state_machine_as_test(search, settings=how)
-        else:
-            how(given(strategy)(search))()
+            database = NamespacedDatabase(how.database, name, self._show)
+        self._is_kept = database is not None
+        how = settings(how, database=database)
+        try:
+            if law.stateful:
+                run_state_machine_as_test(search, settings=how)
+            else:
+                how(given(strategy)(search))()
+        finally:
+            if database is not None and database.problem is not None:
+                problem = describe_error(database.problem)
+                self._remark = f"the example database failed: {problem}"
 
     def _plain(self, law: Law) -> Callable[[Case], None]:
         def holds(case: Case) -> None:

@@ -25,6 +25,9 @@ PARTS = {
     "diagnoses": _LAWS_ONLY,
     "scripts": (),
     "real": ("examples", "docs", "README.md"),
+    "hostile": (),
+    "killed": ("tests/helpers.py",),
+    "campaign": ("docs/campaigns.md",),
     "suite": ("tests", "examples", "docs", "README.md", "conftest.py"),
     "mutation": ("tests", "conftest.py", "cosmic-ray.toml"),
 }

@@ -98,6 +98,33 @@ def real(results: Results) -> Figures:
     return {"rows": rows, "skipped": skipped}, sentence
 
 
+def hostile(results: Results) -> Figures:
+    """The table of hostile kinds: exit status and seconds, with one worker and with two."""
+    rows: dict[str, dict[str, Any]] = defaultdict(dict)
+    for one in results:
+        if "status" in one:
+            rows[one["kind"]][one["workers"]] = f"{one['status']} in {one['run_seconds']:.0f} s"
+    good = sum(one["outcome"] == "passed" for one in results)
+    sentence = f"{good} of {len(results)} runs on {len(rows)} hostile kinds are survived"
+    return {"rows": dict(sorted(rows.items()))}, sentence
+
+
+def killed(results: Results) -> Figures:
+    """How many violations were shown before a kill, and are shown again after it."""
+    shown = sum(one.get("shown", 0) for one in results)
+    lost = sum(one["outcome"] != "passed" for one in results)
+    return {"shown": shown, "moments": len(results)}, (
+        f"kill -9 at {len(results)} moments: {shown} violations had been shown, and all of them "
+        f"again by the next run but in {lost} cases"
+    )
+
+
+def campaign(results: Results) -> Figures:
+    """Whether the recipe of docs/campaigns.md works."""
+    passed = sum(one["outcome"] == "passed" for one in results)
+    return {}, f"{passed} of {len(results)} tests of the recipe pass"
+
+
 def suite(results: Results) -> Figures:
     """How many of the suite's tests that are left to nightly pass."""
     passed = sum(one["outcome"] == "passed" for one in results)
