@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 import threading
@@ -150,6 +151,7 @@ SETTINGS: dict[str, Setting] = {
         if hasattr(torch._C, f"_set_{name}")
     },
     "functions of torch's that are replaced": Setting(_replaced, _replace, _Replaced()),
+    "the working directory": Setting(os.getcwd, os.chdir),
     "the filters of warnings": Setting(lambda: list(warnings.filters), _set_filters),
     "the number of Python's threads": Setting(threading.active_count, lambda count: None),
     "Python's random generator": Setting(random.getstate, random.setstate),

@@ -207,6 +207,7 @@ class LawRun:
             "convention": self.target.cli_options,
             "torch_version": str(torch.__version__),
             "seed": self.options.seed,
+            "is_isolated": self.elsewhere is not None,
             "result": self.result.to_dict() if self.result else None,
             "facts": dict(self.facts) if self.facts else None,
         }

@@ -63,6 +63,7 @@ class Gathered:
             build_facts=entry["facts"],
             results=[results[name] for name in NAMES if name in results],
             seed=entry["seed"],
+            is_isolated=entry["is_isolated"],
             diagnosis=self._diagnoses.get(key),
         )
 

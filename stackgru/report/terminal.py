@@ -47,7 +47,7 @@ def render(report: Report, *, width: int, colour: bool, details: bool = True) ->
     seed = "" if report.seed is None else f", seed {report.seed}"
     options = ("with its Convention",) if report.convention is None else report.convention
     target = " ".join([report.target, *options])
-    alone = "" if report.is_isolated else ", not isolated: in this very process"
+    alone = "" if report.is_isolated else ", not isolated"
     about = f"{target} ({report.kind}) against nn.GRU of torch {report.torch_version}{seed}{alone}"
     console.print(Text(about, style="bold"), soft_wrap=True)
     console.print()

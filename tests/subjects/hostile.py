@@ -118,6 +118,54 @@ class InterruptsItself(Hostile):
         os.kill(os.getpid(), signal.SIGINT)
 
 
+class BecomesAnotherProgram(Hostile):
+    """Puts a program that succeeds in the place of its process."""
+
+    def act(self):
+        os.execv("/bin/true", ["true"])
+
+
+class EndsPytest(Hostile):
+    """Raises what ends a run of pytest with status 0."""
+
+    def act(self):
+        pytest.exit("enough", returncode=0)
+
+
+class EndsInAThread(Hostile):
+    """Ends the process from another thread."""
+
+    def act(self):
+        threading.Thread(target=os._exit, args=(0,)).start()
+        time.sleep(1)
+
+
+class EndsByAnAlarm(Hostile):
+    """Has its process killed a moment later."""
+
+    def act(self):
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, 0.001)
+        time.sleep(1)
+
+
+class StopsItself(Hostile):
+    """Sends SIGSTOP to its process."""
+
+    def act(self):
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+
+class ChangesTheFolder(Hostile):
+    """Changes the working directory."""
+
+    def meets(self, input, h0):
+        return True
+
+    def act(self):
+        os.chdir("/")
+
+
 class KillsItsParent(Hostile):
     """Sends SIGKILL to the process that started its own."""
 
@@ -338,11 +386,16 @@ class OffByOneInDisguise(StackingGRUCell):
 #: Each kind with the exit statuses that it may give; more than one if it depends on what is drawn.
 KINDS = {
     "AbortsOnAnEmptyBatch": (1,),
+    "BecomesAnotherProgram": (1,),
+    "ChangesTheFolder": (1,),
     "ChangesTheMatmulPrecision": (1,),
     "ClosesEveryFile": (1,),
     "ClosesStandardOutput": (0, 1),
     "EatsMemory": (1,),
     "Exits": (1,),
+    "EndsByAnAlarm": (1,),
+    "EndsInAThread": (1,),
+    "EndsPytest": (1,),
     "ExitsAtOnce": (2,),
     "ExitsHard": (1,),
     "ExitsHardInTraining": (1,),
@@ -371,6 +424,7 @@ KINDS = {
     "Segfaults": (1,),
     "SkipsAsUnittestDoes": (1,),
     "SkipsTheTest": (1,),
+    "StopsItself": (3,),
     "TerminatesItself": (1,),
     "hostile_import_exit:Stack": (2,),
     "hostile_import_hang:Stack": (2,),
