@@ -83,7 +83,11 @@ def start_check(*arguments, cwd, mark="", stderr=subprocess.PIPE):
     return subprocess.Popen(
         words,
         cwd=cwd,
-        env={**os.environ, "STACKGRU_MARK": mark, "PYTHONPATH": str(ROOT)},
+        env={
+            **os.environ,
+            "STACKGRU_MARK": mark,
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
+        },
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,
