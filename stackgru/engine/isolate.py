@@ -81,7 +81,7 @@ class Child:
 
     Args:
         serve: called in the child with each request and a function that sends word meanwhile.
-        memory: how many bytes of data the child may hold; 0 for no limit.
+        memory: how many bytes of data the child may add to its own; 0 for no limit.
         started: called with the number of each process group that a child leads.
     """
 
@@ -126,6 +126,8 @@ class Child:
             if self._answers in ready:
                 with suppress(EOFError, OSError):
                     is_last, found = self._answers.recv()
+                    if isinstance(found, Ended):
+                        self.kill()
                     if is_last:
                         return found
                     limit = None if heard is None else heard(found)
@@ -221,7 +223,8 @@ class Child:
         if self._memory:
             import resource
 
-            resource.setrlimit(resource.RLIMIT_DATA, (self._memory, self._memory))
+            limit = _data_size() + self._memory
+            resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
         faulthandler.enable(self._crash, all_threads=False)
         me = os.getpid()
         answers.send((False, me))
@@ -230,7 +233,10 @@ class Child:
                 request = answers.recv()
             except EOFError:
                 return
-            answer = self._serve(request, lambda word: answers.send((False, word)))
+            try:
+                answer = self._serve(request, lambda word: answers.send((False, word)))
+            except BaseException as error:  # whatever a target raises
+                answer = Ended(f"raised {type(error).__name__}: {error}")
             if os.getpid() != me:  # the target forked, and this is its copy
                 return
             answers.send((True, answer))
@@ -255,6 +261,12 @@ def die_with_parent() -> None:
     if sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)
+
+
+def _data_size() -> int:
+    """Return how many bytes of data this process holds, of which torch alone may take gigabytes."""
+    pages = int(Path("/proc/self/statm").read_text().split()[5])
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _keep_files(*numbers: int) -> None:

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -199,7 +199,13 @@ class RunApart:
 
 
 def _environment(events: Path) -> dict[str, str]:
-    """Return the environment of a check: this one's, without what it sets for pytest."""
-    kept = {k: v for k, v in os.environ.items() if k not in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS")}
+    """Return the environment of a check."""
     path = os.pathsep.join(part for part in sys.path if part)
-    return {**kept, "PYTHONPATH": path, EVENTS: str(events)}
+    return {**without_pytests(os.environ), "PYTHONPATH": path, EVENTS: str(events)}
+
+
+def without_pytests(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment without what it sets for pytest, and without pytest's other plugins."""
+    own = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS")
+    kept = {name: value for name, value in variables.items() if name not in own}
+    return {**kept, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}

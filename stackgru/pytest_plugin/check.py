@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from stackgru.targets.convention import Convention
 
 
+#: The plugins of a check; of an environment's others each may get in its way.
+_PLUGINS = ("stackgru", "xdist", "xdist.looponfail", "hypothesispytest", "no:cacheprovider")
+
+
 class CheckerFailed(StackgruError):
     """Pytest itself failed, so there is no verdict; the message holds what it printed."""
 
@@ -187,7 +191,8 @@ def _arguments(target: str, options: Options) -> list[str]:
     return [
         # Only stackgru's own settings count, not those of the folder it is called from.
         *("-c", os.devnull, f"--rootdir={Path.cwd()}", "--noconftest"),
-        *("-p", "stackgru", "-p", "no:cacheprovider", "--import-mode=importlib"),
+        *(word for name in _PLUGINS for word in ("-p", name)),
+        "--import-mode=importlib",
         # This package is imported before pytest is; its asserts need no rewriting.
         *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
         str(Path(__file__).with_name("suite.py")),

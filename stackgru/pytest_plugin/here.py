@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from stackgru.options import Options
+from stackgru.pytest_plugin.apart import without_pytests
 from stackgru.pytest_plugin.plugin import TARGET, Collector
 from stackgru.report.report import LawResult, Report
 from stackgru.targets.target import load
@@ -101,10 +102,12 @@ class RunHere:
 
 @contextlib.contextmanager
 def _without_pytests_variables() -> Iterator[None]:
-    """Remove what the environment sets for pytest."""
-    names = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS")
-    kept = {name: os.environ.pop(name) for name in names if name in os.environ}
+    """Take what the environment sets for pytest away; see without_pytests."""
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(without_pytests(before))
     try:
         yield
     finally:
-        os.environ.update(kept)
+        os.environ.clear()
+        os.environ.update(before)

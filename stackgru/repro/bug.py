@@ -172,7 +172,7 @@ def _of_death(
     """Return the first script that ends as the target does, and what it printed; else the first."""
     first = None
     for script in scripts_of_death(target, law, violation, strict=strict):
-        found = _run(script)
+        found = _run(script, may_end=True)
         if found[0].problem is None:
             return found
         first = first or found
@@ -180,12 +180,12 @@ def _of_death(
     return first
 
 
-def _run(script: Script) -> tuple[Script, str]:
+def _run(script: Script, *, may_end: bool = False) -> tuple[Script, str]:
     """Run a script in a clean process, and label it if it does not show the violation there."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / SCRIPT
         path.write_text(script.text, encoding="utf-8")
-        outcome = run_script(path)
+        outcome = run_script(path, may_end=may_end)
     if outcome.status == 1:
         return script, outcome.printed
     problem = "in a clean process the two agree"

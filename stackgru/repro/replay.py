@@ -23,8 +23,8 @@ class Outcome:
     """What a script did.
 
     Attributes:
-        status: 1 if it shows that the two differ, as it also does if the target ends the process;
-            0 if they agree; None if it shows neither.
+        status: 1 if it shows that the two differ, as it also does if a signal ends it; 0 if they
+            agree; None if it shows neither.
         printed: what it printed.
         error: the last line of what it raised, or why it was stopped.
     """
@@ -51,8 +51,14 @@ class Replayed:
     report: BugReport | None = None
 
 
-def run_script(path: str | Path, timeout: float = _TIMEOUT) -> Outcome:
-    """Run a script in a clean process, isolated, in an empty folder, for so many seconds."""
+def run_script(path: str | Path, timeout: float = _TIMEOUT, *, may_end: bool = False) -> Outcome:
+    """Run a script in a clean process, isolated, in an empty folder.
+
+    Args:
+        path: the script.
+        timeout: seconds after which it is stopped.
+        may_end: whether ending without a word shows the violation, too.
+    """
     with tempfile.TemporaryDirectory() as empty:
         try:
             process = subprocess.run(  # noqa: S603 - a script that stackgru wrote
@@ -67,20 +73,15 @@ def run_script(path: str | Path, timeout: float = _TIMEOUT) -> Outcome:
             return Outcome(None, "", f"it exceeded the {timeout:g} s limit")
     last = process.stdout.splitlines()[-1:]
     status = process.returncode
-    ended = _ended(status, process.stderr)
-    if ended and last not in ([AGREE], [DIFFER]):
-        return Outcome(1, f"{process.stdout}{ended}\n")
+    if status < 0:
+        how = f"The process died ({signal.Signals(-status).name})."
+        return Outcome(1, f"{process.stdout}{how}\n")
+    if may_end and not process.stderr.strip() and last not in ([AGREE], [DIFFER]):
+        return Outcome(1, f"{process.stdout}The process ended with status {status}.\n")
     if last != [{0: AGREE, 1: DIFFER}.get(status)]:
         lines = process.stderr.strip().splitlines() or [f"status {status}"]
         return Outcome(None, process.stdout, lines[-1])
     return Outcome(status, process.stdout)
-
-
-def _ended(status: int, errors: str) -> str:
-    """Return how a script's process ended if a signal or a silent exit ended it, or nothing."""
-    if status < 0:
-        return f"The process died ({signal.Signals(-status).name})."
-    return "" if errors.strip() else f"The process ended with status {status}."
 
 
 def replay(folder: str | Path, times: int = _TIMES) -> list[Replayed]:
@@ -104,7 +105,7 @@ def _replayed(folder: Path, times: int) -> Replayed:
         return Replayed(folder, "broken", f"{SCRIPT} is missing", report)
     seen = []
     for _ in range(times):
-        outcome = run_script(script)
+        outcome = run_script(script, may_end=report.violation.ended_the_process)
         if outcome.status is None:
             return Replayed(folder, "broken", f"the script ended with {outcome.error}", report)
         seen.append(outcome.status)

@@ -163,6 +163,7 @@ def test_only_the_law_of_a_worker_that_died_has_crashed():
         "kind": "cell",
         "torch_version": "9.9",
         "seed": 3,
+        "is_isolated": True,
         "facts": {"python": "4"},
     }
     collector = Collector(SimpleNamespace())

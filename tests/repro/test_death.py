@@ -25,6 +25,7 @@ def test_a_script_that_dies_shows_the_violation():
     assert "is not nn.GRU: the process died (SIGABRT)." in found.script
 
 
+@pytest.mark.nightly
 def test_a_script_that_ends_without_a_word_shows_the_violation():
     found = bug("ExitsHardInTraining", "gradients", 1, "the process ended with status 0", "eval")
     assert found.report.violation.problem is None
@@ -39,12 +40,21 @@ def test_what_raises_no_exception_is_caught_in_the_script():
     assert "observed: KeyboardInterrupt: \n" in found.printed
 
 
+@pytest.mark.nightly
 def test_a_script_that_lives_does_not_show_it():
     found = bug("AbortsOnAnEmptyBatch", "equation", 1, "the process died (SIGSEGV)")
     assert found.report.violation.problem == "in a clean process the two agree"
 
 
-@pytest.mark.parametrize(("text", "status"), [("import os; os._exit(3)", 1), ("x", None)])
-def test_what_counts_as_an_end(text, status, tmp_path):
+@pytest.mark.parametrize(
+    ("text", "may_end", "status"),
+    [
+        ("import os; os.abort()", False, 1),
+        ("import os; os._exit(3)", True, 1),
+        ("import os; os._exit(3)", False, None),
+        ("x", True, None),
+    ],
+)
+def test_what_counts_as_an_end(text, may_end, status, tmp_path):
     (tmp_path / "script.py").write_text(text)
-    assert run_script(tmp_path / "script.py").status == status
+    assert run_script(tmp_path / "script.py", may_end=may_end).status == status
