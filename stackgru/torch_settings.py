@@ -126,7 +126,18 @@ _FLAGS = {
     "mkldnn_enabled": True,
 }
 
+#: Torch enters or leaves inference mode only by guards like these, for as long as they live.
+_guards: list[torch.inference_mode] = []
+
+
+def _set_inference_mode(flag: bool) -> None:
+    _guards.append(torch.inference_mode(flag))
+    _guards[-1].__enter__()
+
+
 SETTINGS: dict[str, Setting] = {
+    # Before the grad mode, which this sets as well.
+    "inference mode": Setting(torch.is_inference_mode_enabled, _set_inference_mode, False),
     "the default dtype": Setting(torch.get_default_dtype, torch.set_default_dtype, torch.float32),
     "the number of threads": Setting(torch.get_num_threads, torch.set_num_threads, 1),
     "the deterministic-algorithms flag": Setting(
@@ -157,21 +168,15 @@ SETTINGS: dict[str, Setting] = {
     "Python's random generator": Setting(random.getstate, random.setstate),
     "NumPy's random generator": Setting(_numpys_state, _set_numpys_state),
 }
-#: Torch enters or leaves inference mode only by guards like these, for as long as they live.
-_guards: list[torch.inference_mode] = []
 
 
 @contextmanager
 def settings_kept() -> Iterator[None]:
     """Restore all settings afterwards."""
     before = {name: setting.read() for name, setting in SETTINGS.items()}
-    inferring = torch.is_inference_mode_enabled()
     try:
         yield
     finally:
-        if torch.is_inference_mode_enabled() != inferring:
-            _guards.append(torch.inference_mode(inferring))
-            _guards[-1].__enter__()  # which also sets the grad mode
         for name, setting in SETTINGS.items():
             if setting.read() != before[name]:  # setting some of them imports half of torch
                 setting.write(before[name])

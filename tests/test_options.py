@@ -20,6 +20,8 @@ EVERY = Options(
     device="meta",
     strict=True,
     timeout=2.5,
+    seconds=60.0,
+    memory=0.5,
     shrink=False,
     shrink_seconds=0.0,
     report="some=where, else",
