@@ -32,8 +32,10 @@ _PDEATHSIG = 1  # of prctl: the signal that a process gets when its parent dies
 
 
 def is_available(device: str = "cpu") -> bool:
-    """Whether a process can be forked here; one that holds a GPU, or torch on macOS, cannot."""
-    return sys.platform == "linux" and device == "cpu"
+    """Whether a process can be forked here; one that may hold a GPU, or torch on macOS, cannot."""
+    import torch
+
+    return sys.platform == "linux" and device == "cpu" and not torch.cuda.is_available()
 
 
 @dataclass(frozen=True)
@@ -274,6 +276,10 @@ def _keep_files(*numbers: int) -> None:
     with open(os.devnull, "r+b") as nowhere:
         for number in range(3):
             os.dup2(nowhere.fileno(), number)
+    sys.stdin, sys.stdout, sys.stderr = (
+        open(number, mode, closefd=False)  # noqa: SIM115 - as long as the process
+        for number, mode in enumerate("rww")
+    )
     for number in map(int, os.listdir("/proc/self/fd")):
         if number > 2 and number not in numbers:
             with suppress(OSError):  # the list's own

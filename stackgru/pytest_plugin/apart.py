@@ -48,6 +48,8 @@ class RunApart:
         arguments: of pytest.
         laws: names of the laws that are to run.
         seconds: time limit of the whole run; 0 for none.
+        on_cpu: whether the target stays there; no process of the run then sees a GPU, as one that
+            does cannot be forked.
         shown: whether pytest's own output is shown.
         progress: called with each law's result as it comes, and the number of laws.
         found: called with each violation that is not yet the smallest.
@@ -66,6 +68,7 @@ class RunApart:
         laws: Sequence[str],
         *,
         seconds: float = 0.0,
+        on_cpu: bool = True,
         shown: bool = False,
         progress: Callable[[LawResult, int], None] | None = None,
         found: Callable[[Violation], None] | None = None,
@@ -74,6 +77,7 @@ class RunApart:
         self._arguments = arguments
         self._laws = list(laws)
         self._seconds = seconds
+        self._on_cpu = on_cpu
         self._shown = shown
         self._progress = progress
         self._found = found
@@ -98,7 +102,7 @@ class RunApart:
             with output.open("wb") as printed, events.open("rb") as lines:
                 process = subprocess.Popen(  # noqa: S603 - what is run is pytest
                     [sys.executable, "-m", "pytest", *self._arguments],
-                    env=_environment(events),
+                    env=_environment(events, on_cpu=self._on_cpu),
                     stdin=subprocess.DEVNULL,
                     stdout=None if self._shown else printed,
                     stderr=subprocess.STDOUT if not self._shown else None,
@@ -198,10 +202,12 @@ class RunApart:
         process.wait()
 
 
-def _environment(events: Path) -> dict[str, str]:
+def _environment(events: Path, *, on_cpu: bool) -> dict[str, str]:
     """Return the environment of a check."""
     path = os.pathsep.join(part for part in sys.path if part)
-    return {**without_pytests(os.environ), "PYTHONPATH": path, EVENTS: str(events)}
+    no_gpu = {"CUDA_VISIBLE_DEVICES": ""} if on_cpu else {}
+    own = {"PYTHONPATH": path, EVENTS: str(events), **no_gpu}
+    return {**without_pytests(os.environ), **own}
 
 
 def without_pytests(variables: Mapping[str, str]) -> dict[str, str]:

@@ -107,6 +107,7 @@ def check(
             arguments,
             laws,
             seconds=options.seconds,
+            on_cpu=options.device == "cpu",
             shown=shown,
             progress=progress,
             found=found,
