@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import faulthandler
-import random
 import sys
 from pathlib import Path
 
@@ -31,18 +30,13 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True)
 def known_state():
-    """No database, one thread, and torch's and Python's global state put back."""
+    """No database, one thread, and global settings put back."""
     profile = settings.get_current_profile_name()
     settings.register_profile("nightly", settings.get_profile(profile), database=None)
     settings.load_profile("nightly")
     faulthandler.dump_traceback_later(LIMIT, exit=True, file=sys.__stderr__)
-    state, precision = random.getstate(), torch.get_float32_matmul_precision()
     with settings_kept(), torch.random.fork_rng(devices=[]):
         torch.set_num_threads(1)
         yield
-    if torch.get_float32_matmul_precision() != precision:
-        torch.set_float32_matmul_precision(precision)
-    torch.set_flush_denormal(False)  # has no reader; this is how torch starts
-    random.setstate(state)
     faulthandler.cancel_dump_traceback_later()
     settings.load_profile(profile)
