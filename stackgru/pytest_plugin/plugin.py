@@ -121,7 +121,7 @@ def _collected(config: pytest.Config, target: Any, options: Options) -> list[Any
     """Return the runs of a target, which in a worker of xdist's lives in a child of that."""
     from stackgru.engine.isolate import Note, is_available
     from stackgru.engine.process import Process
-    from stackgru.engine.run import collect_runs
+    from stackgru.engine.run import collect_runs, spread
     from stackgru.repro.bug import save_violation
 
     if not hasattr(config, "workerinput") or not is_available(options.device):
@@ -138,7 +138,7 @@ def _collected(config: pytest.Config, target: Any, options: Options) -> list[Any
         ),
     )
     config.stash[_PROCESSES].append(process)
-    return process.runs
+    return spread(process.runs, config.workerinput["workercount"])
 
 
 @pytest.hookimpl(wrapper=True)

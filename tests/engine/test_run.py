@@ -232,3 +232,38 @@ def test_a_diagnosis_that_fails_is_told(monkeypatch):
     monkeypatch.setattr(running, "diagnose", fails)
     (run, _) = running.collect_runs(Stack, Options(laws=("equation",)))
     assert run.diagnosis()["sentence"] == "could not be compared: ValueError: no"
+
+
+def test_slow_laws_begin_early_where_there_are_several_workers():
+    runs = running.collect_runs(Stack, Options())
+    assert running.spread(runs, 1) == runs
+    found = running.spread(runs, 2)
+    assert sorted(map(id, found)) == sorted(map(id, runs))
+    assert [running.run_id(found[at]) for at in (0, 1, 6, 11, -1)] == [
+        *("equation", "compile", "export", "script"),
+        running.FACTS,
+    ]
+
+
+class _Gone(InMemoryExampleDatabase):
+    """A database on a server that is away."""
+
+    def save(self, key, value):
+        raise ConnectionError("away")
+
+    def fetch(self, key):
+        raise ConnectionError("away")
+
+
+def test_a_database_that_goes_away_is_outlived():
+    law = replace(all_laws()["equation"], check=lambda pair: None)
+    run = LawRun(load(Stack), law, Options(max_examples=5, seed=1))
+    profile = settings.get_current_profile_name()
+    settings.register_profile("gone", settings.get_profile(profile), database=_Gone())
+    settings.load_profile("gone")
+    try:
+        run.run()
+    finally:
+        settings.load_profile(profile)
+    assert run.result.status == "holds"
+    assert run.result.reason.startswith("the example database failed: ")
