@@ -38,7 +38,7 @@ Exit status:
   0    every law that applies holds
   1    some law is violated
   2    usage, or the target cannot be imported, built or called
-  3    no verdict: a law crashed, timed out or was not run, or the checker itself failed
+  3    no verdict: a law crashed, timed out or was not run, or stackgru failed
   130  interrupted, with what was found so far
 """
 

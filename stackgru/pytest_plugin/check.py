@@ -118,6 +118,8 @@ def check(
         raise Interrupted(report)
     if run.error is not None:
         _raise(*run.error)
+    if report is None and run.status is None:
+        raise UsageError(f"--seconds {options.seconds:g} is over before the target is loaded.")
     return _checked(report, run.status, pytest_args, run.printed)
 
 

@@ -138,6 +138,7 @@ def _collected(config: pytest.Config, target: Any, options: Options) -> list[Any
         ),
     )
     config.stash[_PROCESSES].append(process)
+    tell("report", process.runs[0].to_dict())  # what is known before any law has run
     return spread(process.runs, config.workerinput["workercount"])
 
 

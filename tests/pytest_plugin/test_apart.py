@@ -70,15 +70,25 @@ def test_an_interrupted_run_shows_what_there_is(number, tmp_path):
     assert not left_running("interrupted")
 
 
+@pytest.mark.nightly
 def test_at_the_end_of_its_seconds_a_run_shows_what_there_is(tmp_path):
     report = tmp_path / "report.json"
-    process = start_check("--seconds", 9, "-n", 1, "--json", report, cwd=tmp_path)
+    process = start_check(
+        "--seconds", 25, "-n", 1, "--max-examples", 2000, "--json", report, cwd=tmp_path
+    )
     process.communicate(timeout=60)
     assert process.returncode == 3
     laws = json.loads(report.read_text())["laws"]
     assert [law["name"] for law in laws] == list(NAMES)
     reasons = {law["reason"] for law in laws if law["status"] == "not run"}
-    assert reasons == {"the run's 9 s were over"}
+    assert reasons == {"the run's 25 s were over"}
+
+
+def test_seconds_that_are_too_few(tmp_path):
+    process = start_check("--seconds", 0.01, cwd=tmp_path)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert errors == "Error: --seconds 0.01 is over before the target is loaded.\n"
 
 
 def test_the_names_are_those_of_the_registry():
