@@ -13,7 +13,6 @@ import torch
 from _pytest._code.code import TracebackEntry
 
 import stackgru
-from stackgru.pytest_plugin import check as checking
 from stackgru.pytest_plugin.check import CheckerFailed
 from stackgru.pytest_plugin.plugin import Collector
 from tests.helpers import ROOT
@@ -305,7 +304,7 @@ def test_a_target_that_is_not_the_same_twice_is_violated():
 
 
 def test_an_interrupted_check(monkeypatch):
-    monkeypatch.setattr(checking.pytest, "main", lambda *_, **__: pytest.ExitCode.INTERRUPTED)
+    monkeypatch.setattr(pytest, "main", lambda *_, **__: pytest.ExitCode.INTERRUPTED)
     with pytest.raises(KeyboardInterrupt):
         stackgru.check(Stack)
 
