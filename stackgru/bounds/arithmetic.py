@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 import torch
@@ -42,7 +43,7 @@ class Number:
         """Return a bounded value as a number."""
         return cls(bounded.value, bounded.error, form)
 
-    @property
+    @cached_property
     def size(self) -> Tensor:
         """The largest possible absolute value."""
         return self.value.abs() + self.error
@@ -53,39 +54,44 @@ class Number:
         return Number(self.value.T, self.error.T, self.form)
 
     def __add__(self, other: Number) -> Number:
-        own = _CHARGE * self.form.unit * (self.size + other.size)
+        own = (self.size + other.size).mul_(_CHARGE * self.form.unit)
         return Number(self.value + other.value, self.error + other.error + own, self.form)
 
     def __sub__(self, other: Number) -> Number:
         return self + Number(-other.value, other.error, self.form)
 
     def __mul__(self, other: Number) -> Number:
-        own = _CHARGE * (self.form.unit * self.size * other.size + self.form.smallest)
-        error = self.value.abs() * other.error + self.error * other.size + own
-        return Number(self.value * other.value, error, self.form)
+        # Its own roundings are relative to the product of the sizes, as the error of self is.
+        factor = self.error.add(self.size, alpha=_CHARGE * self.form.unit)
+        error = torch.addcmul(factor * other.size, self.value.abs(), other.error)
+        return Number(self.value * other.value, error.add_(_CHARGE * self.form.smallest), self.form)
 
     def __matmul__(self, other: Number) -> Number:
         terms = self.value.shape[-1] + _CHARGE
         gamma = terms * self.form.unit / (1 - terms * self.form.unit)
-        own = gamma * (self.size @ other.size) + terms * self.form.smallest
+        factor = self.error.add(self.size, alpha=gamma)
+        error = (factor @ other.size).add_(terms * self.form.smallest)
+        if other.error.any():
+            error.add_(self.value.abs() @ other.error)
         if self.form.flush:  # factors below the smallest normal number may be treated as zero
             factors = self.size.sum(-1, keepdim=True) + other.size.sum(-2, keepdim=True) + terms
-            own = own + self.form.flush * factors
-        error = self.value.abs() @ other.error + self.error @ other.size + own
+            error.add_(factors, alpha=self.form.flush)
         return Number(self.value @ other.value, error, self.form)._unless_too_large()
 
     def where(self, kept: Tensor, scale: float) -> Number:
         """Return the number scaled where a mask keeps it, and zero elsewhere."""
-        factor = torch.where(kept, scale, 0.0)
-        own = _CHARGE * (self.form.unit * self.size * factor + self.form.smallest * kept)
-        error = torch.where(kept, self.error * scale, 0.0) + own
-        value = torch.where(kept, self.value * scale, 0.0)
+        gone = ~kept
+        error = self.error.add(self.size, alpha=_CHARGE * self.form.unit).mul_(scale)
+        error.add_(_CHARGE * self.form.smallest)
+        # What has overflowed is NaN times zero.
+        error.masked_fill_(gone & (error < torch.inf), 0.0)
+        value = (self.value * scale).masked_fill_(gone, 0.0)
         return Number(value, error, self.form)._unless_too_large()
 
     def _unless_too_large(self) -> Number:
         # Above half the largest number an evaluation may overflow: nothing is claimed.
-        too_large = ~(self.size <= self.form.largest / 2)
-        return Number(self.value, torch.where(too_large, torch.inf, self.error), self.form)
+        too_large = (self.size <= self.form.largest / 2).logical_not_()
+        return Number(self.value, self.error.masked_fill(too_large, torch.inf), self.form)
 
     def slope_of_sigmoid(self) -> Number:
         """Return s (1 - s) for s."""
@@ -94,6 +100,21 @@ class Number:
     def constant(self, value: Tensor) -> Number:
         """Return an exact constant of the same type."""
         return Number.exact(value, self.form)
+
+    def __getitem__(self, at: int) -> Number:
+        return Number(self.value[at], self.error[at], self.form)
+
+    @property
+    def rows(self) -> Number:
+        """All rows (T * B, .) of all steps (T, B, .)."""
+        return Number(self.value.flatten(0, 1), self.error.flatten(0, 1), self.form)
+
+    @staticmethod
+    def stack(parts: Sequence[Number]) -> Number:
+        """Stack along a new first axis."""
+        value = torch.stack([part.value for part in parts])
+        error = torch.stack([part.error.expand_as(part.value) for part in parts])
+        return Number(value, error, parts[0].form)
 
     @staticmethod
     def cat(parts: Sequence[Number], dim: int) -> Number:
@@ -141,6 +162,20 @@ class Dual:
     def constant(self, value: Tensor) -> Dual:
         """Return an exact constant of the same type."""
         return Dual(self.value.constant(value), self.value.constant(torch.zeros_like(value)))
+
+    def __getitem__(self, at: int) -> Dual:
+        return Dual(self.value[at], self.tangent[at])
+
+    @property
+    def rows(self) -> Dual:
+        """All rows (T * B, .) of all steps (T, B, .)."""
+        return Dual(self.value.rows, self.tangent.rows)
+
+    @staticmethod
+    def stack(parts: Sequence[Dual]) -> Dual:
+        """Stack along a new first axis."""
+        values, tangents = [part.value for part in parts], [part.tangent for part in parts]
+        return Dual(Number.stack(values), Number.stack(tangents))
 
     @staticmethod
     def cat(parts: Sequence[Dual], dim: int) -> Dual:

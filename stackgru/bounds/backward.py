@@ -18,7 +18,7 @@ the sum of the gradients from the output, from the next step and from the layer 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Generic
 
 import torch
@@ -49,7 +49,7 @@ class Gradients:
     layers: Sequence[Mapping[str, Bounded]]
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def gradients(stack: StackInputs, outputs: Tensor, hn: Tensor) -> Gradients:
     """Return the gradients of the results' sum, weighted by ``outputs`` (T, B, H) and ``hn``."""
     form = stack.form
@@ -60,7 +60,7 @@ def gradients(stack: StackInputs, outputs: Tensor, hn: Tensor) -> Gradients:
     return _collected(_backward(stack, steps, weights, outputs, hn), _bounded)
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def second_derivatives(
     stack: StackInputs, direction: Direction, outputs: Tensor, hn: Tensor
 ) -> Gradients:
@@ -74,7 +74,7 @@ def second_derivatives(
     return _collected(found, lambda dual: _bounded(dual.tangent))
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def tangents(stack: StackInputs, direction: Direction) -> tuple[Bounded, Bounded]:
     """Return the derivatives of outputs, (T, B, H), and hn, (L, B, H), along a direction."""
     _, outputs, hn = _tangents(stack, direction)
@@ -86,7 +86,7 @@ def tangents(stack: StackInputs, direction: Direction) -> tuple[Bounded, Bounded
 
 def _bounded(number: Number) -> Bounded:
     error = number.error.expand_as(number.value)
-    return Bounded(number.value, torch.where(error.isnan(), torch.inf, error))
+    return Bounded(number.value, error.masked_fill(error.isnan(), torch.inf))
 
 
 def _exact(stack: StackInputs, *values: Tensor) -> list[Number]:
@@ -95,20 +95,22 @@ def _exact(stack: StackInputs, *values: Tensor) -> list[Number]:
 
 def _tangents(
     stack: StackInputs, direction: Direction
-) -> tuple[list[list[Step[Dual]]], list[Number], list[Number]]:
+) -> tuple[list[Step[Dual]], list[Number], list[Number]]:
     """Return every layer's steps with their tangents, and the tangents of outputs and hn."""
     below = _exact(stack, *direction.input)
     hn, steps = [], []
     for layer, plain in enumerate(forward(stack)):
         (tangent,) = _exact(stack, direction.h0[layer])
         taken, above = [], []
-        for t, (step, x) in enumerate(zip(plain, below, strict=True)):
+        for t, x in enumerate(below):
+            step = Step(*(getattr(plain, field.name)[t] for field in fields(Step)))
             dual, tangent = _tangent(stack, direction, layer, step, x, tangent)
             taken.append(dual)
             above.append(tangent)
             if stack.masks is not None and layer < len(stack.layers) - 1:
                 above[-1] = tangent.where(stack.masks[layer][t], stack.scale)
-        steps.append(taken)
+        parts = [[getattr(dual, field.name) for dual in taken] for field in fields(Step)]
+        steps.append(Step(*map(Dual.stack, parts)))
         hn.append(tangent)
         below = above
     return steps, below, hn
@@ -148,69 +150,70 @@ def _of_sigmoid(gate: Number, toward: Number) -> Number:
     """
     found = gate.slope_of_sigmoid() * toward
     unsure = gate.value <= 4 * gate.form.normal * toward.size.clamp(min=1)
-    return Number(found.value, torch.where(unsure, torch.inf, found.error), gate.form)
+    return Number(found.value, found.error.masked_fill(unsure, torch.inf), gate.form)
 
 
 @dataclass(frozen=True)
 class _Found(Generic[N]):
-    input: list[N]
+    input: N
     h0: list[N]
     layers: list[dict[str, N]]
 
 
 def _backward(
     stack: StackInputs,
-    steps: list[list[Step[N]]],
+    steps: list[Step[N]],
     weights: Sequence[Mapping[str, N]],
     outputs: Tensor,
     hn: Tensor,
 ) -> _Found[N]:
     """Return the gradients, or with tangents their derivatives, back through layers and steps."""
-    like = steps[0][0].x
     rows = stack.input.shape[0] * stack.input.shape[1]
-    from_above = [like.constant(factor) for factor in outputs]
+    from_above = steps[0].x.constant(outputs)
     h0, layers = [], []
     for layer in reversed(range(len(steps))):
-        dh = like.constant(hn[layer])
-        gates, below = [], []
-        for t in reversed(range(len(from_above))):
-            x_gates, h_gates, through = _gates_backward(steps[layer][t], from_above[t] + dh)
-            dh = through + h_gates @ weights[layer]["weight_hh"]
-            gates.append((x_gates, h_gates, steps[layer][t]))
-            below.append(x_gates @ weights[layer]["weight_ih"])
+        step, own = steps[layer], weights[layer]
+        dh = from_above.constant(hn[layer])
+        factors, found = _slopes(step), []
+        for t in reversed(range(len(outputs))):
+            gradient = from_above[t] + dh
+            x_gates, h_gates = _gates_backward([factor[t] for factor in factors], gradient)
+            dh = gradient * step.z[t] + h_gates @ own["weight_hh"]
+            found.append((x_gates, h_gates))
         h0.append(dh)
-        layers.append(_weights_backward(gates, weights[layer], rows))
-        from_above = below[::-1]
+        of_x, of_h = (type(dh).stack(parts[::-1]) for parts in zip(*found, strict=True))
+        layers.append(_weights_backward(of_x.rows, of_h.rows, step, own, rows))
+        from_above = of_x @ own["weight_ih"]
         if stack.masks is not None and layer > 0:
-            masks = stack.masks[layer - 1]
-            from_above = [
-                number.where(mask, stack.scale)
-                for number, mask in zip(from_above, masks, strict=True)
-            ]
+            from_above = from_above.where(stack.masks[layer - 1], stack.scale)
     return _Found(from_above, h0[::-1], layers[::-1])
 
 
-def _gates_backward(step: Step[N], gradient: N) -> tuple[N, N, N]:
-    """Return the gradients of the sums of x and of h, and the direct one of h."""
+def _slopes(step: Step[N]) -> list[N]:
+    """Return the derivatives of the new state by the three sums of x, and r."""
     one = step.z.constant(torch.ones(()))
-    sum_n = gradient * (one - step.z) * (one - step.n * step.n)
+    of_n = (one - step.z) * (one - step.n * step.n)
     # Not h - n: z and 1 - z may be two sigmoids of opposite sums, each with its own gradient.
     slope = step.z * (one - step.z)
-    sum_z = gradient * step.h * slope - gradient * step.n * slope
-    sum_r = sum_n * step.state_part * (step.r * (one - step.r))
-    h_gates = type(sum_n).cat([sum_r, sum_z, sum_n * step.r], -1)
-    return type(sum_n).cat([sum_r, sum_z, sum_n], -1), h_gates, gradient * step.z
+    of_r = step.state_part * (step.r * (one - step.r))
+    return [of_r, step.h * slope, step.n * slope, of_n, step.r]
+
+
+def _gates_backward(factors: Sequence[N], gradient: N) -> tuple[N, N]:
+    """Return the gradients of the sums of x and of h, from the slopes and the new state's."""
+    of_r, of_h, of_n, to_n, r = factors
+    sum_n = gradient * to_n
+    sum_z = gradient * of_h - gradient * of_n
+    sum_r = sum_n * of_r
+    h_gates = type(sum_n).cat([sum_r, sum_z, sum_n * r], -1)
+    return type(sum_n).cat([sum_r, sum_z, sum_n], -1), h_gates
 
 
 def _weights_backward(
-    gates: Sequence[tuple[N, N, Step[N]]], weights: Mapping[str, N], rows: int
+    of_x: N, of_h: N, step: Step[N], weights: Mapping[str, N], rows: int
 ) -> dict[str, N]:
-    """Return the gradients of a layer's parameters: sums over steps and rows."""
-    kind = type(gates[0][0])
-    of_x = kind.cat([gate for gate, _, _ in gates], 0)
-    of_h = kind.cat([gate for _, gate, _ in gates], 0)
-    x, h = (kind.cat([getattr(step, name) for _, _, step in gates], 0) for name in ("x", "h"))
-    found = {"weight_ih": of_x.T @ x, "weight_hh": of_h.T @ h}
+    """Return the gradients of a layer's parameters: sums over all rows of all steps."""
+    found = {"weight_ih": of_x.T @ step.x.rows, "weight_hh": of_h.T @ step.h.rows}
     if "bias_ih" in weights:
         ones = of_x.constant(torch.ones(1, rows, dtype=torch.float64))
         found |= {"bias_ih": ones @ of_x, "bias_hh": ones @ of_h}
@@ -225,7 +228,7 @@ def _collected(found: _Found[N], bounded: Callable[[N], Bounded]) -> Gradients:
             one[name] = Bounded(one[name].value[0], one[name].error[0])
         layers.append(one)
     return Gradients(
-        input=rounding.stacked([bounded(number) for number in found.input]),
+        input=bounded(found.input),
         h0=rounding.stacked([bounded(number) for number in found.h0]),
         layers=layers,
     )

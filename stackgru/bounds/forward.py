@@ -18,13 +18,13 @@ from torch import Tensor
 from stackgru.bounds import rounding
 from stackgru.bounds.arithmetic import N, Number
 from stackgru.bounds.formats import FORMATS, Format
-from stackgru.bounds.rounding import Bounded
+from stackgru.bounds.rounding import Bounded, Gates
 from stackgru.gru.parameters import Layer
 
 
 @dataclass(frozen=True)
 class Step(Generic[N]):
-    """One step of a layer: its input, its previous state, its gates, and W_hn h + b_hn."""
+    """A layer's input, previous state, gates and W_hn h + b_hn: of one step, or of all."""
 
     x: N
     h: N
@@ -55,44 +55,37 @@ class StackInputs:
         return FORMATS[self.dtype]
 
 
-def forward(stack: StackInputs) -> list[list[Step[Number]]]:
+def forward(stack: StackInputs) -> list[Step[Number]]:
     """Return every layer's steps."""
     form = stack.form
-    below = list(map(Bounded.exact, stack.input))
+    below = Bounded.exact(stack.input)
     steps = []
     for layer, start in enumerate(stack.h0):
         state = Bounded.exact(start)
-        taken, above = [], []
-        for x in below:
-            numbers, after = _gates(stack, x, state, layer)
-            taken.append(Step(Number.of(x, form), Number.of(state, form), *numbers))
-            above.append(after)
-            state = after
-        steps.append(taken)
-        below = [_dropped(stack, value, layer, t) for t, value in enumerate(above)]
+        found = list(rounding.over_time(below, state, stack.layers[layer], stack.dtype))
+        states = rounding.stacked([state, *(after for _, after in found)])
+        before = Bounded(states.value[:-1], states.error[:-1])
+        numbers = _numbers(Gates.stacked([gates for gates, _ in found]), form)
+        steps.append(Step(Number.of(below, form), Number.of(before, form), *numbers))
+        below = _dropped(stack, Bounded(states.value[1:], states.error[1:]), layer)
     return steps
 
 
-def _gates(stack: StackInputs, x: Bounded, h: Bounded, layer: int) -> tuple[list[Number], Bounded]:
-    """Return r, z, n and W_hn h + b_hn, and the new state."""
-    form = stack.form
-    gates = rounding.gates(x, h, stack.layers[layer], stack.dtype)
+def _numbers(gates: Gates, form: Format) -> list[Number]:
+    """Return r, z, n and W_hn h + b_hn."""
     unsure = gates.overflow
     numbers = []
     for gate in (gates.r, gates.z):
         unsure = unsure | (gate.value <= 4 * form.normal)
-        lost = torch.minimum(gate.value, 4 * form.smallest / gate.value)
+        lost = torch.minimum(gate.value, 4 * form.smallest * gate.value.reciprocal())
         numbers.append(Number(gate.value, gate.error + lost, form))
     z = numbers[1]
     numbers[1] = Number(z.value, z.error + 4 * form.unit, form)
     numbers += [Number.of(part, form) for part in (gates.n, gates.state_part)]
-    unsafe = [
-        Number(part.value, torch.where(unsure, torch.inf, part.error), form) for part in numbers
-    ]
-    return unsafe, rounding.new_state(gates, h, stack.dtype)
+    return [Number(one.value, one.error.masked_fill(unsure, torch.inf), form) for one in numbers]
 
 
-def _dropped(stack: StackInputs, value: Bounded, layer: int, t: int) -> Bounded:
+def _dropped(stack: StackInputs, value: Bounded, layer: int) -> Bounded:
     if stack.masks is None or layer == len(stack.layers) - 1:
         return value
-    return rounding.dropped(value, stack.masks[layer][t], stack.scale, stack.dtype)
+    return rounding.dropped(value, stack.masks[layer], stack.scale, stack.dtype)

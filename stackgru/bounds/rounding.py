@@ -51,7 +51,7 @@ in float64, and adds 2**-20 of it in the narrower formats, in which that error i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -105,18 +105,60 @@ class Gates:
     state_part: Bounded
     overflow: Tensor
 
+    @classmethod
+    def stacked(cls, steps: Sequence[Gates]) -> Gates:
+        """Stack along a new first axis."""
+        r, z, n, state_part = (
+            stacked([getattr(step, name) for step in steps])
+            for name in ("r", "z", "n", "state_part")
+        )
+        return cls(r, z, n, state_part, torch.stack([step.overflow for step in steps]))
 
-#: W x + b, the same of absolute values, and the error due to x and underflow.
-Half = tuple[Tensor, Tensor, Tensor]
+
+@dataclass(frozen=True)
+class Half:
+    """Half of the gates' sums, (..., B, 3 H) each.
+
+    Attributes:
+        value: W x + b.
+        size: the same of the largest absolute values.
+        error: the bound on the value's error.
+    """
+
+    value: Tensor
+    size: Tensor
+    error: Tensor
 
 
-@torch.no_grad()
+class _Matrix:
+    """A layer's weights of input or state, and its bias, as the bounds need them at every step."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        self.transposed = weight.detach().double().cpu().T
+        self.absolute = self.transposed.abs()
+        self.bias = None if bias is None else bias.detach().double().cpu()
+
+    def half(self, x: Bounded, relative: float, form: Format) -> Half:
+        """Return its half of the gates' sums, of x (..., B, I) or of a state."""
+        value = x.value @ self.transposed
+        size = x.value.abs().add_(x.error) @ self.absolute
+        error = x.error @ self.absolute
+        if self.bias is not None:
+            value, size = value.add_(self.bias), size.add_(self.bias.abs())
+        error.add_(size, alpha=relative).add_((x.value.shape[-1] + 4) * form.smallest)
+        if form.flush:
+            rows = x.value.abs().sum(-1, keepdim=True)
+            error = error + form.flush * (self.absolute.sum(0) + rows + 4)
+        return Half(value, size, error)
+
+
+@torch.inference_mode()
 def layer(x: Bounded, h: Bounded, weights: Layer, dtype: torch.dtype) -> Bounded:
     """Return a layer's new state (..., B, H) from input x (..., B, I) and state h (..., B, H)."""
     return new_state(gates(x, h, weights, dtype), h, dtype)
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def gates(
     x: Bounded,
     h: Bounded,
@@ -129,64 +171,59 @@ def gates(
     ``activation`` computes r and z from their sums and the bounds on these; sigmoid if None.
     """
     form = FORMATS[dtype]
-    half = half_sum(x, weights["weight_ih"], weights.get("bias_ih"), form)
-    other = half_sum(h, weights["weight_hh"], weights.get("bias_hh"), form)
-    return _gates(half, other, relative_error(x, h, form), h, form, activation or sigmoid)
+    half, other = halves(x, h, weights, dtype)
+    return _gates(half, other, h, form, activation or sigmoid)
 
 
 def _gates(
     half: Half,
     other: Half,
-    relative: float,
     h: Bounded,
     form: Format,
     activation: Callable[[Tensor, Tensor, Format], tuple[Tensor, Tensor]],
 ) -> Gates:
-    """Return the gates of the two halves of their sums; see half_sum."""
-    size = half[0].shape[-1] // 3
-    sums, sizes, errors = (one + other for one, other in zip(half, other, strict=True))
-    rz, rz_error = activation(
-        sums[..., : 2 * size],
-        relative * sizes[..., : 2 * size] + errors[..., : 2 * size],
-        form,
-    )
+    """Return the gates of the two halves of their sums."""
+    sizes = [half.value.shape[-1] // 3 * 2, half.value.shape[-1] // 3]
+    input_rz, input_part = half.value.split_with_sizes(sizes, -1)
+    state_rz, state_part = other.value.split_with_sizes(sizes, -1)
+    input_rz_error, input_error = half.error.split_with_sizes(sizes, -1)
+    state_rz_error, state_error = other.error.split_with_sizes(sizes, -1)
+    rz, rz_error = activation(input_rz + state_rz, input_rz_error + state_rz_error, form)
     (r, z), (r_error, z_error) = rz.chunk(2, -1), rz_error.chunk(2, -1)
-    input_part, input_size, input_error = (part[..., 2 * size :] for part in half)
-    state_part, state_size, state_error = (part[..., 2 * size :] for part in other)
-    input_error = relative * input_size + input_error
-    state_error = relative * state_size + state_error
-    n_error = input_error + r * state_error + r_error * (state_part.abs() + state_error)
-    n_error += 3 * form.unit * (input_part.abs() + r * state_part.abs())
-    n, n_error = tanh(input_part + r * state_part, n_error, form)
+    state_size, gated = state_part.abs(), r * state_part
+    n_error = input_part.abs().addcmul_(r, state_size).mul_(3 * form.unit).add_(input_error)
+    n_error.addcmul_(r, state_error).addcmul_(r_error, state_size.add_(state_error))
+    n, n_error = tanh(input_part + gated, n_error, form)
     return Gates(
         Bounded(r, r_error),
         Bounded(z, z_error),
         Bounded(n, n_error),
         Bounded(state_part, state_error),
-        _overflow(sizes, h, form),
+        _overflow(half.size + other.size, h, form),
     )
 
 
 def new_state(gates: Gates, h: Bounded, dtype: torch.dtype) -> Bounded:
     """Return the new state that these gates make of h; see layer."""
     form, z, n = FORMATS[dtype], gates.z.value, gates.n.value
-    value = (1 - z) * n + z * h.value
-    error = gates.z.error * ((h.value - n).abs() + h.error + gates.n.error)
-    error += (1 - z) * gates.n.error + z * h.error
-    sizes = h.value.abs() + h.error + n.abs() + gates.n.error
-    apart = _ACTIVATION * (z * h.value.abs() + (1 - z) * n.abs()) + _HALF_ANGLE * sizes
-    error += form.unit * (_STATE * sizes + apart) + _STATE * form.smallest
-    return Bounded(value, torch.where(gates.overflow | error.isnan(), torch.inf, error))
+    rest = one_minus(z)
+    value = (rest * n).addcmul_(z, h.value)
+    h_size, n_size, errors = h.value.abs(), n.abs(), h.error + gates.n.error
+    own = (rest * n_size).addcmul_(z, h_size).mul_(_ACTIVATION)
+    own.add_(h_size.add_(n_size).add_(errors), alpha=_STATE + _HALF_ANGLE).mul_(form.unit)
+    error = own.add_(_STATE * form.smallest).addcmul_(rest, gates.n.error).addcmul_(z, h.error)
+    error.addcmul_(gates.z.error, (h.value - n).abs_().add_(errors))
+    return Bounded(value, error.masked_fill_(gates.overflow | error.isnan(), torch.inf))
 
 
 def dropped(x: Bounded, mask: Tensor, scale: float, dtype: torch.dtype) -> Bounded:
     """Return the next layer's input, both (..., B, H): zero where the bool mask is False."""
     form = FORMATS[dtype]
-    value = torch.where(mask, x.value * scale, 0.0)
-    error = torch.where(mask, x.error * scale, 0.0)
-    error = error + torch.where(mask, _DROPOUT * (form.unit * value.abs() + form.smallest), 0.0)
-    too_large = value.abs() > form.largest / 2
-    return Bounded(value, torch.where(too_large, torch.inf, error))
+    value, gone = x.value * scale, ~mask
+    size = value.abs()
+    error = (x.error * scale).add_(size, alpha=_DROPOUT * form.unit)
+    error.add_(_DROPOUT * form.smallest).masked_fill_(size > form.largest / 2, torch.inf)
+    return Bounded(value.masked_fill_(gone, 0.0), error.masked_fill_(gone, 0.0))
 
 
 def sequence(
@@ -205,7 +242,8 @@ def sequence(
     below = Bounded.exact(input)
     last = []
     for index, weights in enumerate(layers):
-        above = _layer_over_time(below, Bounded.exact(h0[index]), weights, dtype)
+        steps = over_time(below, Bounded.exact(h0[index]), weights, dtype)
+        above = stacked([state for _, state in steps])
         last.append(Bounded(above.value[-1], above.error[-1]))
         below = above
         if masks is not None and index < len(layers) - 1:
@@ -213,19 +251,18 @@ def sequence(
     return above, stacked(last)
 
 
-def _layer_over_time(x: Bounded, h: Bounded, weights: Layer, dtype: torch.dtype) -> Bounded:
-    """Return a layer's states (T, B, H) from its inputs (T, B, I), whose half is one product."""
+def over_time(
+    x: Bounded, h: Bounded, weights: Layer, dtype: torch.dtype
+) -> Iterator[tuple[Gates, Bounded]]:
+    """Yield a layer's gates and new state of each step, from its inputs (T, B, I)."""
     form = FORMATS[dtype]
-    halves = half_sum(x, weights["weight_ih"], weights.get("bias_ih"), form)
-    relative = relative_error(x, h, form)
-    transposed = weights["weight_hh"].detach().double().cpu().T
-    absolute, bias = transposed.abs(), weights.get("bias_hh")
-    states = []
-    for half in zip(*halves, strict=True):
-        other = _half(h, transposed, absolute, bias, form)
-        h = new_state(_gates(half, other, relative, h, form, sigmoid), h, dtype)
-        states.append(h)
-    return stacked(states)
+    relative = _relative_error(x, h, form)
+    half = _Matrix(weights["weight_ih"], weights.get("bias_ih")).half(x, relative, form)
+    matrix = _Matrix(weights["weight_hh"], weights.get("bias_hh"))
+    for parts in zip(half.value.unbind(), half.size.unbind(), half.error.unbind(), strict=True):
+        found = _gates(Half(*parts), matrix.half(h, relative, form), h, form, sigmoid)
+        h = new_state(found, h, dtype)
+        yield found, h
 
 
 def stacked(parts: Sequence[Bounded]) -> Bounded:
@@ -240,50 +277,44 @@ def allowed(bounded: Bounded, dtype: torch.dtype) -> Tensor:
     return bounded.error * (2 if dtype == torch.float64 else 1 + 2.0**-20)
 
 
-def relative_error(x: Bounded, h: Bounded, form: Format) -> float:
+def halves(x: Bounded, h: Bounded, weights: Layer, dtype: torch.dtype) -> tuple[Half, Half]:
+    """Return the halves of a layer's gates' sums that x (..., B, I) and h (..., B, H) give."""
+    form = FORMATS[dtype]
+    relative = _relative_error(x, h, form)
+    half = _Matrix(weights["weight_ih"], weights.get("bias_ih")).half(x, relative, form)
+    return half, _Matrix(weights["weight_hh"], weights.get("bias_hh")).half(h, relative, form)
+
+
+def _relative_error(x: Bounded, h: Bounded, form: Format) -> float:
     """Return the error of a gate's sum of x and h, relative to its absolute values."""
     errors = (x.value.shape[-1] + h.value.shape[-1] + 4) * form.accumulator
     return errors / (1 - errors) + form.stored * form.unit
-
-
-def half_sum(x: Bounded, weight: Tensor, bias: Tensor | None, form: Format) -> Half:
-    """Return half of the gates' sums, of x (..., B, I) or of a state."""
-    transposed = weight.detach().double().cpu().T
-    return _half(x, transposed, transposed.abs(), bias, form)
-
-
-def _half(
-    x: Bounded, transposed: Tensor, absolute: Tensor, bias: Tensor | None, form: Format
-) -> Half:
-    value = x.value @ transposed
-    size = (x.value.abs() + x.error) @ absolute
-    error = x.error @ absolute + (x.value.shape[-1] + 4) * form.smallest
-    if form.flush:
-        rows = x.value.abs().sum(-1, keepdim=True)
-        error = error + form.flush * (absolute.sum(0) + rows + 4)
-    if bias is not None:
-        bias = bias.detach().double().cpu()
-        value = value + bias
-        size = size + bias.abs()
-    return value, size, error
 
 
 def sigmoid(value: Tensor, error: Tensor, form: Format) -> tuple[Tensor, Tensor]:
     """Return the sigmoid of a sum with this error, and the bound on the sigmoid's error."""
     s = torch.sigmoid(value)
     # The slope is s (1 - s) on either side; with s close to 1 the difference would lose all digits.
-    steepest = torch.sigmoid(-(value.abs() - error).clamp(min=0))
-    own = _ACTIVATION * form.unit * s + _HALF_ANGLE * form.unit + form.normal
-    return s, (steepest * (1 - steepest) * error + own).clamp(max=1)
+    nearest = value.abs().sub_(error).clamp_min_(0)
+    steepest = torch.sigmoid(nearest.neg_())
+    slope = steepest * one_minus(steepest)
+    bound = (s * (_ACTIVATION * form.unit)).add_(_HALF_ANGLE * form.unit + form.normal)
+    return s, bound.addcmul_(slope, error).clamp_max_(1)
 
 
 def tanh(value: Tensor, error: Tensor, form: Format) -> tuple[Tensor, Tensor]:
     """Return the tanh of a sum with this error, and the bound on the tanh's error."""
     t = torch.tanh(value)
     # 1 - tanh**2 loses all digits for large arguments; 1 / cosh**2 does not.
-    steepest = 1 / torch.cosh((value.abs() - error).clamp(min=0)) ** 2
-    own = _ACTIVATION * form.unit * t.abs() + form.smallest
-    return t, (steepest * error + own).clamp(max=2)
+    nearest = value.abs().sub_(error).clamp_min_(0)
+    slope = torch.cosh(nearest).square_().reciprocal_()
+    bound = t.abs().mul_(_ACTIVATION * form.unit).add_(form.smallest)
+    return t, bound.addcmul_(slope, error).clamp_max_(2)
+
+
+def one_minus(value: Tensor) -> Tensor:
+    """Return 1 - value, which torch takes three times as long for."""
+    return value.neg().add_(1)
 
 
 def _overflow(sizes: Tensor, h: Bounded, form: Format) -> Tensor:

@@ -159,29 +159,25 @@ def _change_biases(design: Design, own: dict[str, Tensor]) -> None:
 def _new_state(
     design: Design, x: Bounded, h: Bounded, weights: Layer, dtype: torch.dtype
 ) -> Bounded:
-    form = FORMATS[dtype]
     activation = rounding.sigmoid if design.slope == 0 else _hard_sigmoid(design.slope)
     gates = rounding.gates(x, h, weights, dtype, activation)
     if design.candidate == "reset before":
-        gates = replace(gates, n=_candidate_of_reset_state(x, h, gates.r, weights, form))
+        gates = replace(gates, n=_candidate_of_reset_state(x, h, gates.r, weights, dtype))
     return rounding.new_state(gates, h, dtype)
 
 
 def _candidate_of_reset_state(
-    x: Bounded, h: Bounded, r: Bounded, weights: Layer, form: Format
+    x: Bounded, h: Bounded, r: Bounded, weights: Layer, dtype: torch.dtype
 ) -> Bounded:
     """Return tanh(W_in x + b_in + W_hn (r * h) + b_hn)."""
+    form = FORMATS[dtype]
     sizes = (r.value.abs() + r.error) * (h.value.abs() + h.error)
     error = r.value * h.error + r.error * (h.value.abs() + h.error) + form.unit * sizes
     reset = Bounded(r.value * h.value, error + form.smallest)
-    parts = []
-    for side, value in (("ih", x), ("hh", reset)):
-        bias = weights.get(f"bias_{side}")
-        last = None if bias is None else bias.chunk(3)[2]
-        parts.append(rounding.half_sum(value, weights[f"weight_{side}"].chunk(3)[2], last, form))
-    relative = rounding.relative_error(x, h, form)
-    sums = parts[0][0] + parts[1][0]
-    errors = sum(relative * size + error for _, size, error in parts) + form.unit * sums.abs()
+    last = {name: value.chunk(3)[2] for name, value in weights.items()}
+    half, other = rounding.halves(x, reset, last, dtype)
+    sums = half.value + other.value
+    errors = half.error + other.error + form.unit * sums.abs()
     return Bounded(*rounding.tanh(sums, errors, form))
 
 
