@@ -102,16 +102,18 @@ def assert_within(
     __tracebackhide__ = True
     import torch
 
-    actual, expected = actual.detach().double().cpu(), expected.detach().double().cpu()
-    allowed = allowed.cpu()
-    claimed = allowed.isfinite()
-    same = (actual == expected) | (actual.isnan() & expected.isnan())
-    difference = torch.where(same | ~claimed, 0.0, (actual - expected).abs())
-    difference = torch.where(difference.isnan(), torch.inf, difference)
-    ratio = torch.where(difference == 0, 0.0, difference / allowed)
-    if ratio.numel() == 0:
+    if actual.numel() == 0:
         return 0.0
-    worst = float(ratio.max())
+    with torch.inference_mode():
+        actual, expected = actual.detach().double().cpu(), expected.detach().double().cpu()
+        allowed = allowed.cpu()
+        difference = (actual - expected).abs_()
+        if difference.isnan().any():  # NaN, or two infinities
+            same = (actual == expected) | (actual.isnan() & expected.isnan())
+            difference.nan_to_num_(torch.inf, torch.inf).masked_fill_(same, 0.0)
+        difference.masked_fill_((allowed < torch.inf).logical_not_(), 0.0)  # nothing is claimed
+        ratio = (difference / allowed).masked_fill_(difference == 0, 0.0)
+        worst = float(ratio.max())
     if worst <= 1:
         return worst
     wrong = ratio > 1

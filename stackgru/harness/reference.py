@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -30,12 +31,19 @@ class Expected:
 
 def seeded_reference(pair: Pair) -> tuple[Run, Tensor | None]:
     """Run nn.GRU from the case's seed; return the run and its masks, see layer_masks."""
+    with recorded(pair) as recorder:
+        run = pair.run_reference()
+    return run, layer_masks(pair, recorder)
+
+
+@contextmanager
+def recorded(pair: Pair) -> Iterator[Recorder]:
+    """Run nn.GRU from the case's seed, with its masks recorded if it draws any."""
     pair.seed()
     recorder = Recorder()
     # It sees every operation within nn.GRU's one, which takes several times as long.
     with recorder if pair.case.drops else nullcontext():
-        run = pair.run_reference()
-    return run, layer_masks(pair, recorder)
+        yield recorder
 
 
 def layer_masks(pair: Pair, recorder: Recorder) -> Tensor | None:

@@ -16,9 +16,8 @@ from stackgru.bounds import backward
 from stackgru.bounds.backward import Direction
 from stackgru.bounds.rounding import allowed
 from stackgru.gru.parameters import gru_layers
-from stackgru.harness.masks import Recorder
 from stackgru.harness.pair import Pair
-from stackgru.harness.reference import layer_masks
+from stackgru.harness.reference import layer_masks, recorded
 from stackgru.laws.helpers.autograd import (
     Grads,
     Tape,
@@ -113,8 +112,7 @@ def forward_mode(pair: Pair) -> None:
     if not hasattr(torch, "func"):
         raise NotApplicable("this build of torch has no torch.func.jvp")
     direction = direction_for(pair)
-    pair.seed()
-    with Recorder() as recorder:
+    with recorded(pair) as recorder:
         try:
             expected = _pushed(
                 pair, direction, pair.reference, DirectWeights(gru_layers(pair.reference))

@@ -145,10 +145,18 @@ def test_inference_mode_left_on_is_a_violation_and_turned_off_again():
 
 
 def test_a_build_where_nn_gru_does_not_run_on_meta_is_no_violation(monkeypatch):
+    class OffMeta(Stack):
+        def start(self, input, h0):
+            if input.is_meta:
+                forward()
+            return super().start(input, h0)
+
     def forward(*arguments):
         raise NotImplementedError("no kernel")
 
-    pair = Pair(load(Stack), EVAL)
+    pair = Pair(load(OffMeta), EVAL)
+    with pytest.raises(Violated, match="no kernel"):
+        all_laws()["meta"].check(pair)
     pair.reference.forward = forward
     with pytest.raises(NotApplicable, match=r"does not run on the meta device: NotImpl.*kernel"):
         all_laws()["meta"].check(pair)

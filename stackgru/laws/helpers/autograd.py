@@ -15,9 +15,8 @@ from stackgru.bounds.forward import StackInputs
 from stackgru.bounds.rounding import allowed
 from stackgru.cases.tensors import generator
 from stackgru.gru.parameters import gru_layers
-from stackgru.harness.masks import Recorder
 from stackgru.harness.pair import Pair
-from stackgru.harness.reference import layer_masks
+from stackgru.harness.reference import layer_masks, recorded
 from stackgru.laws.helpers.values import pick, under_masks, unroll
 from stackgru.outcomes import Violated
 from stackgru.targets.importing import describe_error
@@ -55,10 +54,9 @@ def assert_same(
     __tracebackhide__ = True
     reference = DirectWeights(gru_layers(pair.reference))
     wanted = None if thawed is None else pair.weights.weights_in(thawed)
-    pair.seed()
-    with Recorder() as recorder:
+    with recorded(pair) as recorder:
         tape = taped(pair, reference, pair.reference, wanted)
-        expected = differentiate(tape)
+    expected = differentiate(tape)
     masks = layer_masks(pair, recorder)
     found = bounds_of(network_for(pair, masks))
     bounds = by_name(found.input, found.h0, found.layers)

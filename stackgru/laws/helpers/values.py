@@ -48,6 +48,13 @@ def under_masks(
     if pair.case.drops:
         assert masks is not None  # noqa: S101 - layer_masks raises otherwise
         arranged = [ORDERS[order](masks) for order in orders(pair)]
+    else:
+        pair.seed()
+        before = pair.generator_state()
+        result = run()
+        if torch.equal(pair.generator_state(), before):  # it draws none either
+            compare(result)
+            return
     violations = []
     for injected in arranged:
         injector, ratio = Injector(injected), pair.ratio
