@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
+import gc
 import mmap
 import multiprocessing
 import os
@@ -54,18 +55,12 @@ class Ended:
 
 
 class Note:
-    """A text in a mapped file: what a process was trying when it died.
-
-    Args:
-        path: the file; it is made.
-    """
+    """A text in memory that this process shares with its children: what one tried when it died."""
 
     _SIZE = 1 << 16
 
-    def __init__(self, path: Path) -> None:
-        with path.open("w+b") as file:
-            file.truncate(self._SIZE)
-            self._map = mmap.mmap(file.fileno(), self._SIZE)
+    def __init__(self) -> None:
+        self._map = mmap.mmap(-1, self._SIZE)
 
     def write(self, text: str) -> None:
         """Replace the text; it is cut if it is too long."""
@@ -189,6 +184,9 @@ class Child:
         self._status, status = multiprocessing.Pipe(duplex=False)
         sys.stdout.flush()
         sys.stderr.flush()
+        # What torch has loaded is there to stay: to look for garbage in it takes the child longer
+        # than most laws, and copies its memory.
+        gc.freeze()
         self._guard = os.fork()
         if not self._guard:
             _end(lambda: self._watch(answers, status))

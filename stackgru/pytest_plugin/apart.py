@@ -133,6 +133,8 @@ class RunApart:
                 report = self._report()
                 assert report is not None  # noqa: S101 - every law has a result
                 self._done(report)
+            if self.status is not None:
+                return
             if until is not None and time.monotonic() > until:
                 self._why_not = f"the run's {self._seconds:g} s were over"
                 return
@@ -168,6 +170,9 @@ class RunApart:
     def _on_laws(self, names: list[str]) -> None:
         # None are left if the target could not be loaded.
         self._laws = [name for name in self._laws if name in names] or self._laws
+
+    def _on_end(self, status: int) -> None:
+        self.status = status
 
     def _on_child(self, number: int) -> None:
         self._children.append(number)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
+import sys
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -126,7 +126,7 @@ def _collected(config: pytest.Config, target: Any, options: Options) -> list[Any
 
     if not hasattr(config, "workerinput") or not is_available(options.device):
         return collect_runs(target, options)
-    note = Note(Path(tempfile.mkstemp(prefix="stackgru-")[1]))
+    note = Note()
     process = Process(
         target,
         options,
@@ -204,6 +204,7 @@ class Collector:
         self._config = config
         self._gathered = Gathered()
         self._to_diagnose: dict[str, Any] = {}
+        self._status: int | None = None
         self.problem = ""
 
     @property
@@ -231,7 +232,14 @@ class Collector:
         """Tell which laws are to run, of those that pytest's own options leave."""
         tell("laws", [split(nodeid)[1] for nodeid in ids])
 
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+    @pytest.hookimpl(wrapper=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
+        """Note how the session ended."""
+        self._finish(session)
+        yield
+        self._status = int(session.exitstatus)
+
+    def _finish(self, session: pytest.Session) -> None:
         """Diagnose the violations; write the JSON file, on the controller only."""
         if self._claims_diagnosis():
             found = {key: run.diagnosis() for key, run in self._to_diagnose.items()}
@@ -255,6 +263,17 @@ class Collector:
             except OSError as error:
                 self.problem = f"the report could not be written to {path}: {error.strerror}"
                 session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self) -> None:
+        """End a process of a check, all of which is told: torch takes a second to be torn down."""
+        if EVENTS not in os.environ or self._status is None:
+            return
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if self._is_worker:
+            os._exit(0)
+        tell("end", self._status)
 
     def _claims_diagnosis(self) -> bool:
         """Whether no other worker of this check has begun to search what the target is."""
