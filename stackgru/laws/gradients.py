@@ -17,7 +17,7 @@ from stackgru.bounds.backward import Direction
 from stackgru.bounds.rounding import allowed
 from stackgru.gru.parameters import gru_layers
 from stackgru.harness.pair import Pair
-from stackgru.harness.reference import layer_masks, recorded
+from stackgru.harness.reference import reference_masks
 from stackgru.laws.helpers.autograd import (
     Grads,
     Tape,
@@ -112,14 +112,14 @@ def forward_mode(pair: Pair) -> None:
     if not hasattr(torch, "func"):
         raise NotApplicable("this build of torch has no torch.func.jvp")
     direction = direction_for(pair)
-    with recorded(pair) as recorder:
-        try:
-            expected = _pushed(
-                pair, direction, pair.reference, DirectWeights(gru_layers(pair.reference))
-            )
-        except RuntimeError as error:
-            raise NotApplicable(f"nn.GRU itself raised {describe_error(error)}") from error
-    masks = layer_masks(pair, recorder)
+    masks = reference_masks(pair)
+    pair.seed()
+    try:
+        expected = _pushed(
+            pair, direction, pair.reference, DirectWeights(gru_layers(pair.reference))
+        )
+    except RuntimeError as error:
+        raise NotApplicable(f"nn.GRU itself raised {describe_error(error)}") from error
     bounds = backward.tangents(network_for(pair, masks), direction)
 
     def run() -> tuple[Tensor, Tensor]:
