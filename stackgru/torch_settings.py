@@ -135,6 +135,14 @@ def _set_inference_mode(flag: bool) -> None:
     _guards[-1].__enter__()
 
 
+def _set_deterministic(flag: bool) -> None:
+    """Set the flag, and that of torch's compiler, but do not import that for it."""
+    if "torch._inductor" in sys.modules:
+        torch.use_deterministic_algorithms(flag, warn_only=True)
+    else:
+        torch._C._set_deterministic_algorithms(flag, warn_only=True)
+
+
 SETTINGS: dict[str, Setting] = {
     # Before the grad mode, which this sets as well.
     "inference mode": Setting(torch.is_inference_mode_enabled, _set_inference_mode, False),
@@ -142,7 +150,7 @@ SETTINGS: dict[str, Setting] = {
     "the number of threads": Setting(torch.get_num_threads, torch.set_num_threads, 1),
     "the deterministic-algorithms flag": Setting(
         torch.are_deterministic_algorithms_enabled,
-        lambda flag: torch.use_deterministic_algorithms(flag, warn_only=True),
+        _set_deterministic,
         False,
     ),
     "anomaly detection": Setting(

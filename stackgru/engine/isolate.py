@@ -27,6 +27,8 @@ from typing import Any
 
 #: Seconds that a child has to stop by itself after its limit, before it is killed.
 GRACE = 2.0
+#: Python's own thresholds have a child look for garbage for a tenth of its time.
+_GARBAGE = 20_000, 20, 20
 _STATUS = struct.Struct("i")
 _CUT_OFF = 114  # the status of a process that could not answer
 _PDEATHSIG = 1  # of prctl: the signal that a process gets when its parent dies
@@ -184,9 +186,7 @@ class Child:
         self._status, status = multiprocessing.Pipe(duplex=False)
         sys.stdout.flush()
         sys.stderr.flush()
-        # What torch has loaded is there to stay: to look for garbage in it takes the child longer
-        # than most laws, and copies its memory.
-        gc.freeze()
+        gc.freeze()  # what torch has loaded stays; looking through it copies the child's memory
         self._guard = os.fork()
         if not self._guard:
             _end(lambda: self._watch(answers, status))
@@ -226,6 +226,7 @@ class Child:
             limit = _data_size() + self._memory
             resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
         faulthandler.enable(self._crash, all_threads=False)
+        gc.set_threshold(*_GARBAGE)
         me = os.getpid()
         answers.send((False, me))
         while True:

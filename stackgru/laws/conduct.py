@@ -236,8 +236,8 @@ def _masks_watched(pair: Pair, what: str, masks: list[Tensor]) -> Iterator[None]
     "conduct",
     {"max_steps": 3},
     question="conduct",
-    share=0.5,
-    prepare=importing("torch._meta_registrations"),
+    share=0.2,  # nothing depends on values
+    prepare=importing("torch._meta_registrations", "torch._dynamo"),
 )
 def meta(pair: Pair) -> None:
     """On the meta device, results are on that device too, with nn.GRU's shapes and dtypes.

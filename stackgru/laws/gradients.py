@@ -42,7 +42,17 @@ _SMALL = {"min_batch": 1, "max_layers": 4, "max_steps": 4}
 _SMALLER = {"min_batch": 1, "max_batch": 3, "max_layers": 3, "max_steps": 3, "max_size": 12}
 
 
-@law("gradients", {**_SMALL, "max_steps": 8}, question="gradients", decides="gradients")
+#: Which torch imports to check the shapes of gradients.
+_prepare_backward = importing("torch.fx.experimental.symbolic_shapes")
+
+
+@law(
+    "gradients",
+    {**_SMALL, "max_steps": 8},
+    question="gradients",
+    decides="gradients",
+    prepare=_prepare_backward,
+)
 def gradients(pair: Pair) -> None:
     """Under the same masks, the gradients of input, h0 and every parameter are nn.GRU's.
 
@@ -57,7 +67,13 @@ def gradients(pair: Pair) -> None:
     )
 
 
-@law("gradients", {**_SMALLER, "dtypes": ("float64",)}, question="gradients", share=0.5)
+@law(
+    "gradients",
+    {**_SMALLER, "dtypes": ("float64",)},
+    question="gradients",
+    share=0.5,
+    prepare=_prepare_backward,
+)
 def second_derivatives(pair: Pair) -> None:
     """Differentiated again along a direction, in float64, the gradients are nn.GRU's."""
     outputs, hn, what = combination(pair)
@@ -82,7 +98,12 @@ def second_derivatives(pair: Pair) -> None:
     )
 
 
-@law("gradients", {**_SMALL, "dtypes": FULL_PRECISION}, question="gradients")
+@law(
+    "gradients",
+    {**_SMALL, "dtypes": FULL_PRECISION},
+    question="gradients",
+    prepare=_prepare_backward,
+)
 def frozen(pair: Pair) -> None:
     """With any part of the parameters frozen, the gradients of the rest are nn.GRU's.
 
@@ -105,7 +126,7 @@ def frozen(pair: Pair) -> None:
     {**_SMALLER, "dtypes": FULL_PRECISION},
     question="gradients",
     share=0.5,
-    prepare=importing("torch.func", "torch._functorch.eager_transforms"),
+    prepare=importing("torch.func", "torch._functorch.eager_transforms", "torch._dynamo"),
 )
 def forward_mode(pair: Pair) -> None:
     """Under the same masks, forward-mode derivatives of output and hn are nn.GRU's."""
