@@ -12,14 +12,14 @@ from stackgru.outcomes import Violated
 from tests.helpers import law_run
 from tests.subjects.right.variants import Stack
 
-EXAMPLES = 100
+EXAMPLES = 200
 
 
 class LosesDigitsInLargeBatches(Stack):
     """The new state is off by a few roundings more for every value that is computed with it."""
 
     def cell(self, cell, x, h):
-        return super().cell(cell, x, h) * (1 + 0.029 * 2.0**-52 * h.numel())
+        return super().cell(cell, x, h) * (1 + 0.027 * 2.0**-52 * h.numel())
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +49,7 @@ def examples_needed(seed):
     return EXAMPLES
 
 
-@pytest.mark.parametrize("seeds", [4, pytest.param(12, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("seeds", [5, pytest.param(12, marks=pytest.mark.nightly)])
 def test_climbing_finds_a_fault_just_above_rounding_sooner(seeds, monkeypatch):
     """Only batches and widths near the largest show it, and the ratio leads there."""
     ratios, climb = [], hypothesis.target
