@@ -50,7 +50,7 @@ _ACTIONS_IN_A_LIFE = 12
 # examples. Right variants stay below it except in half precision, where a bound can be the whole
 # range of a value.
 _NEAR = 0.5
-#: A law whose share of the examples is smaller compiles or traces in each.
+#: A law whose share of the examples is smaller compiles, traces or runs on meta in each: all slow.
 _SLOW = 0.3
 
 
