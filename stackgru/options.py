@@ -9,8 +9,9 @@ from __future__ import annotations
 import difflib
 import json
 import operator
+import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 #: Examples per law. "ci" draws the same examples every time and keeps no database.
@@ -29,9 +30,9 @@ FULL_PRECISION = DTYPES[:2]
 #: The constructor's arguments that a case sets, in the order in which they are given by position.
 ARGUMENTS = ("input_size", "hidden_size", "num_layers", "dropout")
 #: Layouts of the state; stackgru.targets.convention describes each.
-STATES = ("stacked", "batch-first", "tuple", "list", "concatenated")
+STATES = ("stacked", "batch-first", "tuple", "list", "concatenated", "none")
 #: What a call returns.
-RETURNS = ("output, state", "state", "state, output")
+RETURNS = ("output, state", "state", "state, output", "output")
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,13 @@ class Options:
         known: violations to ignore, as pairs of law and reason. ``check`` and ``suite_for`` also
             take a mapping, or the path of a file with one ``law: reason`` per line.
         arguments: constructor arguments in order, names in ARGUMENTS; found if None. This and
-            the next three describe a target that is no Convention itself; see Convention.
+            what follows describe a target that is no Convention itself; see Convention.
+        constants: further constructor arguments, as pairs of name and value. ``check`` and
+            ``suite_for`` also take a mapping.
         state: layout of the state, one of STATES; the first if None.
         returns: what a call returns, one of RETURNS; the first if None.
         time_axis: whether a cell takes its input with a time axis of one step.
+        batch_first: whether a sequence takes and returns (B, T, _).
     """
 
     kind: str | None = None
@@ -82,15 +86,18 @@ class Options:
     report: str | None = None
     known: tuple[tuple[str, str], ...] = ()
     arguments: tuple[str, ...] | None = None
+    constants: tuple[tuple[str, Any], ...] = field(default=(), hash=False)
     state: str | None = None
     returns: str | None = None
     time_axis: bool = False
+    batch_first: bool = False
 
     @property
     def convention(self) -> dict[str, Any]:
         """The fields of a Convention that are set here."""
-        fields = ("arguments", "state", "returns", "time_axis")
-        return {name: getattr(self, name) for name in fields if getattr(self, name)}
+        fields = ("arguments", "constants", "state", "returns", "time_axis", "batch_first")
+        given = {name: getattr(self, name) for name in fields if getattr(self, name)}
+        return {**given, "constants": dict(self.constants)} if self.constants else given
 
 
 class StackgruError(Exception):
@@ -129,6 +136,7 @@ _EXPECTED: dict[type, str] = {
     float: "a number",
     tuple: "names",
     dict: "a file, or laws with a reason each",
+    list: "NAME=JSON",
 }
 
 
@@ -141,7 +149,8 @@ class Option:
         group: its heading in ``stackgru check --help``; empty if it is not an option there.
         help: what it sets, in one sentence.
         metavar: what stands for its value in help; empty for a flag.
-        type: of its value; tuple for names, dict for laws with their reasons.
+        type: of its value; tuple for names, dict for laws with their reasons, list for names
+            with a value each, in JSON as text.
         choices: the values it may have, or each of its names; empty for any.
         minimum: the least value it may have.
         key: its name on the command line, if it is not the field's.
@@ -192,6 +201,8 @@ class Option:
             return _TRUTH[str(value).lower()]
         if self.type is int:
             return int(value) if isinstance(value, str) else operator.index(value)
+        if self.type is list:
+            return _constants(value)
         if self.type is dict:
             if isinstance(value, str) and value.startswith("{"):
                 value = json.loads(value)
@@ -208,9 +219,35 @@ class Option:
             return ",".join(value)
         if self.type is dict:
             return json.dumps(dict(value))
+        if self.type is list:
+            return ",".join(f"{name}={json.dumps(one)}" for name, one in value)
         if self.type is float:
             return f"{value:g}"
         return str(value)
+
+
+def _constants(value: Any) -> tuple[tuple[str, Any], ...]:
+    """Return names with a value each, from a mapping, from pairs, or from NAME=JSON texts."""
+    if isinstance(value, Mapping):
+        return tuple(value.items())
+    found: list[tuple[str, Any]] = []
+    for one in (value,) if isinstance(value, str) else value:
+        if not isinstance(one, str):
+            name, read = one
+        else:
+            name, equals, text = one.partition("=")
+            if not equals or not name.isidentifier():
+                raise UsageError(f"a constant must be NAME=JSON, got {one!r}.")
+            try:
+                read = json.loads(text)
+            except ValueError:
+                nearest = {"True": "true", "False": "false", "None": "null"}.get(text)
+                meant = f"{name}={nearest or json.dumps(text)}"
+                raise UsageError(
+                    f"constant {name}: {text!r} is not JSON; did you mean {shlex.quote(meant)}?"
+                ) from None
+        found.append((name, read))
+    return tuple(found)
 
 
 _WHAT, _HOW, _MUCH = "What to check", "How TARGET is built and called", "How much to try"
@@ -233,11 +270,23 @@ OPTIONS = (
         tuple,
         ARGUMENTS,
     ),
+    Option(
+        "constants",
+        _HOW,
+        "Further constructor argument, such as mode='\"fast\"' (repeatable).",
+        "NAME=JSON",
+        list,
+        key="constant",
+    ),
     Option("state", _HOW, f"Layout of the state: {', '.join(STATES)}.", "LAYOUT", choices=STATES),
     Option(
-        "returns", _HOW, "What a call returns: 'output, state', state or 'state, output'.", "PARTS"
+        "returns",
+        _HOW,
+        "What a call returns: 'output, state', state, 'state, output' or output.",
+        "PARTS",
     ),
     Option("time_axis", _HOW, "A cell takes (1, B, I) and returns (1, B, H).", type=bool),
+    Option("batch_first", _HOW, "A sequence takes (B, T, I) and returns (B, T, H).", type=bool),
     Option("device", _HOW, "Device to build everything on.", "DEV"),
     Option("max_examples", _MUCH, "Number of examples per law.", "N", int, minimum=1),
     Option(
@@ -296,11 +345,18 @@ def read_fields(fields: Mapping[str, Any], options: Options | None = None) -> di
 def as_pairs(options: Options) -> list[str]:
     """Return what differs from the default as KEY=VALUE, which read_pairs takes."""
     values = ((option, getattr(options, option.field, None)) for option in OPTIONS)
-    return [
-        f"{option.name}={option.text(value)}"
+    set_ones = [
+        (option, value)
         for option, value in values
         if value is not None and value != getattr(Options, option.field)
     ]
+    # Names with values are given one by one, as their texts may contain commas.
+    each = [
+        (option, (one,)) if option.type is list else (option, value)
+        for option, value in set_ones
+        for one in (value if option.type is list else (None,))
+    ]
+    return [f"{option.name}={option.text(value)}" for option, value in each]
 
 
 def read_pairs(pairs: Iterable[str], label: str) -> dict[str, Any]:
@@ -316,7 +372,7 @@ def read_pairs(pairs: Iterable[str], label: str) -> dict[str, Any]:
         if not equals and option.type is not bool:
             raise UsageError(f"{label} {key} needs a value, {key}={option.metavar}.")
         value = option.read(text if equals else True, f"{label} {key}")
-        if option.type is tuple:
+        if option.type in (tuple, list):
             value = found.get(option.field, ()) + value
         found[option.field] = value
     return found

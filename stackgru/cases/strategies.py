@@ -11,7 +11,7 @@ contained some twenty independent ones. Different lists are different strategies
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from hypothesis import strategies as st
 
@@ -79,24 +79,40 @@ def cases(
     bias: bool | None = None,
     usual: bool = False,
     extreme: bool = False,
+    only: Mapping[str, Sequence[int]] | None = None,
+    one_width: bool = False,
 ) -> Case:
     """Cases; an argument pins its field or limits it, None leaves it to be drawn.
 
     ``partial`` restricts rates to (0, 1), ``usual`` keeps all magnitudes usual, and ``extreme``
-    makes all magnitudes equally likely.
+    makes all magnitudes equally likely. ``only`` has the sizes that are possible, if not all are,
+    and ``one_width`` makes input_size the hidden_size.
     """
-    layers = num_layers or draw(sizes(min_layers, max_layers), label="num_layers")
-    steps = seq_len or draw(sizes(min_steps, max_steps, 2), label="seq_len")
+    layers = num_layers
+    if layers is None:
+        layers = draw(sizes(min_layers, max_layers), label="num_layers")
+    steps = (
+        seq_len if seq_len is not None else draw(sizes(min_steps, max_steps, 2), label="seq_len")
+    )
     weights, input, state = (
         "usual" if usual else draw(magnitudes(1 if extreme else often), label=label)
         for often, label in ((9, "weights"), (8, "input"), (7, "state"))
     )
+    batch = draw(batches(min_batch, max_batch), label="batch")
+
+    def width(name: str, small: int) -> st.SearchStrategy[int]:
+        possible = (only or {}).get(name) or (one_width and next(iter((only or {}).values()), None))
+        if not possible:
+            return sizes(1, max_size, small)
+        return st.sampled_from([one for one in possible if one <= max_size] or possible[:1])
+
+    hidden = draw(width("hidden_size", 4), label="hidden_size")
     return Case(
         num_layers=layers,
         seq_len=steps,
-        batch=draw(batches(min_batch, max_batch), label="batch"),
-        hidden_size=draw(sizes(1, max_size, 4), label="hidden_size"),
-        input_size=draw(sizes(1, max_size, 3), label="input_size"),
+        batch=batch,
+        hidden_size=hidden,
+        input_size=hidden if one_width else draw(width("input_size", 3), label="input_size"),
         dropout=draw(rates(partial=partial), label="dropout") if dropout is None else dropout,
         dtype=draw(st.sampled_from(dtypes), label="dtype"),
         mode=draw(st.sampled_from(MODES), label="mode") if mode is None else mode,

@@ -65,7 +65,7 @@ def _click_option(option: Option, **keywords: Any) -> _Decorator:
     shown = f"  [default: {option.text(default)}]" if default not in (None, (), False) else ""
     how: dict[str, Any] = {"is_flag": True}
     if option.type is not bool:
-        many = option.type is tuple and option.field != "arguments"
+        many = option.type in (tuple, list) and option.field != "arguments"
         how = {"metavar": option.metavar, "type": _PATHS.get(option.metavar), "multiple": many}
     return click.option(
         f"--{option.name}",

@@ -10,7 +10,7 @@ import re
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -38,6 +38,9 @@ class Loaded:
     name: str
     kind: str
     cli_options: tuple[str, ...] | None
+    limits: Mapping[str, str]
+    unseen: tuple[str, ...]
+    found: str | None
 
 
 class Process:
@@ -169,7 +172,8 @@ class Process:
             except (TargetError, UsageError) as error:
                 return type(error).__name__, str(error)
             target = self._there[0].target
-            return Loaded(target.name, target.kind, target.cli_options)
+            names = Loaded.__dataclass_fields__
+            return Loaded(**{name: getattr(target, name) for name in names})
         run = self._there[index]
         run.watch = _Parent(self._note, word)
         return self._helpers[name](run, *arguments)

@@ -102,6 +102,7 @@ class LawRun:
         self._examples = 0
         self._ratio = 0.0
         self._remark: str | None = None
+        self._refused: str | None = None
         self._violation: Violation | None = None
         self._case: Case | None = None
         self._is_kept = False
@@ -171,6 +172,8 @@ class LawRun:
             return "violated", None, Violated(message)
         except Exception as error:
             return "crashed", describe_error(error), error
+        if self._refused is not None:
+            return "refused", self._refused, None
         return "holds", None, None
 
     @property
@@ -210,6 +213,9 @@ class LawRun:
             "torch_version": str(torch.__version__),
             "seed": self.options.seed,
             "is_isolated": self.elsewhere is not None,
+            "limits": dict(self.target.limits),
+            "unseen": list(self.target.unseen),
+            "weights": self.target.found,
             "result": self.result.to_dict() if self.result else None,
             "facts": dict(self.facts) if self.facts else None,
         }
@@ -363,6 +369,7 @@ class LawRun:
         if self._violation is None:
             self._ratio = max(self._ratio, pair.ratio)
             self._remark = pair.remark or self._remark
+            self._refused = self._refused or pair.refused
             if pair.ratio > _NEAR and pair.full_precision:
                 hypothesis.target(min(pair.ratio, 2.0))
 

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from stackgru.cases.case import Case
 from stackgru.cases.strategies import cases
-from stackgru.harness.build_facts import supported_dtypes
 from stackgru.laws.names import selected
 from stackgru.laws.registry import Law, all_laws
 from stackgru.options import DTYPES, Options
 from stackgru.outcomes import NotApplicable
+from stackgru.targets.probe import supported_dtypes
 from stackgru.targets.target import Target
 
 
@@ -33,6 +33,8 @@ def domain(law: Law, target: Target, options: Options) -> st.SearchStrategy[Case
     wanted = [
         dtype for dtype in options.dtypes or DTYPES if dtype in supported_dtypes(target.device)
     ]
+    refused = dict(target.refused_dtypes)
+    wanted = [dtype for dtype in wanted if dtype not in refused] or wanted
     left, reasons = [], []
     for one in law.domains:
         arguments = dict(one)
@@ -54,6 +56,8 @@ def domain(law: Law, target: Target, options: Options) -> st.SearchStrategy[Case
 
 def _restrict(arguments: dict[str, Any], target: Target) -> str | None:
     """Pin what a target cannot be built with; return why nothing is left, or None."""
+    convention = target.convention
+    arguments |= {"only": convention.sizes or {}, "one_width": convention.has_one_width}
     if target.rate is not None:
         partial = arguments.get("partial") and not 0 < target.rate < 1
         if partial or arguments.get("dropout") not in (None, target.rate):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import platform
 import re
 from dataclasses import replace
@@ -16,29 +15,13 @@ from stackgru.cases.case import Case
 from stackgru.gru.parameters import gru_layers
 from stackgru.harness.masks import Recorder, arrange
 from stackgru.harness.pair import Pair
-from stackgru.options import DTYPES
 from stackgru.outcomes import Violated
 from stackgru.targets.importing import TargetError
+from stackgru.targets.probe import supported_dtypes
 from stackgru.targets.target import Target
 
 _CASE = Case(input_size=5, hidden_size=16, batch=4, dropout=0.5, dtype="float32", mode="train")
 _ONE_STEP_CASES = 20
-
-
-@functools.cache
-def supported_dtypes(device: str = "cpu") -> tuple[str, ...]:
-    """Return the names of the dtypes in which nn.GRU itself runs on this build and device."""
-    supported = []
-    for name in DTYPES:
-        dtype = getattr(torch, name)
-        try:
-            nn.GRU(2, 3, device=device, dtype=dtype)(
-                torch.zeros(1, 1, 2, device=device, dtype=dtype)
-            )
-        except RuntimeError:
-            continue
-        supported.append(name)
-    return tuple(supported)
 
 
 def measure(target: Target) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from stackgru.cases.tensors import draw_h0, draw_input
 from stackgru.gru.parameters import PARAMETERS, Layer, copy_layers, gru_layers
 from stackgru.options import FULL_PRECISION
 from stackgru.outcomes import NO_EXCEPTION, Violated, assert_equal, assert_within
-from stackgru.targets.adapter import ConventionMismatch
+from stackgru.targets.adapter import ConventionMismatch, last_alone
 from stackgru.targets.importing import RAISED, TargetError, describe_error
 from stackgru.targets.target import Target
 
@@ -26,6 +26,10 @@ from stackgru.targets.target import Target
 DisableTorchFunction = getattr(
     torch._C, "DisableTorchFunctionSubclass", torch._C.DisableTorchFunction
 )
+
+
+class TargetRaised(Violated):
+    """The target raised where nn.GRU gives a result."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +65,12 @@ class Pair:
         reference: the nn.GRU.
         weights: the target's weights, and its own parameters that store them.
         input: (T, B, I).
-        h0: (L, B, H).
+        h0: (L, B, H); zeros if the target takes no state.
+        takes_state: whether the target gets a state.
+        shows_state: whether it returns one.
         ratio: the largest ratio of difference to allowed difference so far.
         remark: what could not be tried, if anything.
+        refused: what the target refuses although nn.GRU accepts it, if anything.
 
     Raises:
         Violated: if the target cannot be built for the case, though nn.GRU can.
@@ -80,13 +87,22 @@ class Pair:
             raise Violated(str(error)) from error
         self.find_weights()
         has_bias = any(set(PARAMETERS[2:]) & set(layer) for layer in self.layers)
-        self.reference = _build_reference(case, case.bias and has_bias, target.device)
+        self.takes_state = target.convention.takes_state
+        self.shows_state = target.convention.shows_state
+        self.reference = _build_reference(case, case.bias and has_bias, target)
         self.weights.draw(case)
         copy_layers(self.layers, gru_layers(self.reference))
         self.input = draw_input(case).to(target.device)
-        self.h0 = draw_h0(case).to(target.device)
+        self.h0 = self.taken(draw_h0(case).to(target.device))
         self.ratio = 0.0
         self.remark: str | None = None
+        self.refused: str | None = None
+
+    def refuse(self, what: str) -> None:
+        """Note that the target refuses what nn.GRU accepts; with --strict that is a violation."""
+        if self.strict:
+            raise Violated(what)
+        self.refused = self.refused or what
 
     @property
     def layers(self) -> list[Layer]:
@@ -104,6 +120,26 @@ class Pair:
     def full_precision(self) -> bool:
         """Whether a bound carried through layers and steps is still small enough to be useful."""
         return self.case.dtype in FULL_PRECISION
+
+    @property
+    def is_carried(self) -> bool:
+        """Whether the state that a call returns can be given to the next."""
+        return self.takes_state and self.shows_state
+
+    @property
+    def shows_layers(self) -> bool:
+        """Whether a call shows the state of every layer."""
+        return self.shows_state or self.case.num_layers == 1
+
+    def taken(self, h0: Tensor) -> Tensor:
+        """Return a state as the target takes it: zeros, if it takes none."""
+        return h0 if self.takes_state else torch.zeros_like(h0)
+
+    def shown(self, hn: Tensor) -> Tensor:
+        """Return a state as the target shows it: zeros for the layers that it does not show."""
+        if self.shows_layers:
+            return hn
+        return torch.cat([torch.zeros_like(hn[:-1]), hn[-1:]])
 
     def seed(self, seed: int | None = None) -> None:
         """Set torch's global seed, the case's unless another is given."""
@@ -140,9 +176,16 @@ class Pair:
         return Run(outputs, hn)
 
     def steps(self, input: Tensor | None = None, h0: Tensor | None = None) -> Run:
-        """Run the target one step at a time, of either kind, carrying hn; see run."""
+        """Run the target one step at a time, of either kind, carrying hn; see run.
+
+        Where hn cannot be carried, from the start for each step, which is the same in eval.
+        """
         input = self.input if input is None else input
         state = self.h0 if h0 is None else h0
+        if not self.is_carried:
+            runs = [self.run(input[: step + 1], state) for step in range(len(input))]
+            hns = torch.stack([run.hn for run in runs])
+            return Run(torch.stack([run.outputs[-1] for run in runs]), hns[-1], hns)
         outputs, states = [], []
         for x in input:
             if self.kind == "cell":
@@ -234,7 +277,8 @@ class Pair:
             Output and hn as the target returned them.
 
         Raises:
-            Violated: if the target raises, or returns results of another shape or dtype.
+            TargetRaised: if the target raises.
+            Violated: if it returns results of another shape or dtype.
         """
         module = self.module if module is None else module
         try:
@@ -244,7 +288,7 @@ class Pair:
         except ConventionMismatch as error:
             raise Violated(str(error)) from error
         except RAISED as error:
-            raise Violated(raised_text(error)) from error
+            raise TargetRaised(raised_text(error)) from error
         if not isinstance(result, (tuple, list)) or len(result) != 2:
             raise Violated(f"the target gave {type(result).__name__}, not an output and a state")
         case, input = self.case, arguments[0]
@@ -302,7 +346,18 @@ class _Unset(nn.GRU):
         """Leave them as they are."""
 
 
-def _build_reference(case: Case, bias: bool, device: str) -> nn.GRU:
+class _AsDriven(nn.GRU):
+    """An nn.GRU that takes and shows no more of the state than its target."""
+
+    takes_state = shows_state = True
+
+    def forward(self, input: Any, hx: Tensor | None = None) -> tuple[Any, Tensor]:
+        """Call nn.GRU without the state that the target does not take."""
+        output, hn = super().forward(input, hx if self.takes_state else None)
+        return output, hn if self.shows_state else last_alone(output, self.num_layers)
+
+
+def _build_reference(case: Case, bias: bool, target: Target) -> nn.GRU:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # one layer with dropout
         gru = _Unset(
@@ -311,8 +366,11 @@ def _build_reference(case: Case, bias: bool, device: str) -> nn.GRU:
             case.num_layers,
             bias=bias,
             dropout=case.dropout,
-            device=device,
+            device=target.device,
             dtype=case.torch_dtype,
         )
-    gru.__class__ = nn.GRU  # type: ignore[assignment]
+    gru.__class__ = nn.GRU if not target.unseen else _AsDriven  # type: ignore[assignment]
+    if target.unseen:
+        gru.takes_state = target.convention.takes_state
+        gru.shows_state = target.convention.shows_state
     return gru.train(case.mode == "train")

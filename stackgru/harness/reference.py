@@ -113,6 +113,7 @@ def expected(
 ) -> Expected:
     """Compute the results that the equation gives under these masks, with their bounds."""
     input = pair.input if input is None else input
-    h0 = pair.h0 if h0 is None else h0
+    h0 = pair.h0 if h0 is None else pair.taken(h0)
     scale, dtype = pair.case.dropout_scale, pair.case.torch_dtype
-    return Expected(*rounding.sequence(input, h0, pair.layers, masks, scale, dtype))
+    outputs, hn = rounding.sequence(input, h0, pair.layers, masks, scale, dtype)
+    return Expected(outputs, Bounded(pair.shown(hn.value), pair.shown(hn.error)))

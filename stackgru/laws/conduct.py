@@ -16,7 +16,7 @@ from stackgru.harness.pair import Pair, Run
 from stackgru.harness.reference import expected, layer_masks
 from stackgru.laws.helpers.settings import settings_watched
 from stackgru.laws.helpers.transforms import arguments_of
-from stackgru.laws.helpers.values import HN, OUTPUT, orders, other_input, pick, unroll
+from stackgru.laws.helpers.values import HN, OUTPUT, of_itself, orders, other_input, pick, unroll
 from stackgru.laws.registry import importing, law
 from stackgru.options import FULL_PRECISION
 from stackgru.outcomes import NotApplicable, Violated, assert_equal
@@ -182,6 +182,10 @@ def strided(pair: Pair) -> None:
     Within rounding, for transposed, sliced and expanded tensors; in training under the masks drawn
     for the copies, and with --strict from the same seed.
     """
+    of_itself(pair, _assert_strided)
+
+
+def _assert_strided(pair: Pair) -> None:
     inputs, states = list(memory_layouts(pair.input)), list(memory_layouts(pair.h0))
     input_name, input = inputs[pick(pair, "input layout", 0, len(inputs) - 1)]
     state_name, h0 = states[pick(pair, "h0 layout", 0, len(states) - 1)]

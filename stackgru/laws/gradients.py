@@ -110,7 +110,7 @@ def frozen(pair: Pair) -> None:
     Likewise if input or h0 do not require gradients.
     """
     outputs, hn, what = combination(pair)
-    names = ["input", "h0", *pair.weights.leaves]
+    names = ["input", *(["h0"] if pair.takes_state else []), *pair.weights.leaves]
     thawed = [name for name in names if pick(pair, f"frozen {name}", 0, 1)]
     assert_same(
         pair,

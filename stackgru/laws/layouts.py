@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from stackgru.bounds import rounding
 from stackgru.bounds.rounding import Bounded, allowed
 from stackgru.gru.parameters import Layer
-from stackgru.harness.pair import Pair, plain, raised_text
+from stackgru.harness.pair import Pair, TargetRaised, plain, raised_text
 from stackgru.harness.reference import Expected, expected
 from stackgru.laws.helpers.values import HN, OUTPUT, normal, pick, unroll
 from stackgru.laws.registry import law
@@ -36,13 +36,12 @@ def layouts(pair: Pair) -> None:
     accepts such input.
     """
     batch_first = _with_option(pair, "batch_first")
-    tried = [_unbatched(pair, pair.module), _packed(pair)]
+    _unbatched(pair, pair.module)
+    _packed(pair)
     if batch_first is not None:
         pair.target.weights(batch_first, pair.case).copy_from(pair.weights)
         _batch_first(pair, batch_first)
-        tried += [True, _unbatched(pair, batch_first)]
-    if not any(tried):
-        raise NotApplicable("the target takes neither batch first, unbatched nor packed input")
+        _unbatched(pair, batch_first)
 
 
 class _Refused(Exception):
@@ -59,27 +58,28 @@ def _batch_first(pair: Pair, module: nn.Module) -> None:
     _assert_results(pair, "batch first", outputs.transpose(0, 1), hn, expected(pair, None))
 
 
-def _unbatched(pair: Pair, module: nn.Module) -> bool:
+def _unbatched(pair: Pair, module: nn.Module) -> None:
     case = pair.case
     try:
         outputs, hn = _called(module, pair.input[:, 0], pair.h0[:, 0])
     except _Refused as error:
-        return _not_offered(pair, "unbatched", error)
+        pair.refuse(f"unbatched: {error}")
+        return
     shape = (case.seq_len, case.hidden_size)
     if not isinstance(outputs, Tensor) or outputs.shape not in (shape, (shape[0], 1, shape[1])):
-        return False  # two dimensions mean something else to it
+        pair.refuse("unbatched: two dimensions mean something else to the target")
+        return
     pair.checked("unbatched: output", outputs, shape)
     pair.checked("unbatched: hn", hn, (case.num_layers, case.hidden_size))
     bound = expected(pair, None, input=pair.input[:, :1], h0=pair.h0[:, :1])
     _assert_results(pair, "unbatched", outputs.unsqueeze(1), hn.unsqueeze(1), bound)
-    return True
 
 
-def _packed(pair: Pair) -> bool:
+def _packed(pair: Pair) -> None:
     def bound_of(input: Tensor, h0: Tensor) -> Expected:
         return expected(pair, None, input=input, h0=h0)
 
-    return _assert_packed(pair, pair.module, pair.h0, bound_of)
+    _assert_packed(pair, pair.module, pair.h0, bound_of)
 
 
 def _assert_packed(
@@ -103,7 +103,8 @@ def _assert_packed(
     try:
         outputs, hn = _called(module, packed, h0)
     except _Refused as error:
-        return _not_offered(pair, what, error)
+        pair.refuse(f"{what}: {error}")
+        return False
     if not isinstance(outputs, PackedSequence):
         raise Violated(f"{what}: output: got {type(outputs).__name__}, expected PackedSequence")
     for name in ("batch_sizes", "sorted_indices", "unsorted_indices"):
@@ -118,12 +119,6 @@ def _assert_packed(
         about = f"{what}, row {row} of length {length}"
         _assert_results(pair, about, padded[:length, one], hn[:, one], bound)
     return True
-
-
-def _not_offered(pair: Pair, what: str, error: Exception) -> bool:
-    if pair.strict:
-        raise Violated(f"{what}: {error}") from error
-    return False
 
 
 @law(
@@ -163,7 +158,7 @@ def bidirectional(pair: Pair) -> None:
     _assert_results(pair, "bidirectional", outputs, hn, bound_of(pair.input, h0))
 
 
-@law("values", {"max_batch": 0, "max_steps": 3})
+@law("values", {"max_batch": 0, "max_steps": 3}, decides="edge inputs")
 def empty_batch(pair: Pair) -> None:
     """An empty batch gives empty results of nn.GRU's shapes and dtypes, and draws nothing.
 
@@ -173,7 +168,11 @@ def empty_batch(pair: Pair) -> None:
     pair.seed()
     before = pair.generator_state()
     with torch.enable_grad():
-        run = unroll(pair, input, h0)
+        try:
+            run = unroll(pair, input, h0)
+        except TargetRaised as error:
+            pair.refuse(str(error))
+            return
         if not torch.equal(before, pair.generator_state()):
             raise Violated("torch's generator changed its state for an empty batch")
         try:

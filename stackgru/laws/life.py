@@ -83,7 +83,7 @@ class Life:
             after.append(run.hn)
 
         under_masks(pair, masks, pair.run, compare)
-        pair.h0 = after[-1]
+        pair.h0 = pair.taken(after[-1])
 
     def _train(self) -> None:
         self._change(mode="train")
@@ -128,6 +128,8 @@ class Life:
     def _to(self) -> None:
         pair = self.pair
         name = "float32" if pair.case.dtype == "float64" else "float64"
+        if name in dict(pair.target.refused_dtypes):
+            return
         dtype = getattr(torch, name)
         with _unharmed(f".to({name})"):
             pair.module = pair.module.to(dtype)

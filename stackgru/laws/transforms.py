@@ -31,7 +31,7 @@ from stackgru.laws.helpers.transforms import (
     weights_of,
     with_weights,
 )
-from stackgru.laws.helpers.values import assert_end_to_end, unroll
+from stackgru.laws.helpers.values import assert_end_to_end, of_itself, unroll
 from stackgru.laws.registry import importing, law
 from stackgru.options import FULL_PRECISION
 from stackgru.outcomes import NotApplicable, Violated, assert_equal
@@ -162,6 +162,10 @@ def vmap(pair: Pair) -> None:
     """
     _needs(torch, "func", "torch.func")
     assert_possible(pair, "run under vmap", in_an_ensemble, ("eval",))
+    of_itself(pair, _assert_under_vmap)
+
+
+def _assert_under_vmap(pair: Pair) -> None:
     pairs = [pair, other_pair(pair)]
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns where it falls back on a loop

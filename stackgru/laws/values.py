@@ -14,13 +14,14 @@ from stackgru.laws.helpers.values import (
     STATES,
     assert_end_to_end,
     assert_equation,
+    of_itself,
     other_input,
     pick,
     under_masks,
 )
 from stackgru.laws.registry import law
 from stackgru.options import FULL_PRECISION
-from stackgru.outcomes import assert_equal
+from stackgru.outcomes import NotApplicable, assert_equal
 
 
 @law("values", {"mode": "eval", "max_steps": 4, "min_batch": 1}, decides="values")
@@ -92,6 +93,8 @@ def same_masks(pair: Pair) -> None:
 @law("values", {"min_batch": 1})
 def hn_is_last(pair: Pair) -> None:
     """The last output is the last layer's state in hn, bit for bit; for a cell, at every step."""
+    if not pair.shows_state:
+        raise NotApplicable("hn is not returned")
     pair.seed()
     reference = pair.run_reference()
     what = "nn.GRU itself: last output (compared with hn[-1])"
@@ -106,6 +109,12 @@ def hn_is_last(pair: Pair) -> None:
 @law("values", {"mode": "eval", "min_steps": 2, "min_batch": 1}, half=("cell",))
 def chunks(pair: Pair) -> None:
     """Carrying the state across a split at any point, to a fresh copy, equals a single call."""
+    if not pair.is_carried:
+        raise NotApplicable(" and ".join(pair.target.unseen))
+    of_itself(pair, _assert_chunks)
+
+
+def _assert_chunks(pair: Pair) -> None:
     split = pick(pair, "split", 1, pair.case.seq_len - 1)
     with pair.copied():
         first = pair.run(pair.input[:split])
@@ -132,6 +141,10 @@ def chunks(pair: Pair) -> None:
 )
 def rows(pair: Pair) -> None:
     """In eval, each row gives the same result alone and in any permutation of the rows."""
+    of_itself(pair, _assert_rows)
+
+
+def _assert_rows(pair: Pair) -> None:
     batch = pair.case.batch
     bound = expected(pair, None)
     whole = pair.run()
@@ -182,10 +195,15 @@ def default_state(pair: Pair) -> None:
 def bounded(pair: Pair) -> None:
     """Whatever the weights, no state exceeds max(1, |h|) of the last one by more than rounding."""
     pair.seed()
-    run = pair.steps()
-    assert run.states is not None  # noqa: S101
-    before = torch.cat([pair.h0[None], run.states[:-1]]).double().abs().clamp(min=1)
-    after = run.states.double().abs()
+    if pair.is_carried:
+        run, first = pair.steps(), pair.h0
+        states = run.states
+    else:  # the outputs are the last layer's states
+        run, first = pair.run(), pair.h0[-1:]
+        states = run.outputs[:, None]
+    assert states is not None  # noqa: S101
+    before = torch.cat([first[None], states[:-1]]).double().abs().clamp(min=1)
+    after = states.double().abs()
     # A convex sum of h and n, |n| <= 1, rounded at most five times by at most |h| + |n| each.
     allowed = 10 * FORMATS[pair.case.torch_dtype].unit * before
     excess = torch.where(after.isnan(), 0.0, (after - before).clamp(min=0))

@@ -64,6 +64,9 @@ class Gathered:
             results=[results[name] for name in NAMES if name in results],
             seed=entry["seed"],
             is_isolated=entry["is_isolated"],
+            limits=entry["limits"],
+            unseen=entry["unseen"],
+            weights=entry["weights"],
             diagnosis=self._diagnoses.get(key),
         )
 

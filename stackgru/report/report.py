@@ -16,7 +16,16 @@ from stackgru.outcomes import Violation
 from stackgru.report.files import json_text
 
 SCHEMA_VERSION = 1
-STATUSES = ("holds", "violated", "known", "not applicable", "crashed", "timed out", "not run")
+STATUSES = (
+    "holds",
+    "refused",
+    "violated",
+    "known",
+    "not applicable",
+    "crashed",
+    "timed out",
+    "not run",
+)
 _UNFINISHED = ("crashed", "timed out", "not run")
 
 #: What a user asks, in the order in which it is answered.
@@ -27,6 +36,15 @@ QUESTIONS = {
     "same_seeds_whole_sequences": "same seeds for whole sequences",
     "same_gradients": "same gradients",
     "safe_conduct": "safe conduct",
+    "edge_inputs": "edge inputs",
+}
+#: The answers without which nothing is called interchangeable, by the question that laws decide.
+_NEEDED = {
+    "same_values": "values",
+    "same_training": "training",
+    "same_seeds_one_step": "seeds",
+    "same_gradients": "gradients",
+    "safe_conduct": "conduct",
 }
 
 #: Names in JSON that are not those of the field.
@@ -51,9 +69,10 @@ class LawResult:
         family: its family.
         question: the question that a violation answers with "no": "values", "training", "seeds",
             "sequences", "gradients" or "conduct".
-        status: one of STATUSES.
+        status: one of STATUSES; "refused" if it holds but for edge inputs, such as an empty batch,
+            that nn.GRU accepts and the target refuses.
         examples: how many cases were tried, up to the first violation.
-        reason: why it is not applicable, crashed, timed out or was not run.
+        reason: why it is not applicable, crashed, timed out or was not run; what is refused.
         violation: the evidence, if it is violated.
         seconds: how long it took.
         ratio: the largest ratio of difference to allowed difference seen.
@@ -152,6 +171,9 @@ class Report:
         convention: the options of ``stackgru check`` that specify the target's convention, if its
             name does not; None if only a Convention can.
         is_isolated: whether the laws ran in processes of their own, which the target may end.
+        limits: what the target does not support, such as a dtype or bias=False, and why.
+        unseen: what cannot be seen as the target is called, e.g. "hn is not returned".
+        weights: where the layers' weights were found, if neither names nor a function say it.
     """
 
     target: str
@@ -163,9 +185,13 @@ class Report:
     diagnosis: Mapping[str, Any] | None = None
     convention: Sequence[str] | None = ()
     is_isolated: bool = True
+    limits: Mapping[str, str] = field(default_factory=dict)
+    unseen: Sequence[str] = ()
+    weights: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "results", tuple(self.results))
+        object.__setattr__(self, "unseen", tuple(self.unseen))
         if self.convention is not None:
             object.__setattr__(self, "convention", tuple(self.convention))
 
@@ -192,8 +218,11 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether every law that applies holds or is known not to, and at least one applies."""
-        held = any(result.status in ("holds", "known") for result in self.results)
+        """Whether every law that applies holds or is known not to, and at least one applies.
+
+        Edge inputs may be refused.
+        """
+        held = any(one.status in ("holds", "refused", "known") for one in self.results)
         return held and not self.violations and not self.unfinished
 
     @property
@@ -207,6 +236,8 @@ class Report:
     def answers(self) -> dict[str, str]:
         """The verdict by what a user asks: "yes", "no", or "not shown"."""
         broken = {result.question for result in self.results if result.violation}
+        if self.refused:
+            broken.add("edge inputs")
         values = self._answer(broken, "values")
         no_values = values == "no"
         training = "no" if no_values else self._answer(broken, "training")
@@ -223,7 +254,13 @@ class Report:
             "same_seeds_whole_sequences": sequences,
             "same_gradients": "no" if no_values else self._answer(broken, "gradients"),
             "safe_conduct": self._answer(broken, "conduct"),
+            "edge_inputs": self._answer(broken, "edge inputs"),
         }
+
+    @property
+    def refused(self) -> list[LawResult]:
+        """The laws that hold but for edge inputs, which the target refuses."""
+        return [result for result in self.results if result.status == "refused"]
 
     def _answer(self, broken: set[str], question: str) -> str:
         if question in broken:
@@ -259,18 +296,33 @@ class Report:
             return f"{self.target}: no verdict, because of {names}."
         if not applied:
             return f"{self.target}: no verdict, because no law applied."
-        if "not shown" in (self.answers["same_values"], self.answers["same_training"]):
+        untried = [name for name in _NEEDED if self.answers[name] == "not shown"]
+        if {"same_values", "same_training"} & {*untried} or not all(map(self._was_asked, untried)):
             names = "law that was tried" if applied == 1 else f"{applied} laws that were tried"
             return (
                 f"{self.target}: nothing against it by the {names} ({examples:,} examples); "
                 "the other laws are needed for a verdict."
             )
-        sequences = self.answers["same_seeds_whole_sequences"]
-        but = f"; {QUESTIONS['same_seeds_whole_sequences']}: no" if sequences == "no" else ""
+        driven = f" as it is called ({', '.join(self.unseen)})" if self.unseen else ""
+        hold = f"all {applied} laws that apply hold"
+        if self.refused:
+            hold = f"{applied - len(self.refused)} of {applied} laws that apply hold"
+        beside = [f"{QUESTIONS[name]}: not applicable" for name in untried]
+        beside += [
+            f"{QUESTIONS[name]}: no"
+            for name in ("same_seeds_whole_sequences", "edge_inputs")
+            if self.answers[name] == "no"
+        ]
         return (
-            f"{self.target} is interchangeable with nn.GRU: "
-            f"all {applied} laws that apply hold ({examples:,} examples{but})."
+            f"{self.target} is interchangeable with nn.GRU{driven}: "
+            f"{hold} ({'; '.join([f'{examples:,} examples', *beside])})."
         )
+
+    def _was_asked(self, answer: str) -> bool:
+        """Whether all laws that decide an answer were run, though some may not apply."""
+        deciding = [one for one in self.results if one.decides == _NEEDED[answer]]
+        names = {one.name for one in self.results}
+        return bool(deciding) and all(names >= {*one.decided_by} for one in deciding)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain data, schema version 1."""
@@ -282,6 +334,9 @@ class Report:
             "torch_version": self.torch_version,
             "seed": self.seed,
             "is_isolated": self.is_isolated,
+            "limits": dict(self.limits),
+            "unseen": list(self.unseen),
+            "weights": self.weights,
             "build_facts": dict(self.build_facts),
             "diagnosis": None if self.diagnosis is None else dict(self.diagnosis),
             "verdict": {"ok": self.ok, "sentence": self.sentence, **self.answers},
@@ -305,9 +360,10 @@ class Report:
             )
         try:
             results = [LawResult.from_dict(law) for law in data["laws"]]
-            names = {one.name for one in fields(cls)} - {"results", "is_isolated"}
+            added: dict[str, Any] = {"limits": {}, "unseen": [], "weights": None, "is_isolated": False}
+            names = {one.name for one in fields(cls)} - {"results", *added}
             values = {name: data[name] for name in names}
-            values["is_isolated"] = bool(data.get("is_isolated", False))  # 0.1 never was
+            values |= {name: data.get(name, before) for name, before in added.items()}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BrokenReport(f"the report is incomplete or damaged: {error!r}.") from error
         return cls(results=results, **values)

@@ -17,6 +17,7 @@ from stackgru.report.report import QUESTIONS, LawResult, Report
 
 _COLOURS = {
     "holds": "green",
+    "refused": "yellow",
     "violated": "bold red",
     "known": "yellow",
     "not applicable": "dim",
@@ -67,6 +68,9 @@ def render(report: Report, *, width: int, colour: bool, details: bool = True) ->
                     break_long_words=not whole,
                 )
                 console.print("\n".join(wrapped), soft_wrap=True)
+    if report.limits or report.weights:
+        console.print()
+        console.print(_about_target(report))
     if report.build_facts:
         console.print()
         console.print(_facts(report))
@@ -181,6 +185,16 @@ def _table(report: Report) -> Table:
             table.add_row(Text(family, style="bold"))
         status = Text(result.status, style=_COLOURS[result.status])
         table.add_row(f"  {result.name}", status, _remark(result))
+    return table
+
+
+def _about_target(report: Report) -> Table:
+    table = _pairs()
+    table.add_row(Text("of this target", style="bold"), "")
+    for what, why in report.limits.items():
+        table.add_row(f"  not {what}", why)
+    if report.weights:
+        table.add_row("  weights", report.weights)
     return table
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from stackgru.options import RETURNS
 from stackgru.targets.convention import Convention
@@ -33,6 +34,7 @@ class ConventionAdapter(nn.Module):
         self._state = convention.state
         self._returns = convention.returns
         self._time_axis = convention.time_axis
+        self._batch_first = convention.batch_first
         self._num_layers = num_layers
 
     def forward(self, input: Any, h0: Tensor | None = None) -> tuple[Any, Tensor]:
@@ -41,16 +43,36 @@ class ConventionAdapter(nn.Module):
         Raises:
             ConventionMismatch: if the results are not what the convention specifies.
         """
+        given = input
         if self._time_axis:
             input = input.unsqueeze(0)
-        output, state = (
-            self._output_and_state(self.module(input)) if h0 is None else self._called(input, h0)
-        )
+        elif self._batch_first and isinstance(input, Tensor) and input.dim() == 3:
+            given = input.transpose(0, 1)
+            input = given.contiguous()
+        before = _version(input) if isinstance(input, Tensor) else 0
+        if h0 is None or self._state == "none":
+            output, state = self._output_and_state(self.module(input))
+        else:
+            output, state = self._called(input, h0)
+        if input is not given and self._batch_first and _version(input) != before:
+            given.copy_(input)  # it wrote into the copy; the input itself must show that
         layers = self._num_layers if h0 is None else h0.shape[0]
+        if self._returns == "output":
+            output = self._in_time_order(output)
+            return output, last_alone(output, layers)
         hn = to_stacked(state, self._state, layers)
         if self._returns == "state":
             return hn[-1], hn
-        return self._without_time(output), hn
+        return self._in_time_order(self._without_time(output)), hn
+
+    def _in_time_order(self, output: Any) -> Any:
+        if self._returns == "output" and not isinstance(output, (Tensor, PackedSequence)):
+            raise ConventionMismatch(
+                f"the target gave {described(output)}; the convention specifies one tensor"
+            )
+        if self._batch_first and isinstance(output, Tensor) and output.dim() == 3:
+            return output.transpose(0, 1)
+        return output
 
     def _called(self, input: Any, h0: Tensor) -> tuple[Any, Any]:
         """Return output and state of a call with a state."""
@@ -77,9 +99,11 @@ class ConventionAdapter(nn.Module):
         return self._returns == RETURNS[0]
 
     def _output_and_state(self, result: Any) -> tuple[Any, Any]:
-        """Return output and state; the output is None if only the state is returned."""
+        """Return output and state; one is None if only the other is returned."""
         if self._returns == "state":
             return None, result
+        if self._returns == "output":
+            return result, None
         if not isinstance(result, (tuple, list)) or len(result) != 2:
             first, second = self._returns.split(", ")
             raise ConventionMismatch(
@@ -102,6 +126,16 @@ class ConventionAdapter(nn.Module):
 def adapt(module: nn.Module, convention: Convention, num_layers: int) -> nn.Module:
     """Return a module that is called as nn.GRU is: the target's own, or an adapter of it."""
     return ConventionAdapter(module, convention, num_layers) if convention.needs_adapter else module
+
+
+def last_alone(output: Any, layers: int) -> Tensor:
+    """Return an hn that shows the last layer's state, the last output, and zeros for the others."""
+    if isinstance(output, PackedSequence):
+        padded, lengths = pad_packed_sequence(output)
+        last = padded[lengths - 1, torch.arange(len(lengths))]
+    else:
+        last = output[-1]
+    return torch.cat([last.new_zeros(layers - 1, *last.shape), last[None]])
 
 
 def own_module(module: nn.Module) -> nn.Module:
@@ -171,6 +205,7 @@ _LAYOUTS = {
     "tuple": "one tensor (L, B, H) in a tuple",
     "list": "a list of L tensors (B, H)",
     "concatenated": "one tensor (B, L * H)",
+    "none": "one tensor (L, B, H)",
 }
 
 

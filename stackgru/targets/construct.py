@@ -32,7 +32,7 @@ def construct(
         "num_layers": case.num_layers,
         "dropout": case.dropout,
         "bias": case.bias,
-        "batch_first": False,
+        "batch_first": convention.batch_first,
         "device": device,
         "dtype": case.torch_dtype,
         **options,
@@ -107,7 +107,7 @@ def arguments_of(convention: Convention, name: str) -> tuple[list[str], dict[str
         if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
     ]
     by_position = list(convention.arguments or _in_order(positional))
-    if len(by_position) < 2:
+    if convention.arguments is None and len(by_position) < 2:
         raise TargetError(
             f"{name}{inspect.signature(convention.factory)} cannot be built: it takes neither "
             "input_size and hidden_size by name nor (input_size, hidden_size, num_layers, dropout) "

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from stackgru.cases.case import Case
-from stackgru.options import UsageError
+from stackgru.options import DTYPES, UsageError
 from stackgru.targets.adapter import ConventionMismatch, adapt
 from stackgru.targets.construct import construct, names_of, taken
 from stackgru.targets.convention import Convention
@@ -39,6 +41,8 @@ class TargetInfo:
         options: which of batch_first and bidirectional it can be built with.
         layers: its number of layers, if it is not built with num_layers.
         rate: its dropout probability, if it is not built with one.
+        refused_dtypes: each dtype that it does not support though nn.GRU does, and why.
+        refused_bias: why it cannot be built with bias=False, though it takes bias; "" if it can.
     """
 
     kind: str
@@ -48,6 +52,24 @@ class TargetInfo:
     options: frozenset[str]
     layers: int | None
     rate: float | None
+    refused_dtypes: tuple[tuple[str, str], ...]
+    refused_bias: str
+
+
+@functools.cache
+def supported_dtypes(device: str = "cpu") -> tuple[str, ...]:
+    """Return the names of the dtypes in which nn.GRU itself runs on this build and device."""
+    supported = []
+    for name in DTYPES:
+        dtype = getattr(torch, name)
+        try:
+            nn.GRU(2, 3, device=device, dtype=dtype)(
+                torch.zeros(1, 1, 2, device=device, dtype=dtype)
+            )
+        except RuntimeError:
+            continue
+        supported.append(name)
+    return tuple(supported)
 
 
 def probe(convention: Convention, name: str, kind: str | None, device: str) -> TargetInfo:
@@ -58,15 +80,33 @@ def probe(convention: Convention, name: str, kind: str | None, device: str) -> T
     """
     if convention.time_axis and kind == "sequence":
         raise UsageError("time_axis applies to cells only, not to sequences.")
+    of_sequences = [
+        name
+        for name, is_set in (
+            ("batch_first", convention.batch_first),
+            ("state none", not convention.takes_state),
+            ("returns output", not convention.shows_state),
+        )
+        if is_set
+    ]
+    if of_sequences and (kind == "cell" or convention.time_axis):
+        raise UsageError(f"{of_sequences[0]} applies to sequences only, not to cells.")
+    kind = "sequence" if of_sequences else kind
     try:
-        return _probe(convention, name, kind, device, PROBE)
+        return _probe(convention, name, kind, device, fitted(convention, PROBE))
     except TargetError as error:
         if convention.weights is not None:
             raise  # square sizes would hide a wrong convention
         try:
-            return _probe(convention, name, kind, device, _SQUARE)
+            return _probe(convention, name, kind, device, fitted(convention, _SQUARE))
         except TargetError:
             raise error from None
+
+
+def fitted(convention: Convention, case: Case) -> Case:
+    """Return a case with sizes with which the target can be built."""
+    input_size, hidden_size = convention.fitted_sizes(case.input_size, case.hidden_size)
+    return replace(case, input_size=input_size, hidden_size=hidden_size)
 
 
 def _probe(
@@ -79,17 +119,23 @@ def _probe(
         found, is_exact = _find_kind(module, case, name, kind, device, convention)
         options = _options(convention, name, case, device) if found == "sequence" else []
         offered = frozenset(options)
-    if convention.weights is not None:
+        refused_dtypes = tuple(_refused_dtypes(convention, name, case, device, found))
+        refused_bias = _refused_bias(convention, name, case, device) if "bias" in accepts else ""
+    if convention.weights is not None or convention.unseen:
         offered -= {"bidirectional"}  # they are those of one direction
+    if convention.batch_first:
+        offered -= {"batch_first"}
     constants = convention.constants or {}
     return TargetInfo(
         kind=found,
         is_exact=is_exact,
-        accepts=accepts,
+        accepts=accepts - {"bias"} if refused_bias else accepts,
         takes_no_state=_takes_no_state(own),
         options=offered,
         layers=None if "num_layers" in accepts else case.num_layers,
         rate=None if "dropout" in accepts else constants.get("dropout", 0.0),
+        refused_dtypes=refused_dtypes,
+        refused_bias=refused_bias,
     )
 
 
@@ -130,6 +176,44 @@ def _options(convention: Convention, name: str, case: Case, device: str) -> Iter
                     yield option
 
 
+def _refused_bias(convention: Convention, name: str, case: Case, device: str) -> str:
+    try:
+        construct(convention, name, replace(case, bias=False), device)
+    except TargetError as error:
+        return f"the constructor refuses it: {describe_error(error.__cause__ or error)}"
+    return ""
+
+
+def _refused_dtypes(
+    convention: Convention, name: str, case: Case, device: str, kind: str
+) -> Iterator[tuple[str, str]]:
+    """Yield each dtype in which nn.GRU runs and the target does not, unless none is left."""
+    found = []
+    supported = supported_dtypes(device)
+    for dtype in supported:
+        one = replace(case, dtype=dtype)
+        try:
+            module = construct(convention, name, one, device).eval()
+            result = _call(adapt(module, convention, one.num_layers), one, kind, device)
+        except ConventionMismatch as error:
+            found.append((dtype, str(error)))
+        except RAISED as error:
+            found.append((dtype, f"the target raised {describe_error(error)}"))
+        else:
+            if not _is_pair(result):
+                found.append((dtype, f"the target gave {_described(result)}"))
+                continue
+            parts = zip(("output", "hn"), result, strict=True)
+            wrong = [
+                f"{what} is {value.dtype}"
+                for what, value in parts
+                if value.dtype != one.torch_dtype
+            ]
+            found += [(dtype, " and ".join(wrong))] if wrong else []
+    if len(found) < len(supported):
+        yield from found
+
+
 def _takes_no_state(module: nn.Module) -> bool:
     """Whether the module may be called with the input alone."""
     try:
@@ -159,12 +243,9 @@ def _find_kind(
     seen, nearly = [], []
     for candidate in candidates:
         rows = (case.batch,) if candidate == "cell" else (case.seq_len, case.batch)
-        input = torch.zeros(*rows, case.input_size, device=device)
-        h0 = torch.zeros(case.num_layers, case.batch, case.hidden_size, device=device)
+        state = (case.num_layers, case.batch, case.hidden_size)
         try:
-            with torch.no_grad(), warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                result = module(input, h0)
+            result = _call(module, case, candidate, device)
         except ConventionMismatch as error:
             seen.append(f"as a {candidate} it {str(error).removeprefix('the target ')}")
             continue
@@ -175,7 +256,7 @@ def _find_kind(
             seen.append(f"as a {candidate} it gave {_described(result)}")
         elif result[0].shape != (*rows, case.hidden_size):
             seen.append(f"as a {candidate} it gave an output of shape {tuple(result[0].shape)}")
-        elif result[1].shape == h0.shape:
+        elif result[1].shape == state:
             return candidate, True
         else:
             nearly.append(candidate)  # the laws show a state of a wrong shape
@@ -188,6 +269,17 @@ def _find_kind(
     wanted = " or ".join(f"as a {candidate}, {expected[candidate]}" for candidate in candidates)
     words = f" with {' '.join(convention.cli_options)}" if convention.cli_options else ""
     raise TargetError(f"{name} cannot be called {wanted}{words}: {'; '.join(seen)}.")
+
+
+def _call(module: nn.Module, case: Case, kind: str, device: str) -> Any:
+    """Call a module with zeros, as a cell or as a sequence."""
+    rows = (case.batch,) if kind == "cell" else (case.seq_len, case.batch)
+    like: dict[str, Any] = {"dtype": case.torch_dtype, "device": device}
+    input = torch.zeros(*rows, case.input_size, **like)
+    h0 = torch.zeros(case.num_layers, case.batch, case.hidden_size, **like)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return module(input, h0)
 
 
 def _is_pair(result: object) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from stackgru.options import ARGUMENTS, RETURNS, STATES
 from stackgru.targets.convention import Convention
 from stackgru.targets.importing import TargetError, WeightsNotFound
-from stackgru.targets.probe import PROBE, build_checked, probe
+from stackgru.targets.probe import PROBE, build_checked, fitted, probe
 
 #: No size is a possible rate and the rate is no possible size, so a wrong order of arguments fails.
 _CASE = replace(PROBE, dropout=0.5)
@@ -43,9 +43,9 @@ def advice(
         except TargetError:
             continue
         if probed.is_exact:
-            options = [*candidate.cli_options, *(("--kind", kind) if kind else ())]
+            options = [*(candidate.cli_options or ()), *(("--kind", kind) if kind else ())]
             line = f"stackgru check {shlex.join([name, *options])}"
-            if not as_options:
+            if not as_options or candidate.cli_options is None:
                 line = _as_code(candidate)
             return f"\nIt fits as a {probed.kind} with another convention. Try:\n  {line}"
     if isinstance(error, WeightsNotFound):
@@ -93,7 +93,7 @@ def _orders(convention: Convention, name: str, device: str) -> Iterator[tuple[st
 
 def _builds(convention: Convention, name: str, device: str) -> bool:
     try:
-        build_checked(convention, name, device, _CASE)
+        build_checked(convention, name, device, fitted(convention, _CASE))
     except TargetError:
         return False
     return True

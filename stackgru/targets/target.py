@@ -31,17 +31,30 @@ class Target(TargetInfo):
         device: where it is built.
         cli_options: the options of ``stackgru check`` that specify its convention, if its name
             does not; None if only a Convention can.
+        found: where the layers' weights were found by trying, in words; None if nothing was tried.
     """
 
     name: str
     convention: Convention
     device: str = "cpu"
     cli_options: tuple[str, ...] | None = ()
+    found: str | None = None
 
     @property
     def factory(self) -> Callable[..., Any]:
         """The class or function that builds it."""
         return self.convention.factory
+
+    @property
+    def limits(self) -> dict[str, str]:
+        """What it does not support, such as a dtype or bias=False, and why."""
+        bias = {"bias=False": self.refused_bias} if self.refused_bias else {}
+        return {**dict(self.refused_dtypes), **bias}
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """What cannot be seen as it is called."""
+        return self.convention.unseen
 
     def build(self, case: Case, **options: Any) -> nn.Module:
         """Build the module for a case, in its dtype and mode.
@@ -66,10 +79,11 @@ class Target(TargetInfo):
         return find_weights(own, case, self.name, function=function, directions=directions)
 
     def fitted(self, case: Case) -> Case:
-        """Return the case with the target's own number of layers and rate, if those are fixed."""
+        """Return the case with the target's own sizes, layers and rate, if those are fixed."""
         layers = case.num_layers if self.layers is None else self.layers
         rate = case.dropout if self.rate is None else self.rate
-        return replace(case, num_layers=layers, dropout=rate)
+        wide, hidden = self.convention.fitted_sizes(case.input_size, case.hidden_size)
+        return replace(case, num_layers=layers, dropout=rate, input_size=wide, hidden_size=hidden)
 
 
 def load(
@@ -110,11 +124,7 @@ def load(
     except TargetError as error:
         hint = advice(convention, name, kind, device, error, as_options=not is_convention)
         raise type(error)(f"{error}{hint}") from error
-    cli_options: tuple[str, ...] | None = convention.cli_options
-    if is_convention and isinstance(spec, str):
-        cli_options = ()
-    elif convention.constants or convention.weights is not None:
-        cli_options = None
+    cli_options = () if is_convention and isinstance(spec, str) else convention.cli_options
     return Target(
         **vars(info), name=name, convention=convention, device=device, cli_options=cli_options
     )

@@ -146,7 +146,7 @@ def combination(pair: Pair, name: str = "") -> tuple[Tensor, Tensor, str]:
     """Return factors of outputs and hn, and a name of their combination: one of them, or both."""
     case = pair.case
     outputs = noise(pair, f"factors of outputs {name}", (*pair.input.shape[:2], case.hidden_size))
-    hn = noise(pair, f"factors of hn {name}", pair.h0.shape)
+    hn = pair.shown(noise(pair, f"factors of hn {name}", pair.h0.shape))
     which = pick(pair, f"combination {name}", 0, 2)
     if which == 0:
         return outputs, hn, "output and hn"
@@ -162,7 +162,7 @@ def direction_for(pair: Pair) -> Direction:
         for index, layer in enumerate(pair.layers)
     ]
     input, h0 = (noise(pair, name, getattr(pair, name).shape) for name in ("input", "h0"))
-    return Direction(input, h0, pair.weights.representable(layers))
+    return Direction(input, pair.taken(h0), pair.weights.representable(layers))
 
 
 def noise(pair: Pair, name: str, shape: Sequence[int]) -> Tensor:
