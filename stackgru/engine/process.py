@@ -40,6 +40,7 @@ class Loaded:
     cli_options: tuple[str, ...] | None
     limits: Mapping[str, str]
     unseen: tuple[str, ...]
+    layers: int | None
     found: str | None
 
 

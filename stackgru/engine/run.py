@@ -215,6 +215,7 @@ class LawRun:
             "is_isolated": self.elsewhere is not None,
             "limits": dict(self.target.limits),
             "unseen": list(self.target.unseen),
+            "layers": self.target.layers,
             "weights": self.target.found,
             "result": self.result.to_dict() if self.result else None,
             "facts": dict(self.facts) if self.facts else None,

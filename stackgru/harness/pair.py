@@ -18,7 +18,7 @@ from stackgru.cases.tensors import draw_h0, draw_input
 from stackgru.gru.parameters import PARAMETERS, Layer, copy_layers, gru_layers
 from stackgru.options import FULL_PRECISION
 from stackgru.outcomes import NO_EXCEPTION, Violated, assert_equal, assert_within
-from stackgru.targets.adapter import ConventionMismatch, last_alone
+from stackgru.targets.adapter import ConventionMismatch, last_alone, own_module
 from stackgru.targets.importing import RAISED, TargetError, describe_error
 from stackgru.targets.target import Target
 
@@ -120,6 +120,11 @@ class Pair:
     def full_precision(self) -> bool:
         """Whether a bound carried through layers and steps is still small enough to be useful."""
         return self.case.dtype in FULL_PRECISION
+
+    @property
+    def is_scripted(self) -> bool:
+        """Whether the target is a TorchScript module, for which torch does not offer everything."""
+        return isinstance(own_module(self.module), torch.jit.ScriptModule)
 
     @property
     def is_carried(self) -> bool:

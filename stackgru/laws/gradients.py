@@ -132,6 +132,8 @@ def forward_mode(pair: Pair) -> None:
     """Under the same masks, forward-mode derivatives of output and hn are nn.GRU's."""
     if not hasattr(torch, "func"):
         raise NotApplicable("this build of torch has no torch.func.jvp")
+    if pair.is_scripted:
+        raise NotApplicable("torch.func.functional_call refuses scripted modules")
     direction = direction_for(pair)
     masks = reference_masks(pair)
     pair.seed()

@@ -100,6 +100,11 @@ class Life:
         pair.equal(pair.run(), first, "second run from the same seed")
 
     def _deepcopy(self) -> None:
+        if self.pair.is_scripted:
+            self.pair.remark = (
+                "without deepcopy: a scripted module's copy has no parameters to train"
+            )
+            return
         with _unharmed("deepcopy"):
             self._replace(copy.deepcopy(self.pair.module))
 
@@ -107,10 +112,11 @@ class Life:
         with _unharmed("pickle"):
             try:
                 text = pickle.dumps(self.pair.module)
-            except (pickle.PicklingError, AttributeError) as error:
+            except Exception as error:
                 if self.pair.strict:
                     raise
-                # A class inside a function, or a lambda, cannot be pickled; values stay right.
+                # A class inside a function, a lambda or a scripted module cannot be pickled; values
+                # stay right.
                 self.pair.remark = f"without pickle: {describe_error(error)}"
                 return
             self._replace(pickle.loads(text))  # noqa: S301 - what was written the line before
@@ -177,6 +183,11 @@ class Life:
         pair.find_weights()
 
     def _assert_parameters(self) -> None:
+        for name, leaf in self.pair.weights.leaves.items():
+            if not leaf.is_leaf:
+                raise Violated(
+                    f"{name} is no leaf of the graph, so that no optimiser takes it; nn.GRU's is"
+                )
         others = gru_layers(self.pair.reference)
         for index, (layer, other) in enumerate(zip(self.pair.layers, others, strict=True)):
             for name, value in layer.items():

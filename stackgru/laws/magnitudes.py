@@ -24,7 +24,7 @@ from stackgru.laws.helpers.values import (
 )
 from stackgru.laws.registry import law
 from stackgru.options import FULL_PRECISION
-from stackgru.outcomes import Violated
+from stackgru.outcomes import NotApplicable, Violated
 from stackgru.targets.importing import describe_error
 
 
@@ -113,6 +113,8 @@ def autocast(pair: Pair) -> None:
 
     Where they are nn.GRU's without it.
     """
+    if pair.is_scripted:
+        raise NotApplicable("TorchScript casts scripted modules by rules of its own")
     try:
         _assert_under_autocast(pair)
     except Violated as error:

@@ -85,6 +85,8 @@ def checkpoint(pair: Pair) -> None:
 
     From the same seed, in training and in eval, without reentrant autograd.
     """
+    if pair.is_scripted:
+        raise NotApplicable("torch.utils.checkpoint does not take scripted modules")
 
     def recomputed(*arguments: Tensor) -> Any:
         return checkpointed(pair.module, *arguments, use_reentrant=False)

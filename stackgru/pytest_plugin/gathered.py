@@ -66,6 +66,7 @@ class Gathered:
             is_isolated=entry["is_isolated"],
             limits=entry["limits"],
             unseen=entry["unseen"],
+            layers=entry["layers"],
             weights=entry["weights"],
             diagnosis=self._diagnoses.get(key),
         )

@@ -173,6 +173,7 @@ class Report:
         is_isolated: whether the laws ran in processes of their own, which the target may end.
         limits: what the target does not support, such as a dtype or bias=False, and why.
         unseen: what cannot be seen as the target is called, e.g. "hn is not returned".
+        layers: the number of layers that the target has, if it cannot be built with another.
         weights: where the layers' weights were found, if neither names nor a function say it.
     """
 
@@ -187,6 +188,7 @@ class Report:
     is_isolated: bool = True
     limits: Mapping[str, str] = field(default_factory=dict)
     unseen: Sequence[str] = ()
+    layers: int | None = None
     weights: str | None = None
 
     def __post_init__(self) -> None:
@@ -304,6 +306,7 @@ class Report:
                 "the other laws are needed for a verdict."
             )
         driven = f" as it is called ({', '.join(self.unseen)})" if self.unseen else ""
+        layers = {None: "", 1: " of one layer"}.get(self.layers, f" of {self.layers} layers")
         hold = f"all {applied} laws that apply hold"
         if self.refused:
             hold = f"{applied - len(self.refused)} of {applied} laws that apply hold"
@@ -314,7 +317,7 @@ class Report:
             if self.answers[name] == "no"
         ]
         return (
-            f"{self.target} is interchangeable with nn.GRU{driven}: "
+            f"{self.target} is interchangeable with nn.GRU{layers}{driven}: "
             f"{hold} ({'; '.join([f'{examples:,} examples', *beside])})."
         )
 
@@ -336,6 +339,7 @@ class Report:
             "is_isolated": self.is_isolated,
             "limits": dict(self.limits),
             "unseen": list(self.unseen),
+            "layers": self.layers,
             "weights": self.weights,
             "build_facts": dict(self.build_facts),
             "diagnosis": None if self.diagnosis is None else dict(self.diagnosis),
@@ -360,7 +364,13 @@ class Report:
             )
         try:
             results = [LawResult.from_dict(law) for law in data["laws"]]
-            added: dict[str, Any] = {"limits": {}, "unseen": [], "weights": None, "is_isolated": False}
+            added: dict[str, Any] = {
+                "limits": {},
+                "unseen": [],
+                "layers": None,
+                "weights": None,
+                "is_isolated": False,
+            }
             names = {one.name for one in fields(cls)} - {"results", *added}
             values = {name: data[name] for name in names}
             values |= {name: data.get(name, before) for name, before in added.items()}

@@ -44,9 +44,9 @@ class Convention:
         sizes: the sizes with which it can be built, if not any: input_size or hidden_size, each
             with a number or a collection of numbers.
         weights: returns the module's layers in order, if they are not found automatically:
-            nn.GRUCells, or mappings with weight_ih, weight_hh and, unless there are no biases,
-            bias_ih and bias_hh, in nn.GRU's order of gates r, z, n. The tensors may be views of the
-            module's parameters, or computed from them as the module computes them.
+            nn.GRUCells, or mappings with weight_ih, weight_hh and, unless there are none or they
+            are None, bias_ih and bias_hh, in nn.GRU's order of gates r, z, n. The tensors may be
+            views of the module's parameters, or computed from them as the module computes them.
 
     Raises:
         UsageError: if a name is unknown; the message suggests the nearest.

@@ -140,7 +140,9 @@ def read_layers(module: nn.Module, function: FindsWeights, name: str) -> list[La
         layer: Mapping[str, Any] = (
             dict(one.named_parameters()) if isinstance(one, nn.GRUCell) else one
         )
-        given = set(layer) if isinstance(layer, Mapping) else set()
+        given = set()
+        if isinstance(layer, Mapping):
+            given = {key for key, value in layer.items() if value is not None}
         if given not in (set(PARAMETERS), set(PARAMETERS[:2])):
             what = ", ".join(sorted(map(str, given))) or type(one).__name__
             raise TargetError(

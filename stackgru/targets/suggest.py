@@ -83,12 +83,20 @@ def _orders(convention: Convention, name: str, device: str) -> Iterator[tuple[st
         if parameter.name not in (convention.constants or {})
         and parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
     ]
-    required = sum(parameter.default is parameter.empty for parameter in free)
-    for number in range(min(len(free), len(ARGUMENTS)), max(required, 2) - 1, -1):
+    # What may be a size, a number of layers or a rate is not left out: the target may need it.
+    needed = [index for index, parameter in enumerate(free) if _may_be_a_number(parameter)]
+    least = min(needed[-1] + 1, len(ARGUMENTS)) if needed else 1
+    for number in range(min(len(free), len(ARGUMENTS)), least - 1, -1):
         for order in itertools.permutations(ARGUMENTS, number):
-            is_new = {*ARGUMENTS[:2]} <= set(order) and order != given
+            is_new = {*ARGUMENTS[:2]} & set(order) and order != given
             if is_new and _builds(replace(convention, arguments=order), name, device):
                 yield order
+
+
+def _may_be_a_number(parameter: inspect.Parameter) -> bool:
+    default = parameter.default
+    is_number = isinstance(default, (int, float)) and not isinstance(default, bool)
+    return default is parameter.empty or is_number
 
 
 def _builds(convention: Convention, name: str, device: str) -> bool:

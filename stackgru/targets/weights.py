@@ -125,8 +125,8 @@ class RearrangedWeights(DirectWeights):
         return self._by_layer(self._gathered(self.leaves))
 
     def write(self, layers: Sequence[Layer]) -> None:
-        """Write these weights into the module, except those that are constant."""
-        _copy(self.to_parameters(by_label(layers)), self.leaves)
+        """Write these weights into the module, except those that it lacks or that are constant."""
+        _copy(self.to_parameters(self._own_of(layers)), self.leaves)
 
     def intended(self, case: Case) -> Sequence[Layer]:
         """Return the weights that the case intends for the module; zeros where one is constant."""
@@ -170,7 +170,12 @@ class RearrangedWeights(DirectWeights):
 
     def representable(self, layers: Sequence[Layer]) -> Sequence[Layer]:
         """Return tensors of the weights' shapes with zeros where a weight is constant."""
-        return self._by_layer(self.to_layers(self.to_parameters(by_label(layers))))
+        return self._by_layer(self.to_layers(self.to_parameters(self._own_of(layers))))
+
+    def _own_of(self, layers: Sequence[Layer]) -> Parts:
+        """Return those of the weights that the module has, by name."""
+        given = by_label(layers)
+        return {name: value for name, value in given.items() if name in self._positions}
 
     def grads(self) -> list[dict[str, Tensor | None]]:
         """Return the gradients that the leaves hold, layer by layer."""

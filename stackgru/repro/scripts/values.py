@@ -170,7 +170,9 @@ def autocast(context: ScriptContext) -> Iterator[Candidate]:
     """Yield a step under autocast, compared with nn.GRU's."""
     pair, case = context.pair(), context.case
     weights, x, before = pair.layers[0], pair.input[0], pair.h0[0]
-    new = rounding.layer(autocast_to(x), autocast_to(before), weights, torch.bfloat16)
+    new = rounding.layer(
+        autocast_to(Bounded.exact(x)), autocast_to(Bounded.exact(before)), weights, torch.bfloat16
+    )
     plain = rounding.layer(Bounded.exact(x), Bounded.exact(before), weights, torch.float32)
     errors = rounding.allowed(new, torch.bfloat16) + rounding.allowed(plain, torch.float32)
     one = "x[0]" if context.is_cell else "x[:1]"
