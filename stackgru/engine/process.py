@@ -22,13 +22,14 @@ from stackgru.engine.select import select
 from stackgru.options import Options, UsageError
 from stackgru.outcomes import Violated, Violation
 from stackgru.report.report import LawResult
+from stackgru.targets.construct import CannotBuild
 from stackgru.targets.convention import Convention
 from stackgru.targets.importing import TargetError, WeightsNotFound
 from stackgru.targets.target import name_of
 
 #: Seconds that torch may take to load what a law needs.
 _PREPARING = 120.0
-_ERRORS = {one.__name__: one for one in (TargetError, UsageError, WeightsNotFound)}
+_ERRORS = {one.__name__: one for one in (TargetError, UsageError, WeightsNotFound, CannotBuild)}
 
 
 @dataclass(frozen=True)

@@ -155,7 +155,7 @@ def _importable_name(target: Any) -> str | None:
 def _raise(kind: str, message: str) -> None:
     from stackgru.targets import importing
 
-    raise getattr(importing, kind, UsageError)(message)
+    raise UsageError(message) if kind == "UsageError" else importing.TargetError(message)
 
 
 def _checked(

@@ -12,7 +12,12 @@ from torch import nn
 from stackgru.cases.case import Case
 from stackgru.options import ARGUMENTS
 from stackgru.targets.convention import Convention
-from stackgru.targets.importing import RAISED, TargetError, describe_error, with_article
+from stackgru.targets.importing import RAISED, TargetError, describe_error, place_of, with_article
+
+
+class CannotBuild(TargetError):
+    """The target's constructor does not take what it is given."""
+
 
 _BY_NAME = (*ARGUMENTS, "bias", "batch_first", "device", "dtype")
 
@@ -50,7 +55,9 @@ def construct(
     except RAISED as error:
         shown = [repr(value) for value in arguments]
         shown += [f"{key}={value!r}" for key, value in keywords.items()]
-        raise TargetError(f"{name}({', '.join(shown)}) raised {describe_error(error)}.") from error
+        raise CannotBuild(
+            f"{name}({', '.join(shown)}) raised {describe_error(error)}{place_of(error)}."
+        ) from error
     if not isinstance(module, nn.Module):
         raise TargetError(f"{name} built {with_article(type(module).__name__)}, not an nn.Module.")
     return module.to(device=device, dtype=case.torch_dtype)
@@ -108,7 +115,7 @@ def arguments_of(convention: Convention, name: str) -> tuple[list[str], dict[str
     ]
     by_position = list(convention.arguments or _in_order(positional))
     if convention.arguments is None and len(by_position) < 2:
-        raise TargetError(
+        raise CannotBuild(
             f"{name}{inspect.signature(convention.factory)} cannot be built: it takes neither "
             "input_size and hidden_size by name nor (input_size, hidden_size, num_layers, dropout) "
             "by position."

@@ -87,6 +87,16 @@ class Convention:
         return (self.state, self.returns, self.time_axis, self.batch_first) != plain
 
     @property
+    def is_of_sequence(self) -> bool:
+        """Whether it can be the convention of a sequence only."""
+        return self.batch_first or bool(self.unseen)
+
+    @property
+    def only_kind(self) -> str | None:
+        """The only kind whose convention it can be; None if it can be either's."""
+        return "cell" if self.time_axis else "sequence" if self.is_of_sequence else None
+
+    @property
     def takes_state(self) -> bool:
         """Whether a call gets a state."""
         return self.state != "none"

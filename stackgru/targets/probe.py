@@ -19,7 +19,7 @@ from stackgru.targets.adapter import ConventionMismatch, adapt
 from stackgru.targets.construct import construct, names_of, taken
 from stackgru.targets.convention import Convention
 from stackgru.targets.find_weights import count_layers, find_weights, read_layers
-from stackgru.targets.importing import RAISED, TargetError, describe_error, with_article
+from stackgru.targets.importing import RAISED, TargetError, describe_error, place_of, with_article
 from stackgru.torch_settings import settings_kept
 
 # Sizes that differ from each other, so that a result's shape shows what it is.
@@ -80,18 +80,12 @@ def probe(convention: Convention, name: str, kind: str | None, device: str) -> T
     """
     if convention.time_axis and kind == "sequence":
         raise UsageError("time_axis applies to cells only, not to sequences.")
-    of_sequences = [
-        name
-        for name, is_set in (
-            ("batch_first", convention.batch_first),
-            ("state none", not convention.takes_state),
-            ("returns output", not convention.shows_state),
+    if convention.is_of_sequence and (kind == "cell" or convention.time_axis):
+        raise UsageError(
+            "batch_first, no state going in, and no state coming out apply to sequences only, not "
+            "to cells."
         )
-        if is_set
-    ]
-    if of_sequences and (kind == "cell" or convention.time_axis):
-        raise UsageError(f"{of_sequences[0]} applies to sequences only, not to cells.")
-    kind = "sequence" if of_sequences else kind
+    kind = "sequence" if convention.is_of_sequence else kind
     try:
         return _probe(convention, name, kind, device, fitted(convention, PROBE))
     except TargetError as error:
@@ -150,7 +144,8 @@ def build_checked(
     Raises:
         TargetError: if it cannot be built, or its weights are not found.
     """
-    module = construct(convention, name, case, device).eval()
+    module = construct(convention, name, case, device)
+    module.eval()  # which may return None
     if "num_layers" not in taken(convention, name):
         function = convention.weights
         shown = (
@@ -193,7 +188,8 @@ def _refused_dtypes(
     for dtype in supported:
         one = replace(case, dtype=dtype)
         try:
-            module = construct(convention, name, one, device).eval()
+            module = construct(convention, name, one, device)
+            module.eval()
             result = _call(adapt(module, convention, one.num_layers), one, kind, device)
         except ConventionMismatch as error:
             found.append((dtype, str(error)))
@@ -250,13 +246,17 @@ def _find_kind(
             seen.append(f"as a {candidate} it {str(error).removeprefix('the target ')}")
             continue
         except RAISED as error:
-            seen.append(f"as a {candidate} it raised {describe_error(error)}")
+            seen.append(f"as a {candidate} it raised {describe_error(error)}{place_of(error)}")
             continue
         if not _is_pair(result):
             seen.append(f"as a {candidate} it gave {_described(result)}")
         elif result[0].shape != (*rows, case.hidden_size):
             seen.append(f"as a {candidate} it gave an output of shape {tuple(result[0].shape)}")
         elif result[1].shape == state:
+            if candidate == "sequence" and _has_axes_swapped(module, case, device):
+                is_now = "time first: leave out" if convention.batch_first else "batch first: pass"
+                seen.append(f"as a sequence it is {is_now} --batch-first")
+                continue
             return candidate, True
         else:
             nearly.append(candidate)  # the laws show a state of a wrong shape
@@ -280,6 +280,24 @@ def _call(module: nn.Module, case: Case, kind: str, device: str) -> Any:
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return module(input, h0)
+
+
+def _has_axes_swapped(module: nn.Module, case: Case, device: str) -> bool:
+    """Whether a sequence carries its state along the rows, and not along the steps.
+
+    Where neither h0 nor hn shows the number of rows, the shapes do not tell.
+    """
+    input = torch.randn(case.seq_len, case.batch, case.input_size, device=device)
+    h0 = torch.zeros(case.num_layers, case.batch, case.hidden_size, device=device)
+    other = input.clone()
+    other[0, 0] += 1.0
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            changed = module(input, h0)[0] != module(other, h0)[0]
+    except RAISED:
+        return False
+    return bool(changed[0, 1:].any()) and not bool(changed[1:, 0].any())
 
 
 def _is_pair(result: object) -> bool:

@@ -9,17 +9,22 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from stackgru.options import ARGUMENTS, RETURNS, STATES
+from stackgru.targets.construct import CannotBuild
 from stackgru.targets.convention import Convention
-from stackgru.targets.importing import TargetError, WeightsNotFound
+from stackgru.targets.importing import TargetError, WeightsNotFound, is_installed
 from stackgru.targets.probe import PROBE, build_checked, fitted, probe
 
 #: No size is a possible rate and the rate is no possible size, so a wrong order of arguments fails.
 _CASE = replace(PROBE, dropout=0.5)
 
-_EXAMPLE = """
-Specify them layer by layer, in nn.GRU's shapes and order of gates (r, z, n):
+_WEIGHTS = """
+Specify them layer by layer, in nn.GRU's shapes and order of gates (r, z, n), in {file}:{imports}
   def layers(module): return [{{"weight_ih": ..., "weight_hh": ..., "bias_ih": ..., ...}}, ...]
   MINE = stackgru.Convention({factory}, weights=layers)  # then: stackgru check {place}:MINE"""
+
+_FACTORY = """
+Pass further arguments by --constant NAME=JSON, or write into {file}:{imports}
+  def MINE(input_size, hidden_size): return {factory}(...)  # then: stackgru check {place}:MINE"""
 
 
 def advice(
@@ -35,36 +40,72 @@ def advice(
 
     ``as_options``: whether its convention is specified by options of the command line.
     """
+    tried: list[tuple[Convention, TargetError]] = []
     for candidate in _candidates(convention, name, device):
-        if candidate.time_axis and kind == "sequence":
+        if kind and kind != candidate.only_kind and candidate.only_kind:
             continue
         try:
             probed = probe(candidate, name, kind, device)
-        except TargetError:
+        except TargetError as raised:
+            tried.append((candidate, raised))
             continue
         if probed.is_exact:
-            options = [*(candidate.cli_options or ()), *(("--kind", kind) if kind else ())]
-            line = f"stackgru check {shlex.join([name, *options])}"
-            if not as_options or candidate.cli_options is None:
-                line = _as_code(candidate)
+            line = _shown(candidate, name, kind, as_options=as_options)
             return f"\nIt fits as a {probed.kind} with another convention. Try:\n  {line}"
     if isinstance(error, WeightsNotFound):
-        place, _, factory = name.rpartition(":")
-        return _EXAMPLE.format(factory=factory, place=place)
-    return ""
+        return _example(_WEIGHTS, name)
+    if isinstance(error, CannotBuild):
+        return _example(_FACTORY, name)
+    if not tried:
+        return ""
+    # What gave a result of another shape came nearer than what raised.
+    nearest, why = max(tried, key=lambda one: str(one[1]).count(" it gave "))
+    words = " ".join(nearest.cli_options or ()) or "none"
+    return (
+        f"\nNone of the {len(tried)} conventions that were tried fits. The nearest is {words}: "
+        f"{str(why).partition(': ')[2]}\n`stackgru check --help` lists them."
+    )
+
+
+def _shown(candidate: Convention, name: str, kind: str | None, *, as_options: bool) -> str:
+    if not as_options or candidate.cli_options is None:
+        return _as_code(candidate)
+    options = [*candidate.cli_options, *(("--kind", kind) if kind else ())]
+    return f"stackgru check {shlex.join([name, *options])}"
+
+
+def _example(template: str, name: str) -> str:
+    """Return lines of a file, in which the target is or which imports it, that describe it."""
+    place, _, factory = name.rpartition(":")
+    is_file = place.endswith(".py") or "/" in place
+    imports = ""
+    file = place if is_file else f"the module {place}"
+    if not is_file and is_installed(place):
+        imports = f"\n  import stackgru; from {place} import {factory.partition('.')[0]}"
+        file, place = "a file of your own, mine.py", "mine.py"
+    elif "stackgru." in template:
+        imports = "\n  import stackgru"
+    return template.format(factory=factory, place=place, file=file, imports=imports)
 
 
 def _candidates(convention: Convention, name: str, device: str) -> Iterator[Convention]:
     """Yield conventions that could fit, those closest to nn.GRU's first."""
     calls = sorted(
-        itertools.product(STATES, RETURNS, (False, True)),
-        key=lambda call: (call[0] != STATES[0]) + (call[1] != RETURNS[0]) + call[2],
+        itertools.product(STATES, RETURNS, (False, True), (False, True)),
+        key=lambda call: (call[0] != STATES[0]) + (call[1] != RETURNS[0]) + call[2] + call[3],
     )
     for arguments in _orders(convention, name, device):
-        for state, returns, time_axis in calls:
-            yield replace(
-                convention, arguments=arguments, state=state, returns=returns, time_axis=time_axis
+        for state, returns, time_axis, batch_first in calls:
+            candidate = replace(
+                convention,
+                arguments=arguments,
+                state=state,
+                returns=returns,
+                time_axis=time_axis,
+                batch_first=batch_first,
             )
+            if not (time_axis and candidate.is_of_sequence):
+                yield candidate
 
 
 def _orders(convention: Convention, name: str, device: str) -> Iterator[tuple[str, ...] | None]:
@@ -111,11 +152,12 @@ def _as_code(convention: Convention) -> str:
     """Return a convention as code, without its defaults."""
     factory = getattr(convention.factory, "__name__", "...")
     parts = [factory]
-    for name in ("arguments", "constants"):
+    for name in ("arguments", "constants", "sizes"):
         value = getattr(convention, name)
         parts += [f"{name}={value!r}"] if value else []
     parts += [f'state="{convention.state}"'] if convention.state != STATES[0] else []
     parts += [f'returns="{convention.returns}"'] if convention.returns != RETURNS[0] else []
     parts += ["time_axis=True"] if convention.time_axis else []
+    parts += ["batch_first=True"] if convention.batch_first else []
     parts += ["weights=..."] if convention.weights is not None else []
     return f"stackgru.Convention({', '.join(parts)})"

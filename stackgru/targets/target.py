@@ -69,8 +69,10 @@ class Target(TargetInfo):
         Raises:
             TargetError: if the constructor raises, or gives something other than a module.
         """
-        module = construct(self.convention, self.name, case, self.device, **options)
-        return adapt(module, self.convention, case.num_layers).train(case.mode == "train")
+        own = construct(self.convention, self.name, case, self.device, **options)
+        module = adapt(own, self.convention, case.num_layers)
+        module.train(case.mode == "train")  # which may return None
+        return module
 
     def weights(self, module: nn.Module, case: Case, directions: int = 1) -> DirectWeights:
         """Find the weights of a module that build gave, or of a copy of it; see find_weights."""

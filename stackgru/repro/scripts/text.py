@@ -19,7 +19,7 @@ from stackgru.repro.scripts.setup import (
     tensor_text,
     weight_lines,
 )
-from stackgru.targets.importing import import_target
+from stackgru.targets.importing import RENAMED, import_target
 
 #: The target's name in scripts about torch's own cells.
 TORCH_CELL = "torch.nn.GRUCell"
@@ -105,9 +105,9 @@ def _import_lines(context: ScriptContext) -> list[str]:
         found = import_target(f"{place}:__file__")
     except Exception as error:
         raise NoScript(f"{context.target.name} cannot be imported from another file") from error
-    is_file = place.endswith(".py") or "/" in place
-    name = Path(place).stem if is_file else module
-    folder = Path(found).resolve().parents[0 if is_file else _depth(name, found)]
+    # A file whose name was taken was imported under another one.
+    name = module.removeprefix(RENAMED)
+    folder = Path(found).resolve().parents[_depth(name, found)]
     installed = {sysconfig.get_path(key) for key in ("purelib", "platlib", "stdlib")}
     line = f"from {name} import {top}  # the class under test"
     if str(folder) in installed:
