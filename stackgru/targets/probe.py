@@ -19,7 +19,15 @@ from stackgru.targets.adapter import ConventionMismatch, adapt
 from stackgru.targets.construct import construct, names_of, taken
 from stackgru.targets.convention import Convention
 from stackgru.targets.find_weights import count_layers, find_weights, read_layers
-from stackgru.targets.importing import RAISED, TargetError, describe_error, place_of, with_article
+from stackgru.targets.importing import (
+    RAISED,
+    TargetError,
+    WeightsNotFound,
+    describe_error,
+    place_of,
+    with_article,
+)
+from stackgru.targets.try_weights import TriedWeights, try_weights
 from stackgru.torch_settings import settings_kept
 
 # Sizes that differ from each other, so that a result's shape shows what it is.
@@ -42,6 +50,7 @@ class TargetInfo:
         layers: its number of layers, if it is not built with num_layers.
         rate: its dropout probability, if it is not built with one.
         refused_dtypes: each dtype that it does not support though nn.GRU does, and why.
+        tried: how its weights were found by trying; None if names or its convention say it.
         refused_bias: why it cannot be built with bias=False, though it takes bias; "" if it can.
     """
 
@@ -54,6 +63,7 @@ class TargetInfo:
     rate: float | None
     refused_dtypes: tuple[tuple[str, str], ...]
     refused_bias: str
+    tried: TriedWeights | None
 
 
 @functools.cache
@@ -107,8 +117,14 @@ def _probe(
     convention: Convention, name: str, kind: str | None, device: str, sizes: Case
 ) -> TargetInfo:
     accepts = taken(convention, name) & {"num_layers", "dropout", "bias"}
+    tried = None
     with torch.random.fork_rng(devices=[]), settings_kept():
-        own, case = build_checked(convention, name, device, sizes)
+        try:
+            own, case = build_checked(convention, name, device, sizes)
+        except WeightsNotFound as error:
+            tried = _try_weights(convention, name, kind, device, sizes, error)
+            convention = replace(convention, weights=tried)
+            own, case = build_checked(convention, name, device, sizes)
         module = adapt(own, convention, case.num_layers)
         found, is_exact = _find_kind(module, case, name, kind, device, convention)
         options = _options(convention, name, case, device) if found == "sequence" else []
@@ -130,6 +146,7 @@ def _probe(
         rate=None if "dropout" in accepts else constants.get("dropout", 0.0),
         refused_dtypes=refused_dtypes,
         refused_bias=refused_bias,
+        tried=tried,
     )
 
 
@@ -154,6 +171,27 @@ def build_checked(
         case = replace(case, num_layers=max(1, shown))
     find_weights(module, case, name, function=convention.weights)
     return module, case
+
+
+def _try_weights(
+    convention: Convention,
+    name: str,
+    kind: str | None,
+    device: str,
+    sizes: Case,
+    error: WeightsNotFound,
+) -> TriedWeights:
+    """Find the weights of a module by trying, unless names say some of them."""
+    layers = sizes.num_layers if "num_layers" in taken(convention, name) else 1
+    case = replace(sizes, num_layers=layers, dtype="float64", dropout=0.0)
+    own = construct(convention, name, case, device)
+    if convention.weights is not None or count_layers(own):
+        raise error
+    own.eval()
+    module = adapt(own, convention, layers)
+    found, _ = _find_kind(module, case, name, kind, device, convention)
+    seen = {"takes_state": convention.takes_state, "shows_state": convention.shows_state}
+    return try_weights(module, own, case, found, error, **seen)
 
 
 def _options(convention: Convention, name: str, case: Case, device: str) -> Iterator[str]:
@@ -287,8 +325,9 @@ def _has_axes_swapped(module: nn.Module, case: Case, device: str) -> bool:
 
     Where neither h0 nor hn shows the number of rows, the shapes do not tell.
     """
-    input = torch.randn(case.seq_len, case.batch, case.input_size, device=device)
-    h0 = torch.zeros(case.num_layers, case.batch, case.hidden_size, device=device)
+    like: dict[str, Any] = {"dtype": case.torch_dtype, "device": device}
+    input = torch.randn(case.seq_len, case.batch, case.input_size, **like)
+    h0 = torch.zeros(case.num_layers, case.batch, case.hidden_size, **like)
     other = input.clone()
     other[0, 0] += 1.0
     try:

@@ -127,8 +127,15 @@ def load(
         hint = advice(convention, name, kind, device, error, as_options=not is_convention)
         raise type(error)(f"{error}{hint}") from error
     cli_options = () if is_convention and isinstance(spec, str) else convention.cli_options
+    if info.tried is not None:
+        convention = replace(convention, weights=info.tried)
     return Target(
-        **vars(info), name=name, convention=convention, device=device, cli_options=cli_options
+        **vars(info),
+        name=name,
+        convention=convention,
+        device=device,
+        cli_options=cli_options,
+        found=None if info.tried is None else str(info.tried),
     )
 
 
