@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import inspect
+import json
 import pickle
+import re
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from stackgru.checkpoints.state_dict import (
+    Choice,
     ConversionError,
     LayerKeys,
     To,
@@ -55,30 +62,18 @@ class Converted:
     notes: list[str] = field(default_factory=list)
 
 
-def read(
-    path: Path, file: BinaryIO, *, trust: bool = False, is_safe: bool | None = None
-) -> Checkpoint:
-    """Read a checkpoint from an open file; ``trust`` allows it to execute code.
+def read(path: Path, *, trust: bool = False, is_safe: bool | None = None) -> Checkpoint:
+    """Read a checkpoint; ``trust`` allows it to execute code.
 
-    ``is_safe`` says whether it is a safetensors file; None decides by the name.
+    ``is_safe`` says whether it is a safetensors file; None decides by the name. Where this build of
+    torch can, tensors stay in the file until they are used.
     """
+    what = what_else(path)
+    if what:
+        raise ConversionError(f"{path} {what}")
     if path.suffix == _SAFE if is_safe is None else is_safe:
         return _read_safetensors(path)
-    try:
-        content = torch.load(file, map_location="cpu", weights_only=not trust)
-    except pickle.UnpicklingError as error:
-        if trust:
-            raise ConversionError(
-                f"{path} is not a checkpoint that torch can read: {error}"
-            ) from error
-        raise ConversionError(
-            f"{path} contains more than tensors and plain values, and loading it could execute "
-            "code; if you trust the file, pass --trust"
-        ) from error
-    except Exception as error:  # what torch raises for a broken file differs between versions
-        lines = str(error).splitlines() or [""]
-        what = f"{type(error).__name__}: {lines[0].partition('. ')[0]}"
-        raise ConversionError(f"{path} is not a checkpoint that torch can read: {what}") from error
+    content = _read_pickled(path, trust=trust)
     if isinstance(content, torch.nn.Module):
         raise ConversionError(
             f"{path} contains a whole {type(content).__name__}; save its state dict instead"
@@ -86,11 +81,154 @@ def read(
     return Checkpoint(content)
 
 
+def _read_pickled(path: Path, *, trust: bool) -> Any:
+    """Read a file of torch.save's, and allow the harmless classes that it names."""
+    allowed: list[Any] = []
+    while True:
+        try:
+            with _allowing(allowed):
+                return _load(path, weights_only=not trust)
+        except pickle.UnpicklingError as error:
+            if trust:
+                raise ConversionError(
+                    f"{path} is not a checkpoint that torch can read: {error}"
+                ) from error
+            named = re.search(r"GLOBAL ([\w.]+)", str(error))
+            known = _harmless(named[1]) if named else None
+            if known is not None and known not in allowed and _can_allow():
+                allowed.append(known)
+                continue
+            if named is None and not _GLOBAL.search(str(error)):
+                raise ConversionError(
+                    f"{path} is not a checkpoint that torch can read: it is damaged, or of another "
+                    "format"
+                ) from error
+            also = f", {named[1]}," if named else ""
+            raise ConversionError(
+                f"{path} contains more than tensors and plain values{also} and loading it could "
+                "execute code; if you trust the file, pass --trust"
+            ) from error
+        except Exception as error:  # what torch raises for a broken file differs between versions
+            lines = str(error).splitlines() or [""]
+            what = f"{type(error).__name__}: {lines[0].partition('. ')[0]}"
+            if "central directory" in what:
+                what = "it is cut off"
+            raise ConversionError(
+                f"{path} is not a checkpoint that torch can read: {what}"
+            ) from error
+
+
+def _load(path: Path, *, weights_only: bool) -> Any:
+    keywords: dict[str, Any] = {"map_location": "cpu", "weights_only": weights_only}
+    if zipfile.is_zipfile(path) and "mmap" in inspect.signature(torch.load).parameters:
+        keywords["mmap"] = True
+    return torch.load(path, **keywords)
+
+
+#: Classes whose objects only hold values.
+_HARMLESS = {
+    "argparse.Namespace",
+    "types.SimpleNamespace",
+    "collections.defaultdict",
+    "collections.Counter",
+    "collections.deque",
+    "datetime.datetime",
+    "datetime.date",
+    "datetime.timedelta",
+    "decimal.Decimal",
+    "fractions.Fraction",
+    "uuid.UUID",
+    "pathlib.PosixPath",
+    "pathlib.PurePosixPath",
+}
+#: What torch says of a class that it does not allow, in its versions.
+_GLOBAL = re.compile(r"GLOBAL|global|[Uu]nsupported (class|operand)|weights_only|opcode")
+
+
+def _harmless(name: str) -> Any:
+    """Return the class of this name if it is known to do nothing, or None."""
+    module, _, attribute = name.rpartition(".")
+    return getattr(importlib.import_module(module), attribute) if name in _HARMLESS else None
+
+
+def _can_allow() -> bool:
+    return hasattr(torch.serialization, "add_safe_globals")
+
+
+@contextlib.contextmanager
+def _allowing(classes: list[Any]) -> Iterator[None]:
+    """Allow classes in files of torch.save's."""
+    if not classes:
+        yield
+        return
+    before = torch.serialization.get_safe_globals()
+    torch.serialization.add_safe_globals(classes)
+    try:
+        yield
+    finally:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(before)
+
+
+#: How files begin that are taken for checkpoints, and what they are.
+_OTHERS = {
+    b"\x89HDF\r\n\x1a\n": "is an HDF5 file (a Keras checkpoint), which is no torch checkpoint",
+    b"version https://git-lfs": "is a Git LFS pointer; `git lfs pull` fetches the file itself",
+    b"\x1f\x8b": "is compressed by gzip; unpack it first",
+    b"<!DOCTYPE": "is a page of HTML, as a failed download leaves it",
+    b"<html": "is a page of HTML, as a failed download leaves it",
+    b"\x93NUMPY": "is a NumPy array, which is no torch checkpoint",
+}
+#: What a zip file contains that is not torch's.
+_MEMBERS = {
+    "config.json": "is a Keras file, which is no torch checkpoint",
+    ".npy": "is a NumPy archive (.npz), which is no torch checkpoint",
+    "constants.pkl": "is a TorchScript archive; save its state dict instead",
+}
+
+
+def what_else(path: Path) -> str:
+    """Return what a file is that is no checkpoint, or nothing.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    with path.open("rb") as file:
+        head = file.read(64)
+    if not head:
+        return "is empty"
+    for start, what in _OTHERS.items():
+        if head.startswith(start):
+            return what
+    if head.lstrip().startswith(b"{"):
+        return _what_json(path)
+    if head.startswith(b"PK"):
+        with contextlib.suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+            members = archive.namelist()
+            for end, what in _MEMBERS.items():
+                if any(name.endswith(end) for name in members):
+                    return what
+    return ""
+
+
+def _what_json(path: Path) -> str:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return ""
+    parts = data.get("weight_map") if isinstance(data, dict) else None
+    if isinstance(parts, dict):
+        files = ", ".join(sorted(set(map(str, parts.values())))[:4])
+        return f"is the index of a checkpoint in several files; convert each of them: {files}"
+    return "is a JSON file, which is no checkpoint"
+
+
 def _read_safetensors(path: Path) -> Checkpoint:
     try:
         from safetensors import SafetensorError, safe_open
     except ImportError as error:
-        raise ConversionError(f"reading {path} requires the package safetensors") from error
+        missing = error.name if isinstance(error, ModuleNotFoundError) else "safetensors"
+        raise ConversionError(f"reading {path} requires the package {missing}") from error
     try:
         with safe_open(path, "pt") as file:
             content = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
@@ -107,13 +245,18 @@ def write(path: Path, checkpoint: Checkpoint, check: Callable[[Path], None]) -> 
     """
     with replacing(path) as temporary:
         if checkpoint.is_safe:
-            from safetensors import SafetensorError
-            from safetensors.torch import save_file
-
             try:
-                save_file(checkpoint.content, temporary, metadata=checkpoint.metadata)
-            except SafetensorError as error:
-                raise OSError(str(error)) from error
+                from safetensors import SafetensorError
+                from safetensors.torch import save_file
+
+                try:
+                    save_file(checkpoint.content, temporary, metadata=checkpoint.metadata)
+                except SafetensorError as error:
+                    raise OSError(str(error)) from error
+            except ModuleNotFoundError as error:
+                raise ConversionError(
+                    f"writing {path} requires the package {error.name}"
+                ) from error
         else:
             with temporary.open("wb") as file:
                 torch.save(checkpoint.content, file)
@@ -121,12 +264,11 @@ def write(path: Path, checkpoint: Checkpoint, check: Callable[[Path], None]) -> 
 
 
 def convert(
-    checkpoint: Checkpoint, to: To, prefix: str | None, key: str | None, cells: str
+    checkpoint: Checkpoint, to: To, key: str | None, choice: Choice
 ) -> tuple[Checkpoint, Converted]:
     """Return a checkpoint with its state dict and the state of its optimisers converted.
 
-    ``key`` is the dotted key of the state dict, which is searched for if None; see
-    convert_state_dict for the other arguments.
+    ``key`` is the dotted key of the state dict, which is searched for if None.
     """
     content = checkpoint.content
     places = [place for place, one in _mappings(content) if stacks(one, to)]
@@ -138,7 +280,7 @@ def convert(
             )
         key = next(iter(places), "")
     state = state_at(content, key)
-    found, names = renaming(state, to, prefix, cells)
+    found, names = renaming(state, to, choice)
     done = Converted(key, names, found)
     changed = _replaced(content, key, renamed(state, names))
     for place, optimiser in _mappings(content):
@@ -225,7 +367,9 @@ def _is_in_order(own: Mapping[Any, Any], state: Mapping[str, Any]) -> bool:
 
 def _keeps_order(one: LayerKeys, state: Mapping[str, Any]) -> bool:
     """Whether the weights of a stack are adjacent and ordered by layer, as nn.GRU's are."""
-    wanted = [keys[name] for keys in one.keys for name in sorted(keys, key=PARAMETERS.index)]
+    ways = zip(one.keys, one.back, strict=True) if one.back else zip(one.keys)
+    layers = [keys for both in ways for keys in both]
+    wanted = [keys[name] for keys in layers for name in sorted(keys, key=PARAMETERS.index)]
     order = list(state)
     first = order.index(wanted[0])
     return order[first : first + len(wanted)] == wanted

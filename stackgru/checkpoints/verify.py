@@ -1,84 +1,153 @@
-"""Checks that a converted checkpoint has the tensors and the results of the original."""
+"""Checks that a converted checkpoint has the tensors and the results of the original.
+
+Only digests and results of the original are kept, so that one of the two is in memory at a time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import ctypes
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from stackgru.checkpoints.files import Checkpoint, Converted, state_at
-from stackgru.checkpoints.state_dict import LayerKeys, To, stacks
+from stackgru.checkpoints.state_dict import LayerKeys, To
 from stackgru.gru.cell import StackingGRUCell
 from stackgru.gru.parameters import gru_name
 
 _STEPS, _ROWS = 4, 3
+_Layers = Sequence[Mapping[str, Tensor]]
 
 
 class Differs(Exception):
     """A converted checkpoint does not compute what the original does."""
 
 
-def assert_same(old: Checkpoint, new: Checkpoint, done: Converted, to: To) -> None:
+@dataclass(frozen=True)
+class Original:
+    """What a converted checkpoint is compared with.
+
+    Attributes:
+        digests: of each tensor of the state dict, by its new key.
+        size: the number of entries.
+        results: of each stack or GRU on random input, by its new name.
+    """
+
+    digests: Mapping[str, bytes]
+    size: int
+    results: Mapping[str, Sequence[Tensor]]
+
+
+def original(
+    old: Checkpoint, done: Converted, to: To, advance: Callable[[int], object] = bool
+) -> Original:
+    """Return what is kept of a checkpoint; ``advance`` hears of the bytes that were read."""
+    state = state_at(old.content, done.key)
+    digests = {}
+    for key, value in state.items():
+        if isinstance(value, Tensor):
+            digests[done.names.get(key, key)] = _digest(value)
+            advance(_size(value))
+    results = {
+        name: _results(_weights(state, one, {}), is_gru=to == "cell")
+        for name, one in done.found.items()
+    }
+    return Original(digests, len(state), results)
+
+
+def assert_same(
+    was: Original,
+    new: Checkpoint,
+    done: Converted,
+    to: To,
+    advance: Callable[[int], object] = bool,
+) -> None:
     """Raise Differs unless a converted checkpoint, as read again, agrees with the original.
 
     All tensors must be equal, and so must the results on random input, bit by bit: stacks of
     cells run by ``unroll``, in the kernel of nn.GRU.
     """
-    before, after = state_at(old.content, done.key), state_at(new.content, done.key)
-    for key, value in before.items():
-        other = after.get(done.names.get(key, key))
-        if isinstance(value, Tensor) and not _same(value, other):
+    state = state_at(new.content, done.key)
+    for key, digest in was.digests.items():
+        value = state.get(key)
+        if not isinstance(value, Tensor) or _digest(value) != digest:
             raise Differs(f"{key!r} differs")
-    if len(before) != len(after):
-        raise Differs(f"it has {len(after)} entries instead of {len(before)}")
-    # The keys are found in the new file, not derived from the names that they should have.
-    there = stacks(after, "cell" if to == "gru" else "gru")
-    for name, stack in done.found.items():
-        wanted = {done.names[key] for keys in stack.keys for key in keys.values()}
-        new_stack = next(
-            (one for one in there if wanted == {key for keys in one.keys for key in keys.values()}),
-            None,
-        )
-        if new_stack is None or not _gives_the_same(stack, before, new_stack, after, to):
+        advance(_size(value))
+    if was.size != len(state):
+        raise Differs(f"it has {len(state)} entries instead of {was.size}")
+    for name, one in done.found.items():
+        results = _results(_weights(state, one, done.names), is_gru=to == "gru")
+        if not all(map(_same, results, was.results[name])):
             raise Differs(f"{name!r} gives different results on random input")
 
 
-def _gives_the_same(
-    old: LayerKeys, before: Mapping[str, Any], new: LayerKeys, after: Mapping[str, Any], to: To
-) -> bool:
-    weights, others = (
-        [{name: state[key] for name, key in keys.items()} for keys in one.keys]
-        for one, state in ((old, before), (new, after))
-    )
-    cells, gru = (weights, others) if to == "gru" else (others, weights)
-    x, h0 = _random(weights)
-    found, right = _cells(cells).unroll(x, h0), _gru(gru)(x, h0)
-    return all(_same(one, other) for one, other in zip(found, right, strict=True))
+def _size(value: Tensor) -> int:
+    return value.numel() * value.element_size()
 
 
-def _same(one: Tensor, other: Any) -> bool:
-    if not isinstance(other, Tensor) or (one.dtype, one.shape) != (other.dtype, other.shape):
-        return False
+def _digest(value: Tensor) -> bytes:
+    """Return a digest of a tensor's numbers, shape and dtype, without a copy of them."""
+    found = hashlib.sha256(f"{value.dtype} {tuple(value.shape)}".encode())
+    plain = value.detach().cpu().contiguous()
+    if plain.numel():
+        found.update((ctypes.c_char * _size(plain)).from_address(plain.data_ptr()))
+    return found.digest()
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
     return bool(((one == other) | ((one != one) & (other != other))).all())
 
 
-def _random(weights: Sequence[Mapping[str, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Return an input and a state from a generator that is used for nothing else."""
+def _weights(
+    state: Mapping[str, Any], one: LayerKeys, names: Mapping[str, str]
+) -> tuple[_Layers, _Layers]:
+    """Return the weights of a stack's layers, forward and backward."""
+    ahead, back = (
+        [{name: state[names.get(key, key)] for name, key in keys.items()} for keys in way]
+        for way in (one.keys, one.back)
+    )
+    return ahead, back
+
+
+def _results(ways: tuple[_Layers, _Layers], *, is_gru: bool) -> tuple[Tensor, Tensor]:
+    """Return output and hn of a GRU, or of a stack of cells, on random input."""
+    ahead, back = ways
     source = torch.Generator().manual_seed(0)
-    first = weights[0]["weight_ih"]
-    x = torch.randn(_STEPS, _ROWS, first.shape[1], generator=source)
-    h0 = torch.randn(len(weights), _ROWS, first.shape[0] // 3, generator=source)
-    return x.to(first.dtype), h0.to(first.dtype)
+    first = ahead[0]["weight_ih"]
+    x = torch.randn(_STEPS, _ROWS, first.shape[1], generator=source).to(first.dtype)
+    states = (len(ahead) + len(back), _ROWS, first.shape[0] // 3)
+    h0 = torch.randn(states, generator=source).to(first.dtype)
+    with torch.no_grad():
+        if is_gru:
+            found: tuple[Tensor, Tensor] = _gru(ahead, back)(x, h0)
+            return found
+        if not back:
+            return _cells(ahead).unroll(x, h0)
+        return _both_ways(ahead, back, x, h0)
 
 
-def _sizes(weights: Sequence[Mapping[str, Tensor]]) -> tuple[int, int, int]:
+def _both_ways(ahead: _Layers, back: _Layers, x: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
+    """Run cells forward and backward, layer by layer."""
+    last = []
+    for index, (one, other) in enumerate(zip(ahead, back, strict=True)):
+        own, its = h0[2 * index : 2 * index + 1], h0[2 * index + 1 : 2 * index + 2]
+        outputs, hn = _cells([one]).unroll(x, own)
+        backward, hn_back = _cells([other]).unroll(x.flip(0), its)
+        x = torch.cat([outputs, backward.flip(0)], -1)
+        last += [hn, hn_back]
+    return x, torch.cat(last)
+
+
+def _sizes(weights: _Layers) -> tuple[int, int, int]:
     first = weights[0]["weight_ih"]
     return first.shape[1], first.shape[0] // 3, len(weights)
 
 
-def _cells(weights: Sequence[Mapping[str, Tensor]]) -> StackingGRUCell:
+def _cells(weights: _Layers) -> StackingGRUCell:
     stack = StackingGRUCell(*_sizes(weights), bias="bias_ih" in weights[0], device="meta")
     for cell, layer in zip(stack.grus, weights, strict=True):
         for name, value in layer.items():
@@ -86,9 +155,12 @@ def _cells(weights: Sequence[Mapping[str, Tensor]]) -> StackingGRUCell:
     return stack.eval()
 
 
-def _gru(weights: Sequence[Mapping[str, Tensor]]) -> nn.GRU:
-    gru = nn.GRU(*_sizes(weights), bias="bias_ih" in weights[0], device="meta")
-    for index, layer in enumerate(weights):
-        for name, value in layer.items():
-            setattr(gru, gru_name(name, index), nn.Parameter(value, requires_grad=False))
+def _gru(weights: _Layers, back: _Layers) -> nn.GRU:
+    bias = "bias_ih" in weights[0]
+    gru = nn.GRU(*_sizes(weights), bias=bias, bidirectional=bool(back), device="meta")
+    for way, after in ((weights, ""), (back, "_reverse")):
+        for index, layer in enumerate(way):
+            for name, value in layer.items():
+                parameter = nn.Parameter(value, requires_grad=False)
+                setattr(gru, f"{gru_name(name, index)}{after}", parameter)
     return gru.eval()

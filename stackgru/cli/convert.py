@@ -5,14 +5,15 @@ from __future__ import annotations
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from stackgru.cli.common import FAILED, NO_VERDICT, errors_shown, fail
+from stackgru.options import names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from stackgru.checkpoints.files import Converted
 
@@ -22,6 +23,9 @@ Examples:
   stackgru convert model.pt cells.pt --to cell --prefix decoder.rnn
   stackgru convert run.ckpt new.ckpt --to gru --key model.state
   stackgru convert model.safetensors gru.safetensors --to gru
+  stackgru convert numbered.pt gru.pt --to gru --name decoder
+  stackgru convert two.pt gru.pt --to gru --both-ways gru_f,gru_b --name gru
+  stackgru convert gru.pt cell.pt --to cell --cells ''
 
 \b
 Exit status:
@@ -38,20 +42,40 @@ _LARGE = 32 * 2**20  # bytes; reading more takes long enough to show progress
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
 @click.argument("target", metavar="OUT", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--to", type=click.Choice(["gru", "cell"]), required=True, help="What OUT holds.")
-@click.option("--prefix", metavar="P", help="Convert only the stack or GRU of this name.")
+@click.option(
+    "--prefix",
+    "prefixes",
+    metavar="P",
+    multiple=True,
+    help="Convert only the stack, cell or GRU of this name (repeatable).",
+)
+@click.option("--name", metavar="NAME", help="Name of the GRU or stack in OUT, if it is only one.")
+@click.option("--stack", metavar="A,B", help="Cells that form one stack, the lowest first.")
+@click.option(
+    "--both-ways",
+    metavar="F,B",
+    help="Cells that go forward and backward in a bidirectional GRU; {} for the layer.",
+)
 @click.option("--key", metavar="K", help="Key of the state dict in IN, such as model.state.")
 @click.option(
     "--cells",
     metavar="NAME",
     default="grus.{}",
     show_default=True,
-    help="Name of a cell in its stack, with {} for the layer.",
+    help="Name of a cell in its stack, with {} for the layer; '' for a cell in place of the GRU.",
 )
 @click.option(
     "--trust", is_flag=True, help="Allow IN to execute code; only for files that you trust."
 )
 @click.option("--force", is_flag=True, help="Overwrite OUT, even if it is IN.")
-def convert(source: Path, target: Path, force: bool, **options: Any) -> None:
+def convert(
+    source: Path,
+    target: Path,
+    force: bool,
+    stack: str | None,
+    both_ways: str | None,
+    **options: Any,
+) -> None:
     """Convert the GRU cells in a checkpoint to nn.GRU, or nn.GRU to cells.
 
     IN is a PyTorch checkpoint or a safetensors file; OUT gets the same format.
@@ -62,11 +86,13 @@ def convert(source: Path, target: Path, force: bool, **options: Any) -> None:
         raise click.UsageError(f"{what}; --force overwrites it.")
     if source.suffix != target.suffix and ".safetensors" in (source.suffix, target.suffix):
         raise click.UsageError("IN and OUT must both be safetensors files, or neither.")
+    lists = {"stack": names(stack or ""), "both_ways": names(both_ways or "")}
     with errors_shown("nothing is written"):
-        done = _converted(source, target, **options)
+        done = _converted(source, target, **lists, **options)
     click.echo(_table(done), nl=False)
     stacks = ", ".join(repr(name) if name else "the whole" for name in done.found)
-    click.echo(f"{target} is written; {stacks} computes bit by bit what it computed in {source}.")
+    what = "computes bit by bit what it" if len(done.found) == 1 else "compute bit by bit what they"
+    click.echo(f"{target} is written; {stacks} {what} computed in {source}.")
 
 
 def _converted(source: Path, target: Path, **options: Any) -> Converted:
@@ -91,33 +117,41 @@ def _converted(source: Path, target: Path, **options: Any) -> Converted:
 def _convert(source: Path, target: Path, trust: bool, to: Any, **options: Any) -> Converted:
     """Read, convert, write, read again and compare."""
     from stackgru.checkpoints.files import convert, read, write
-    from stackgru.checkpoints.verify import assert_same
+    from stackgru.checkpoints.state_dict import Choice
+    from stackgru.checkpoints.verify import assert_same, original
 
-    with _watched(source, f"Reading {source.name}") as file:
-        old = read(source, file, trust=trust)
-    new, done = convert(old, to, **options)
+    key = options.pop("key")
+    old = read(source, trust=trust)
+    new, done = convert(old, to, key, Choice(**options))
+    is_safe = old.is_safe
+    with _watched(source, f"Reading {source.name}") as advance:
+        was = original(old, done, to, advance)
+    del old
 
     def check(written: Path) -> None:
-        with _watched(written, f"Comparing {target.name}") as file:
-            again = read(written, file, trust=trust, is_safe=old.is_safe)
-        assert_same(old, again, done, to)
+        nonlocal new
+        new.content = None  # it is on disk now, and need not be in memory twice
+        again = read(written, trust=trust, is_safe=is_safe)
+        with _watched(written, f"Comparing {target.name}") as advance:
+            assert_same(was, again, done, to, advance)
 
     write(target, new, check)
     return done
 
 
 @contextmanager
-def _watched(path: Path, what: str) -> Iterator[BinaryIO]:
-    """Open a file; show progress if it is large and stderr is a terminal."""
-    if path.stat().st_size < _LARGE or not sys.stderr.isatty():
-        with path.open("rb") as file:
-            yield file
+def _watched(path: Path, what: str) -> Iterator[Callable[[int], object]]:
+    """Yield what hears of bytes; show progress if the file is large and stderr is a terminal."""
+    size = path.stat().st_size
+    if size < _LARGE or not sys.stderr.isatty():
+        yield bool
         return
     from rich.console import Console
-    from rich.progress import open as watched
+    from rich.progress import Progress
 
-    with watched(path, "rb", description=what, console=Console(stderr=True)) as file:
-        yield file
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=size)
+        yield lambda number: progress.advance(task, number)
 
 
 def _table(done: Converted) -> str:
