@@ -80,10 +80,16 @@ class Case:
     def __post_init__(self) -> None:
         for name in ("input_size", "hidden_size", "num_layers", "seq_len", "batch"):
             value, least = getattr(self, name), 0 if name == "batch" else 1
+            _check_whole(name, value)
             if value < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
-        if not 0 <= self.dropout <= 1 or math.isnan(self.dropout):
+        if not isinstance(self.bias, bool):
+            raise ValueError(f"bias must be True or False, got {self.bias!r}")
+        is_number = isinstance(self.dropout, (int, float)) and not isinstance(self.dropout, bool)
+        if not is_number or not 0 <= self.dropout <= 1 or math.isnan(self.dropout):
             raise ValueError(f"dropout must be in [0, 1], got {self.dropout}")
+        object.__setattr__(self, "dropout", float(self.dropout))
+        _check_whole("seed", self.seed)
         if not 0 <= self.seed <= MAX_SEED:
             raise ValueError(f"seed must be in 0 to 2**64 - 1, got {self.seed}")
         for name, choices in _CHOICES.items():
@@ -146,6 +152,11 @@ class Case:
         if self.mode == "eval":
             return 1.0
         return 0.0 if self.dropout == 1 else 1 / (1 - self.dropout)
+
+
+def _check_whole(name: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(f"{name} must be a whole number, got {value!r}")
 
 
 def _text_fields() -> dict[str, object]:

@@ -113,6 +113,8 @@ def _read_pickled(path: Path, *, trust: bool) -> Any:
             what = f"{type(error).__name__}: {lines[0].partition('. ')[0]}"
             if "central directory" in what:
                 what = "it is cut off"
+            elif isinstance(error, (KeyError, EOFError, IndexError)):
+                what = "it is damaged, or of another format"
             raise ConversionError(
                 f"{path} is not a checkpoint that torch can read: {what}"
             ) from error
@@ -140,6 +142,10 @@ _HARMLESS = {
     "uuid.UUID",
     "pathlib.PosixPath",
     "pathlib.PurePosixPath",
+    *(
+        f"builtins.{name}"
+        for name in ("bool", "dict", "float", "int", "list", "set", "str", "tuple")
+    ),
 }
 #: What torch says of a class that it does not allow, in its versions.
 _GLOBAL = re.compile(r"GLOBAL|global|[Uu]nsupported (class|operand)|weights_only|opcode")
@@ -147,6 +153,7 @@ _GLOBAL = re.compile(r"GLOBAL|global|[Uu]nsupported (class|operand)|weights_only
 
 def _harmless(name: str) -> Any:
     """Return the class of this name if it is known to do nothing, or None."""
+    name = name if "." in name else f"builtins.{name}"
     module, _, attribute = name.rpartition(".")
     return getattr(importlib.import_module(module), attribute) if name in _HARMLESS else None
 

@@ -54,8 +54,11 @@ class FirstError:
 def find_first_error(target: Target, case: Case) -> FirstError | None:
     """Find where a target first differs from the equation in a case.
 
-    None if every layer follows the equation, or if the target cannot be run under nn.GRU's masks.
+    None if every layer follows the equation, if the target cannot be run under nn.GRU's masks, or
+    if its states do not go in and out.
     """
+    if target.unseen:
+        return None
     with torch.random.fork_rng(devices=[]):
         try:
             pair = Pair(target, case)
@@ -125,9 +128,9 @@ def _first_apart(states: Tensor, new: Bounded, dtype: torch.dtype) -> tuple[int,
 
 def _gate(target: Target, case: Case, x: Tensor, before: Tensor, layer: int) -> str | None:
     """Name the first gate of a layer that is wrong by itself in eval, with both numbers."""
-    pair = Pair(target, case)
     found = {}
     try:
+        pair = Pair(target, case)
         if _one_step(pair, x, before, layer)[2] is None:
             return None  # the layer is right in eval
         own = [{name: value.detach().clone() for name, value in one.items()} for one in pair.layers]

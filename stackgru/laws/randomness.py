@@ -7,9 +7,9 @@ import random
 import torch
 
 from stackgru.cases.case import Case
-from stackgru.harness.masks import ORDERS, Recorder, arrange
+from stackgru.harness.masks import Recorder, arrange
 from stackgru.harness.pair import Pair
-from stackgru.laws.helpers.values import other_input
+from stackgru.laws.helpers.values import orders, other_input
 from stackgru.laws.registry import law
 from stackgru.outcomes import Violated
 
@@ -80,7 +80,7 @@ def mask_count(pair: Pair) -> None:
         others = ", ".join(sorted(set(recorder.others)))
         raise Violated(f"the target draws random numbers by {others}, nn.GRU draws only masks")
     shape = (case.num_layers - 1, case.seq_len, case.batch, case.hidden_size)
-    every = [arrange(recorder.draws, shape, order) for order in ORDERS]
+    every = [arrange(recorder.draws, shape, order) for order in orders(pair)]
     masks = next((one for one in every if one is not None), None)
     if masks is None:
         seen = [tuple(draw.mask.shape) for draw in recorder.draws]

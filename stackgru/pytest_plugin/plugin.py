@@ -57,6 +57,8 @@ def pytest_load_initial_conftests(args: list[str]) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Read the options, and register the collector of results."""
+    # Torch warns when it is imported without NumPy; nothing here needs NumPy.
+    config.addinivalue_line("filterwarnings", "ignore:Failed to initialize NumPy")
     try:
         config.stash[_GIVEN] = read_pairs(config.getoption("stackgru") or (), "--stackgru")
         config.stash[_INI] = _ini(config)

@@ -81,15 +81,38 @@ def _first(message: str) -> str:
     return message if len(message) <= 100 else message[:97].rsplit(" ", 1)[0] + " ..."
 
 
+#: How the lines of collect_env begin that a report shows.
+_OF_THE_BUILD = (
+    "PyTorch version:",
+    "Is debug build:",
+    "CUDA used to build PyTorch:",
+    "ROCM used to build PyTorch:",
+    "OS:",
+    "Libc version:",
+    "Python version:",
+    "Is CUDA available:",
+    "CUDA runtime version:",
+    "GPU models and configuration:",
+    "Nvidia driver version:",
+    "cuDNN version:",
+    "Model name:",
+)
+
+
 @functools.cache
 def environment() -> str:
-    """Return what torch.utils.collect_env prints."""
+    """Return what torch.utils.collect_env says of the build, the system and the processor.
+
+    Not which packages are installed, nor what else the machine shows.
+    """
     try:
         from torch.utils import collect_env
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return str(collect_env.get_pretty_env_info()).rstrip()  # type: ignore[no-untyped-call]
+            every = str(collect_env.get_pretty_env_info())  # type: ignore[no-untyped-call]
+        lines = [line.strip() for line in every.splitlines()]
+        return "\n".join(line for line in lines if line.startswith(_OF_THE_BUILD))
     except Exception as error:  # it runs other programs
         return f"PyTorch version: {torch.__version__}\n(collect_env raised {describe_error(error)})"
 

@@ -84,7 +84,9 @@ class DirectWeights:
         """Return the names of two weights that are one parameter, or None."""
         owners: dict[int, str] = {}
         for name, value in self.leaves.items():
-            owner = owners.setdefault(value.data_ptr(), name)
+            # An empty one, and one on the meta device, has no memory of its own.
+            place = id(value) if value.is_meta or not value.numel() else value.data_ptr()
+            owner = owners.setdefault(place, name)
             if owner != name:
                 return owner, name
         return None

@@ -78,6 +78,7 @@ def under_masks(
 def _assert_complete(pair: Pair, injector: Injector, number: int) -> None:
     if injector.complete:
         return
+    pair.seed()
     with Recorder() as recorder:
         pair.run()
     if recorder.others and not recorder.draws:

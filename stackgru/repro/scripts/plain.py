@@ -24,6 +24,7 @@ def plain(context: ScriptContext) -> Iterator[Candidate]:
     pair = context.pair()
     drops = pair.case.drops and pair.case.seq_len > 1
     ways = [(True, drops)] if context.is_cell else [(False, False), (True, True)]
+    ways = ways if pair.is_carried else ways[:1]
     for target_by_steps, reference_by_steps in ways:
         reference, masks = reference_run(pair, by_steps=reference_by_steps)
         pair.seed()
@@ -55,7 +56,7 @@ def local(context: ScriptContext) -> Iterator[Candidate]:
     allows anything.
     """
     pair, case = context.pair(), context.case
-    if case.drops and case.seq_len > 1:
+    if (case.drops and case.seq_len > 1) or not pair.shows_layers:
         return
     _, masks = reference_run(pair, by_steps=False)
     pair.seed()

@@ -27,7 +27,7 @@ def built(context: ScriptContext, **changed: object) -> str:
         "num_layers": case.num_layers,
         "dropout": case.dropout,
         "bias": case.bias,
-        "batch_first": False,
+        "batch_first": convention.batch_first,
         **changed,
     }
     arguments = [repr(values[key]) for key in positional]

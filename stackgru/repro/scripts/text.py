@@ -112,7 +112,10 @@ def _import_lines(context: ScriptContext) -> list[str]:
     line = f"from {name} import {top}  # the class under test"
     if str(folder) in installed:
         return [line]
-    return [f"sys.path.insert(0, {str(folder)!r})  # the folder of the class", line]
+    if not folder.is_relative_to(Path.cwd()):
+        return [f"sys.path.insert(0, {str(folder)!r})  # the folder of the class", line]
+    here = str(folder.relative_to(Path.cwd()))
+    return [f"sys.path[:0] = [{here!r}, {str(folder)!r}]  # the folder of the class", line]
 
 
 _STACK = '''
@@ -157,6 +160,9 @@ def _set_up(context: ScriptContext, candidate: Candidate, uses: set[str]) -> str
     for name, drawn_as in (("x", "input"), ("h0", "h0")):
         if name in uses and f"{name} = " not in candidate.text.partition("\n")[0]:
             value = tensor_text(context, drawn_as, shapes[name], dtype=True)
+            if name == "h0" and not context.target.convention.takes_state:
+                sizes = ", ".join(map(str, shapes[name]))
+                value = f"torch.zeros({sizes}, dtype=torch.{case.dtype})"
             lines.append(f"{name} = {value}  # {meaning[name]}")
     return "\n".join(lines) + "\n"
 
@@ -192,6 +198,7 @@ _IN = {
     "tuple": "(state,)",
     "list": "list(state.unbind(0))",
     "concatenated": "state.movedim(0, -2).flatten(-2)",
+    "none": "",
 }
 _OUT = {
     "stacked": "new",
@@ -199,6 +206,7 @@ _OUT = {
     "tuple": "new[0]",
     "list": "torch.stack(list(new))",
     "concatenated": "new.unflatten(-1, (len(state), -1)).movedim(-2, 0)",
+    "none": "new",
 }
 
 
@@ -206,26 +214,37 @@ def _call_text(context: ScriptContext) -> str:
     """Return a function that is called like nn.GRU and calls the target by its convention."""
     convention = context.target.convention
     x = "x[None]" if convention.time_axis else "x"
+    x = "x.transpose(0, 1)" if convention.batch_first else x
     output = "output[0]" if convention.time_axis else "output"
+    output = "output.transpose(0, 1)" if convention.batch_first else output
     given, new = _IN[convention.state], _OUT[convention.state]
+    call, x = x, f"{x}, {given}" if given else x
     lines = [
         "def call(x, state):",
         '    """Call the target by its own convention; return output and state as nn.GRU does."""',
     ]
-    if convention.returns == "state":
-        lines += [f"    new = target({x}, {given})", f"    hn = {new}", "    return hn[-1], hn"]
+    if convention.returns == "output":
+        lines += [
+            f"    output = target({x})",
+            f"    output = {output}" if convention.batch_first else "",
+            "    hn = torch.zeros_like(state)",
+            "    hn[-1] = output[-1]  # the only state that it shows",
+            "    return output, hn",
+        ]
+    elif convention.returns == "state":
+        lines += [f"    new = target({x})", f"    hn = {new}", "    return hn[-1], hn"]
     elif convention.returns == "state, output":
-        lines += [f"    new, output = target({x}, {given})", f"    return {output}, {new}"]
+        lines += [f"    new, output = target({x})", f"    return {output}, {new}"]
     elif convention.state == "list":
         lines += [
             f"    states = {given}",
-            f"    result = target({x}, states)  # returns new states, or changes these in place",
+            f"    result = target({call}, states)  # returns new states, or changes these in place",
             "    output, new = result if isinstance(result, tuple) else (result, states)",
             f"    return {output}, {new}",
         ]
     else:
-        lines += [f"    output, new = target({x}, {given})", f"    return {output}, {new}"]
-    return "\n" + "\n".join(lines) + "\n"
+        lines += [f"    output, new = target({x})", f"    return {output}, {new}"]
+    return "\n" + "\n".join(filter(None, lines)) + "\n"
 
 
 def rounded_up(bound: float) -> str:
