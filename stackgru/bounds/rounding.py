@@ -217,13 +217,18 @@ def new_state(gates: Gates, h: Bounded, dtype: torch.dtype) -> Bounded:
 
 
 def dropped(x: Bounded, mask: Tensor, scale: float, dtype: torch.dtype) -> Bounded:
-    """Return the next layer's input, both (..., B, H): zero where the bool mask is False."""
+    """Return the next layer's input, both (..., B, H): zero where the bool mask is False.
+
+    Unless the value may have overflowed: dropout multiplies it by zero, which makes it NaN.
+    """
     form = FORMATS[dtype]
     value, gone = x.value * scale, ~mask
     size = value.abs()
     error = (x.error * scale).add_(size, alpha=_DROPOUT * form.unit)
     error.add_(_DROPOUT * form.smallest).masked_fill_(size > form.largest / 2, torch.inf)
-    return Bounded(value.masked_fill_(gone, 0.0), error.masked_fill_(gone, 0.0))
+    error.masked_fill_(gone, 0.0)
+    error.masked_fill_((x.value.abs() + x.error < torch.inf).logical_not_(), torch.inf)
+    return Bounded(value.masked_fill_(gone, 0.0), error)
 
 
 def sequence(

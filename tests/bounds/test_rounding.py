@@ -7,12 +7,16 @@ import torch
 from hypothesis import example, given
 from torch import nn
 
+from stackgru import StackingGRUCell
 from stackgru.bounds import rounding
 from stackgru.bounds.rounding import Bounded
 from stackgru.cases.case import DTYPES, Case
 from stackgru.cases.strategies import cases
 from stackgru.cases.tensors import draw_h0, draw_input, draw_weights
 from stackgru.harness.build_facts import supported_dtypes
+from stackgru.harness.pair import Pair
+from stackgru.laws.registry import all_laws
+from stackgru.targets.target import load
 
 
 def cell_ratio(case, factor=1.0):
@@ -105,3 +109,26 @@ def test_dropout_scales_value_and_bound():
     assert up.value.tolist() == [4.0, 0.0]
     assert up.error[1] == 0
     assert 1 < up.error[0] < 1 + 1e-14
+
+
+def test_what_is_dropped_counts_only_if_it_is_finite():
+    inf = float("inf")
+    x = Bounded(torch.tensor([1.0, inf, float("nan"), 1.0]), torch.tensor([0.0, 0.0, 0.0, inf]))
+    up = rounding.dropped(x, torch.zeros(4) > 0, 1000.0, torch.float16)
+    assert up.value.tolist() == [0.0] * 4
+    assert up.error.tolist() == [0.0, inf, inf, inf], "zero times infinity is NaN"
+    times_zero = nn.functional.dropout(torch.tensor([inf, float("nan")]), 1.0)
+    assert times_zero.isnan().all(), "so it is in torch"
+
+
+#: Found by 61,614 random examples: the state of layer 1 is NaN, and all of it is dropped in row 3.
+OVERFLOWS = (
+    "input_size=1 hidden_size=55 num_layers=3 batch=4 seq_len=1 dropout=0.999 dtype=float16 "
+    "mode=train seed=4685434623373531 weights=zero state=large"
+)
+
+
+@pytest.mark.skipif("float16" not in supported_dtypes(), reason="no float16 on this build")
+def test_nothing_is_claimed_above_a_layer_that_overflows():
+    pair = Pair(load(StackingGRUCell), Case.parse(OVERFLOWS))
+    all_laws()["one-step"].check(pair)
