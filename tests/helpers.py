@@ -65,6 +65,13 @@ def check_law(law, target, case=None, *, strict=False):
     all_laws()[law].check(Pair(load(target), case or Case(), strict=strict))
 
 
+def refused(law, target, case=None):
+    """Check one law of a target on one case; return what the target refuses in it."""
+    pair = Pair(load(target), case or Case())
+    all_laws()[law].check(pair)
+    return pair.refused
+
+
 def caught_but_not(right, *rows):
     """Return a test: a law catches a fault with this message, and not the right class."""
 

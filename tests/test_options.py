@@ -30,6 +30,8 @@ EVERY = Options(
     state="tuple",
     returns="state, output",
     time_axis=True,
+    batch_first=True,
+    constants=(("mode", "a,b=c"), ("sizes", [1, {"x": None}])),
 )
 
 

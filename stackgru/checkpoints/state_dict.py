@@ -269,6 +269,8 @@ def _chosen(found: list[LayerKeys], to: To, choice: Choice) -> list[LayerKeys]:
         return [replace(ahead, back=back.keys)]
     if choice.prefixes:
         return [_named(prefix, found, what) for prefix in choice.prefixes]
+    if not choice.both_ways and not all(one.back for one in found):
+        found = [one for one in found if not one.back]  # what goes both ways is asked for by name
     beside = defaultdict(list)
     for one in found:
         if one.is_single:

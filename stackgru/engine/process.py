@@ -22,14 +22,13 @@ from stackgru.engine.select import select
 from stackgru.options import Options, UsageError
 from stackgru.outcomes import Violated, Violation
 from stackgru.report.report import LawResult
-from stackgru.targets.construct import CannotBuild
 from stackgru.targets.convention import Convention
-from stackgru.targets.importing import TargetError, WeightsNotFound
+from stackgru.targets.importing import TargetError
 from stackgru.targets.target import name_of
 
 #: Seconds that torch may take to load what a law needs.
 _PREPARING = 120.0
-_ERRORS = {one.__name__: one for one in (TargetError, UsageError, WeightsNotFound, CannotBuild)}
+_ERRORS = {"TargetError": TargetError, "UsageError": UsageError}
 
 
 @dataclass(frozen=True)
@@ -160,7 +159,7 @@ class Process:
                 how = f"ended the process: it {how}{_where(answer.traceback)}"
             raise TargetError(f"importing, building or calling {name_of(self._spec)} {how}.")
         if isinstance(answer, tuple):
-            raise _ERRORS[answer[0]](answer[1])
+            raise _ERRORS.get(answer[0], TargetError)(answer[1])
         self._is_loaded = True
         assert isinstance(answer, Loaded)  # noqa: S101 - as _serve answers
         return answer

@@ -390,7 +390,13 @@ def _assert_no_process() -> None:
 
 def collect_runs(target: str | Callable[..., Any] | Convention, options: Options) -> list[LawRun]:
     """Return a run per selected law, and one that measures facts of the build."""
-    loaded = load(target, kind=options.kind, device=options.device, fields=options.convention)
+    loaded = load(
+        target,
+        kind=options.kind,
+        device=options.device,
+        fields=options.convention,
+        dtypes=options.dtypes,
+    )
     return [LawRun(loaded, law, options) for law in (*select(options), None)]
 
 

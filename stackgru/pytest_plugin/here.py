@@ -62,7 +62,13 @@ class RunHere:
         """Run it; return the report, or None if there is no result."""
         options = self._options
         # One clear error before pytest starts.
-        load(self._target, kind=options.kind, device=options.device, fields=options.convention)
+        load(
+            self._target,
+            kind=options.kind,
+            device=options.device,
+            fields=options.convention,
+            dtypes=options.dtypes,
+        )
         output = io.StringIO()
         with (
             _without_pytests_variables(),

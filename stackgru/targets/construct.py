@@ -12,12 +12,14 @@ from torch import nn
 from stackgru.cases.case import Case
 from stackgru.options import ARGUMENTS
 from stackgru.targets.convention import Convention
-from stackgru.targets.importing import RAISED, TargetError, describe_error, place_of, with_article
-
-
-class CannotBuild(TargetError):
-    """The target's constructor does not take what it is given."""
-
+from stackgru.targets.importing import (
+    RAISED,
+    CannotBuild,
+    TargetError,
+    describe_error,
+    place_of,
+    with_article,
+)
 
 _BY_NAME = (*ARGUMENTS, "bias", "batch_first", "device", "dtype")
 
@@ -55,7 +57,8 @@ def construct(
     except RAISED as error:
         shown = [repr(value) for value in arguments]
         shown += [f"{key}={value!r}" for key, value in keywords.items()]
-        raise CannotBuild(
+        kind = CannotBuild if isinstance(error, TypeError) else TargetError
+        raise kind(
             f"{name}({', '.join(shown)}) raised {describe_error(error)}{place_of(error)}."
         ) from error
     if not isinstance(module, nn.Module):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from stackgru.cases.case import Case
 from stackgru.gru.parameters import PARAMETERS, Layer
 from stackgru.targets.convention import FindsWeights
-from stackgru.targets.importing import RAISED, TargetError, WeightsNotFound, describe_error
+from stackgru.targets.importing import RAISED, NoNames, TargetError, WeightsNotFound, describe_error
 from stackgru.targets.weights import DerivedWeights, DirectWeights, Parts, RearrangedWeights
 
 _NAME = re.compile(
@@ -77,7 +77,8 @@ def find_layers(
             found = _layers_by_name(module, shared=shared)
     needed = [{"weight_ih", "weight_hh"} <= set(layer) for layer in found]
     if len(found) != number or not all(needed):
-        raise WeightsNotFound(_not_found(module, case, name))
+        kind = WeightsNotFound if found else NoNames
+        raise kind(_not_found(module, case, name))
     assert_shapes(found, case, name, directions)
     return list(found)
 

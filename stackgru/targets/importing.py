@@ -34,6 +34,18 @@ class WeightsNotFound(TargetError):
     """The target can be built, but its weights are not found."""
 
 
+class NoNames(WeightsNotFound):
+    """No name says where any of its weights is."""
+
+
+class CannotBuild(TargetError):
+    """The target's constructor does not take what it is given."""
+
+
+class CannotCall(TargetError):
+    """The target can be built, but a call gives something other than an output and a state."""
+
+
 def import_target(spec: str) -> Any:
     """Return what ``module:attr`` or ``path/file.py:attr`` names.
 

@@ -21,8 +21,9 @@ from stackgru.targets.convention import Convention
 from stackgru.targets.find_weights import count_layers, find_weights, read_layers
 from stackgru.targets.importing import (
     RAISED,
+    CannotCall,
+    NoNames,
     TargetError,
-    WeightsNotFound,
     describe_error,
     place_of,
     with_article,
@@ -82,8 +83,16 @@ def supported_dtypes(device: str = "cpu") -> tuple[str, ...]:
     return tuple(supported)
 
 
-def probe(convention: Convention, name: str, kind: str | None, device: str) -> TargetInfo:
+def probe(
+    convention: Convention,
+    name: str,
+    kind: str | None,
+    device: str,
+    dtypes: Sequence[str] = DTYPES,
+) -> TargetInfo:
     """Build a target, find its weights and call it; its kind is found by calling it if None.
+
+    ``dtypes`` are those in which it is tried.
 
     Raises:
         TargetError: if it cannot be built or called, or its weights are not found.
@@ -97,12 +106,12 @@ def probe(convention: Convention, name: str, kind: str | None, device: str) -> T
         )
     kind = "sequence" if convention.is_of_sequence else kind
     try:
-        return _probe(convention, name, kind, device, fitted(convention, PROBE))
+        return _probe(convention, name, kind, device, fitted(convention, PROBE), dtypes)
     except TargetError as error:
         if convention.weights is not None:
             raise  # square sizes would hide a wrong convention
         try:
-            return _probe(convention, name, kind, device, fitted(convention, _SQUARE))
+            return _probe(convention, name, kind, device, fitted(convention, _SQUARE), dtypes)
         except TargetError:
             raise error from None
 
@@ -114,14 +123,19 @@ def fitted(convention: Convention, case: Case) -> Case:
 
 
 def _probe(
-    convention: Convention, name: str, kind: str | None, device: str, sizes: Case
+    convention: Convention,
+    name: str,
+    kind: str | None,
+    device: str,
+    sizes: Case,
+    dtypes: Sequence[str],
 ) -> TargetInfo:
     accepts = taken(convention, name) & {"num_layers", "dropout", "bias"}
     tried = None
     with torch.random.fork_rng(devices=[]), settings_kept():
         try:
             own, case = build_checked(convention, name, device, sizes)
-        except WeightsNotFound as error:
+        except NoNames as error:
             tried = _try_weights(convention, name, kind, device, sizes, error)
             convention = replace(convention, weights=tried)
             own, case = build_checked(convention, name, device, sizes)
@@ -129,7 +143,8 @@ def _probe(
         found, is_exact = _find_kind(module, case, name, kind, device, convention)
         options = _options(convention, name, case, device) if found == "sequence" else []
         offered = frozenset(options)
-        refused_dtypes = tuple(_refused_dtypes(convention, name, case, device, found))
+        tried_in = [one for one in supported_dtypes(device) if one in dtypes]
+        refused_dtypes = tuple(_refused_dtypes(convention, name, case, device, found, tried_in))
         refused_bias = _refused_bias(convention, name, case, device) if "bias" in accepts else ""
     if convention.weights is not None or convention.unseen:
         offered -= {"bidirectional"}  # they are those of one direction
@@ -179,14 +194,12 @@ def _try_weights(
     kind: str | None,
     device: str,
     sizes: Case,
-    error: WeightsNotFound,
+    error: NoNames,
 ) -> TriedWeights:
-    """Find the weights of a module by trying, unless names say some of them."""
+    """Find the weights of a module by trying."""
     layers = sizes.num_layers if "num_layers" in taken(convention, name) else 1
     case = replace(sizes, num_layers=layers, dtype="float64", dropout=0.0)
     own = construct(convention, name, case, device)
-    if convention.weights is not None or count_layers(own):
-        raise error
     own.eval()
     module = adapt(own, convention, layers)
     found, _ = _find_kind(module, case, name, kind, device, convention)
@@ -218,12 +231,11 @@ def _refused_bias(convention: Convention, name: str, case: Case, device: str) ->
 
 
 def _refused_dtypes(
-    convention: Convention, name: str, case: Case, device: str, kind: str
+    convention: Convention, name: str, case: Case, device: str, kind: str, dtypes: Sequence[str]
 ) -> Iterator[tuple[str, str]]:
     """Yield each dtype in which nn.GRU runs and the target does not, unless none is left."""
     found = []
-    supported = supported_dtypes(device)
-    for dtype in supported:
+    for dtype in dtypes:
         one = replace(case, dtype=dtype)
         try:
             module = construct(convention, name, one, device)
@@ -244,7 +256,7 @@ def _refused_dtypes(
                 if value.dtype != one.torch_dtype
             ]
             found += [(dtype, " and ".join(wrong))] if wrong else []
-    if len(found) < len(supported):
+    if len(found) < len(dtypes):
         yield from found
 
 
@@ -306,7 +318,7 @@ def _find_kind(
     }
     wanted = " or ".join(f"as a {candidate}, {expected[candidate]}" for candidate in candidates)
     words = f" with {' '.join(convention.cli_options)}" if convention.cli_options else ""
-    raise TargetError(f"{name} cannot be called {wanted}{words}: {'; '.join(seen)}.")
+    raise CannotCall(f"{name} cannot be called {wanted}{words}: {'; '.join(seen)}.")
 
 
 def _call(module: nn.Module, case: Case, kind: str, device: str) -> Any:

@@ -9,9 +9,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from stackgru.options import ARGUMENTS, RETURNS, STATES
-from stackgru.targets.construct import CannotBuild
 from stackgru.targets.convention import Convention
-from stackgru.targets.importing import TargetError, WeightsNotFound, is_installed
+from stackgru.targets.importing import (
+    CannotBuild,
+    CannotCall,
+    NoNames,
+    TargetError,
+    WeightsNotFound,
+    is_installed,
+)
 from stackgru.targets.probe import PROBE, build_checked, fitted, probe
 
 #: No size is a possible rate and the rate is no possible size, so a wrong order of arguments fails.
@@ -54,9 +60,9 @@ def advice(
             return f"\nIt fits as a {probed.kind} with another convention. Try:\n  {line}"
     if isinstance(error, WeightsNotFound):
         return _example(_WEIGHTS, name)
-    if isinstance(error, CannotBuild):
+    if isinstance(error, CannotBuild) and not name.startswith("builtins:"):
         return _example(_FACTORY, name)
-    if not tried:
+    if not tried or not isinstance(error, CannotCall):
         return ""
     # What gave a result of another shape came nearer than what raised.
     nearest, why = max(tried, key=lambda one: str(one[1]).count(" it gave "))
@@ -143,7 +149,7 @@ def _may_be_a_number(parameter: inspect.Parameter) -> bool:
 def _builds(convention: Convention, name: str, device: str) -> bool:
     try:
         build_checked(convention, name, device, fitted(convention, _CASE))
-    except WeightsNotFound:
+    except NoNames:
         return True  # they may be found by trying, once it can be called
     except TargetError:
         return False

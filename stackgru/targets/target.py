@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from stackgru.cases.case import Case
-from stackgru.options import UsageError
+from stackgru.options import DTYPES, UsageError
 from stackgru.targets.adapter import adapt, own_module
 from stackgru.targets.construct import construct
 from stackgru.targets.convention import Convention
@@ -94,6 +94,7 @@ def load(
     kind: str | None = None,
     device: str = "cpu",
     fields: Mapping[str, Any] | None = None,
+    dtypes: Sequence[str] = (),
 ) -> Target:
     """Load a target and find out what it is.
 
@@ -102,6 +103,7 @@ def load(
         kind: "cell" or "sequence"; found by calling it if None.
         device: where it is built.
         fields: fields of its convention, if it is not a Convention itself.
+        dtypes: names of the dtypes in which it is tried; empty for all.
 
     Raises:
         TargetError: if it cannot be imported, built or called, or its weights are not found.
@@ -122,7 +124,7 @@ def load(
     _check_factory(convention.factory, name)
     _check_device(device)
     try:
-        info = probe(convention, name, kind, device)
+        info = probe(convention, name, kind, device, dtypes or DTYPES)
     except TargetError as error:
         hint = advice(convention, name, kind, device, error, as_options=not is_convention)
         raise type(error)(f"{error}{hint}") from error

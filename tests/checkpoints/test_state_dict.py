@@ -31,27 +31,78 @@ def test_there_and_back_nothing_has_changed(size, bias):
 
 
 @pytest.mark.parametrize(
-    ("prefix", "first", "owner"),
+    ("prefix", "first", "name", "gru"),
     [
-        ("decoder.rnn.layers.", 0, "decoder.rnn."),  # OpenNMT's
-        ("module.decoder.rnn.anything.", 0, "module.decoder.rnn."),
-        ("grus.", 0, ""),
-        ("", 0, ""),
-        ("decoder.gru_", 1, "decoder."),
-        ("decoder.cell", 0, "decoder."),
-        ("blocks.2.grus.", 0, "blocks.2."),
+        ("decoder.rnn.layers.", 0, None, "decoder.rnn.layers."),  # OpenNMT's
+        ("decoder.rnn.layers.", 0, "decoder.rnn", "decoder.rnn."),
+        ("rnn.", 0, None, "rnn."),
+        ("grus.", 0, None, ""),
+        ("", 0, None, ""),
+        ("decoder.gru_", 1, "decoder.gru", "decoder.gru."),
+        ("gru_", 1, "", ""),
+        ("decoder.cell", 0, "decoder", "decoder."),
+        ("blocks.2.grus.", 0, None, "blocks.2."),
     ],
 )
-def test_a_stack_is_found_whatever_it_is_called(prefix, first, owner):
+def test_a_stack_is_found_whatever_it_is_called(prefix, first, name, gru):
     state = {"before": torch.ones(1), **cells(prefix, layers=11, first=first), "after": 3}
-    converted = convert_state_dict(state, "gru")
-    assert list(converted)[1] == f"{owner}weight_ih_l0"
-    assert list(converted)[-2] == f"{owner}bias_hh_l10"
+    converted = convert_state_dict(state, "gru", name=name)
+    assert list(converted)[1] == f"{gru}weight_ih_l0"
+    assert list(converted)[-2] == f"{gru}bias_hh_l10"
     assert (converted["before"], converted["after"]) == (state["before"], 3)
-    pattern = f"{prefix[len(owner) :]}{{}}"
-    back = convert_state_dict(converted, "cell", cells=pattern)
-    if first == 0:
-        assert list(back) == list(state)
+    owner = prefix.rpartition(".")[0] if not prefix.endswith(".") else prefix.removesuffix(".")
+    cell = f"{prefix[len(owner) :].lstrip('.')}{{{first}}}"
+    back = convert_state_dict(converted, "cell", name=owner, cells=cell)
+    assert list(back) == list(state)
+
+
+def test_numbered_attributes_have_no_name_to_keep():
+    said = "a.gru_1 and a.gru_2 are attributes of their own, .* for example --name a.gru$"
+    with pytest.raises(ConversionError, match=said):
+        convert_state_dict(cells("a.gru_", first=1), "gru")
+
+
+def test_a_single_cell_is_a_stack_of_one_there_and_back():
+    cell = {f"dec.{name}": value for name, value in nn.GRUCell(3, 4).state_dict().items()}
+    gru = convert_state_dict(cell, "gru")
+    assert next(iter(gru)) == "dec.weight_ih_l0"
+    assert list(convert_state_dict(gru, "cell", cells="")) == list(cell)
+    assert "dec.one.weight_ih" in convert_state_dict(gru, "cell", cells="one")
+    two = nn.GRU(3, 4, 2).state_dict()
+    with pytest.raises(ConversionError, match=r"has 2 layers, so the name of a cell must contain"):
+        convert_state_dict(two, "cell", cells="")
+
+
+SIDE_BY_SIDE = {
+    f"{side}.{name}": value
+    for side in ("fwd", "bwd")
+    for name, value in nn.GRUCell(3, 4).state_dict().items()
+}
+
+
+def test_cells_side_by_side_are_asked_about():
+    said = "'fwd', 'bwd' stand side by side, .* --both-ways fwd,bwd --name gru, or --stack fwd,bwd"
+    with pytest.raises(ConversionError, match=said):
+        convert_state_dict(SIDE_BY_SIDE, "gru")
+    gru = convert_state_dict(SIDE_BY_SIDE, "gru", both_ways=("fwd", "bwd"), name="enc")
+    assert {f"enc.{key}" for key in nn.GRU(3, 4, bidirectional=True).state_dict()} == set(gru)
+    back = convert_state_dict(gru, "cell", both_ways=("fwd", "bwd"))
+    assert all(back[key] is value for key, value in SIDE_BY_SIDE.items())
+    one = convert_state_dict(SIDE_BY_SIDE, "gru", prefix="bwd")
+    assert list(one)[3:5] == ["fwd.bias_hh", "bwd.weight_ih_l0"]
+    square = {f"{n}.{k}": v for n in "ab" for k, v in nn.GRUCell(4, 4).state_dict().items()}
+    assert "gru.weight_ih_l1" in convert_state_dict(square, "gru", stack="ab", name="gru")
+    with pytest.raises(ConversionError, match=r"bwd\.weight_ih has shape"):
+        convert_state_dict(SIDE_BY_SIDE, "gru", stack=("fwd", "bwd"), name="gru")
+
+
+def test_a_bidirectional_gru_of_two_layers_there_and_back():
+    gru = nn.GRU(3, 4, 2, bidirectional=True).state_dict()
+    ways = ("ahead.{}", "back.{}")
+    cells_ = convert_state_dict(gru, "cell", both_ways=ways)
+    assert cells_["back.1.weight_ih"].shape == (12, 8)
+    back = convert_state_dict(cells_, "gru", both_ways=("ahead", "back"), name="")
+    assert {key: id(value) for key, value in back.items()} == {k: id(v) for k, v in gru.items()}
 
 
 @pytest.mark.parametrize(
@@ -81,12 +132,12 @@ BOTH_WAYS = nn.ModuleDict({"a": nn.GRU(3, 4, bidirectional=True)}).state_dict()
     ("state", "to", "options", "said"),
     [
         ({}, "gru", {}, "no stack of GRU cells found in this state dict"),
-        (nn.LSTM(3, 4).state_dict(), "cell", {}, "no unidirectional GRU found in this"),
-        (BOTH_WAYS, "cell", {}, "no unidirectional GRU found in this"),
+        (nn.LSTM(3, 4).state_dict(), "cell", {}, "no GRU found in this"),
+        (BOTH_WAYS, "cell", {}, "'a' is bidirectional; say what its cells are to be called"),
         (cells("a."), "LSTM", {}, "to must be 'gru' or 'cell', got 'LSTM'"),
         (cells("a."), "gru", {"prefix": "b"}, "no stack of GRU cells found at 'b', only at 'a'"),
-        (cells("a."), "gru", {"cells": "x"}, r"cells must contain one \{\} for the layer, got 'x'"),
-        (TWO, "gru", {}, "'decoder.forth' and 'decoder.back' would both become 'decoder'; pass"),
+        (cells("a."), "gru", {"cells": "{}{}"}, r"cells may contain one \{\} for the layer, got"),
+        (TWO, "gru", {"name": "a"}, "only one can get the name 'a'; pass one of 'decoder.forth'"),
         (TWO, "gru", {"prefix": "decoder"}, "pass one of 'decoder.forth', 'decoder.back'"),
         (HALF, "gru", {}, "'rnn.grus' is incomplete: missing weight_hh of layer 1"),
         (GAP, "gru", {}, "weight_ih of layer 1, weight_hh of layer 1, bias_ih of layer 1, bias_hh"),

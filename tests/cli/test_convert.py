@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import errno
 import os
 import subprocess
 import sys
+import zipfile
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -16,7 +19,7 @@ from stackgru import StackingGRUCell
 from stackgru.checkpoints import verify as verifying
 from stackgru.checkpoints.verify import Differs
 from stackgru.cli import convert as convert_command
-from tests.subjects.checkpoints import HALF, MIXED, TWO, Model, trained
+from tests.subjects.checkpoints import HALF, MIXED, Model, trained
 
 
 def test_the_state_of_an_optimiser_goes_along(tmp_path, command):
@@ -76,17 +79,32 @@ def files(tmp_path):
     (tmp_path / "truncated.pt").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "empty.pt").write_bytes(b"")
     (tmp_path / "text.safetensors").write_text("no tensors")
+    (tmp_path / "keras.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    (tmp_path / "pointer.pt").write_text("version https://git-lfs.github.com/spec/v1\n")
+    (tmp_path / "page.pt").write_text("<!DOCTYPE html>")
+    (tmp_path / "gz.pt").write_bytes(b"\x1f\x8b" + bytes(20))
+    (tmp_path / "noise.pt").write_bytes(b"hello world" * 20)
+    (tmp_path / "index.json").write_text('{"weight_map": {"a": "m-1.safetensors"}}')
+    with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
+        archive.writestr("config.json", "{}")
+    torch.jit.script(nn.GRU(3, 4)).save(tmp_path / "script.pt")
     torch.save(HALF, tmp_path / "half.pt")
-    torch.save(TWO, tmp_path / "two.pt")
     torch.save(MIXED, tmp_path / "mixed.pt")
     return {
         "evil.pt": "loading it could execute code",
         "module.pt": "loading it could execute code",
         "truncated.pt": "is not a checkpoint that torch can read",
-        "empty.pt": "is not a checkpoint that torch can read",
+        "empty.pt": "is empty",
+        "keras.h5": "is an HDF5 file (a Keras checkpoint), which is no torch checkpoint",
+        "pointer.pt": "is a Git LFS pointer",
+        "page.pt": "is a page of HTML",
+        "gz.pt": "is compressed by gzip",
+        "noise.pt": "is damaged, or of another format",
+        "index.json": "is the index of a checkpoint in several files; convert each of them: m-1.",
+        "model.keras": "is a Keras file",
+        "script.pt": "is a TorchScript archive",
         "text.safetensors": "is not a safetensors file",
         "half.pt": "is incomplete",
-        "two.pt": "would both become 'decoder'",
         "mixed.pt": "has mixed dtypes",
         "nowhere.pt": "No such file or directory",
     }
@@ -101,8 +119,40 @@ def test_bad_input_is_said_and_nothing_is_written(tmp_path, command):
         assert (process.returncode, process.stdout) == (1, "")
         assert process.stderr.startswith("Error: ")
         assert text in process.stderr
+        assert ("--trust" in process.stderr) == (name in ("evil.pt", "module.pt"))
         assert "Traceback" not in process.stderr
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_namespace_is_no_code(tmp_path, command):
+    if not hasattr(torch.serialization, "add_safe_globals"):
+        pytest.skip("this build of torch cannot allow single classes")
+    state = StackingGRUCell(3, 4).state_dict()
+    content = {"args": argparse.Namespace(lr=0.1), "model": state, "d": defaultdict(list)}
+    torch.save(content, tmp_path / "in.pt")
+    assert command("convert", "in.pt", "out.pt", "--to", "gru").returncode == 0
+    found = torch.load(tmp_path / "out.pt", weights_only=False)
+    assert found["args"] == content["args"]
+    assert "weight_ih_l0" in found["model"]
+
+
+def test_two_ways_there_and_back_from_the_command_line(tmp_path, command):
+    cells = {
+        f"{side}.{name}": value
+        for side in ("fwd", "bwd")
+        for name, value in nn.GRUCell(3, 4).state_dict().items()
+    }
+    torch.save(cells, tmp_path / "cells.pt")
+    asked = command("convert", "cells.pt", "gru.pt", "--to", "gru")
+    assert asked.returncode == 1
+    assert "--both-ways fwd,bwd --name gru" in asked.stderr
+    ways = ("--both-ways", "fwd,bwd")
+    there = command("convert", "cells.pt", "gru.pt", "--to", "gru", *ways, "--name", "enc")
+    assert there.returncode == 0, there.stderr
+    back = command("convert", "gru.pt", "back.pt", "--to", "cell", *ways)
+    assert back.returncode == 0, back.stderr
+    found = torch.load(tmp_path / "back.pt")
+    assert all(torch.equal(found[key], value) for key, value in cells.items())
 
 
 def test_trusted_code_is_run(tmp_path, command):
@@ -187,7 +237,7 @@ def test_what_is_no_pickle_is_none_though_trusted(tmp_path, command):
 
 
 def test_without_safetensors_that_is_said(tmp_path, monkeypatch, command):
-    (tmp_path / "a.safetensors").write_bytes(b"")
+    (tmp_path / "a.safetensors").write_bytes(b"something")
     monkeypatch.setitem(sys.modules, "safetensors", None)
     process = command("convert", "a.safetensors", "b.safetensors", "--to", "gru")
     assert process.returncode == 1

@@ -164,6 +164,10 @@ def test_only_the_law_of_a_worker_that_died_has_crashed():
         "seed": 3,
         "is_isolated": True,
         "facts": {"python": "4"},
+        "limits": {},
+        "unseen": [],
+        "layers": None,
+        "weights": None,
     }
     collector = Collector(SimpleNamespace())
     collector.pytest_runtest_logreport(

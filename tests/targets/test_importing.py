@@ -30,7 +30,7 @@ def test_a_module_that_needs_another_is_not_said_to_be_missing(folder):
     (folder / "needs_another.py").write_text("import not_installed_at_all")
     said = (
         r"^importing needs_another raised ModuleNotFoundError: "
-        r"No module named 'not_installed_at_all'\.$"
+        r"No module named 'not_installed_at_all' \(needs_another\.py:1\)\.$"
     )
     with pytest.raises(TargetError, match=said):
         import_target("needs_another:Thing")
