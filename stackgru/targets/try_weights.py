@@ -63,18 +63,12 @@ class TriedWeights:
     Attributes:
         weights: the blocks of weight_ih and weight_hh, each in the order r, z, n.
         biases: likewise of bias_ih and bias_hh; None where there is none.
-        has_bias: whether there are any biases.
         token: which of the numbers in a parameter's name is its layer's; None for one layer.
     """
 
     weights: tuple[tuple[_Block, ...], tuple[_Block, ...]]
     biases: tuple[tuple[_Block | None, ...], tuple[_Block | None, ...]]
     token: int | None
-
-    @property
-    def has_bias(self) -> bool:
-        """Whether there are any biases."""
-        return any(block is not None for side in self.biases for block in side)
 
     def __call__(self, module: nn.Module) -> list[dict[str, Tensor]]:
         """Return the weights of every layer, by nn.GRUCell's names."""
@@ -92,11 +86,13 @@ class TriedWeights:
                 width = wide - hidden_size if block.first else wide
                 parts.append(block.of(parameter, width, hidden_size))
             found[name] = torch.cat(parts)
-        if self.has_bias:
+        # Built with bias=False, a module may lack what it had when this was found.
+        there = [one for side in self.biases for one in side if one and one.name in parameters]
+        if there:
             zeros = found["weight_hh"].new_zeros(hidden_size)
             for name, biases in zip(PARAMETERS[2:], self.biases, strict=True):
                 each = [
-                    zeros if one is None else one.of(parameters[one.name], 0, hidden_size)
+                    one.of(parameters[one.name], 0, hidden_size) if one and one in there else zeros
                     for one in biases
                 ]
                 found[name] = torch.cat(each)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from types import SimpleNamespace
 
@@ -52,13 +53,13 @@ def test_a_target_that_has_moved(reports, tmp_path):
     folder, _ = reports
     place = shutil.copytree(folder / os.listdir(folder)[0], tmp_path / "found" / "moved")
     source = (place / "repro.py").read_text()
-    for there in (str(HANDWRITTEN.parent), "'examples'"):
-        source = source.replace(there, "'/no/such'" if there[0] == "'" else "/no/such")
-    (place / "repro.py").write_text(source)
+    moved = re.sub(r"sys\.path\[:0\] = \['\.', '.*?'\]", "", source)
+    assert moved != source
+    (place / "repro.py").write_text(moved)
     result = invoke("replay", tmp_path / "found", "--times", 1)
     assert result.exit_code == 3
     assert "broken" in result.stdout
-    assert "No module named 'handwritten'" in result.stdout
+    assert "No module named 'examples'" in result.stdout
 
 
 @pytest.mark.parametrize(("name", "said"), [("nowhere", "No such file"), ("", "no bug report in")])

@@ -65,7 +65,7 @@ def test_states_kept_on_the_module_need_a_wrapper(kind):
         ({"state": "tupel"}, "state must be one of .* got 'tupel'; did you mean 'tuple'?"),
         ({"returns": "hn"}, "returns must be one of"),
         ({"arguments": ("input_size", "hiden_size")}, "did you mean 'hidden_size'?"),
-        ({"arguments": ("input_size",)}, "must include input_size, hidden_size or both"),
+        ({"arguments": ("num_layers",)}, "must include input_size, hidden_size or both"),
         ({"arguments": ("input_size", "hidden_size", "input_size")}, "without duplicates"),
         ({"arguments": "input_size"}, "must be a sequence of names"),
     ],

@@ -213,6 +213,29 @@ class PerGate(nn.Module):
         return (1 - z) * n + z * h
 
 
+class TwoLinears(nn.Module):
+    """Two linear layers with the gates in the order z, r, n, with biases or without."""
+
+    def __init__(self, input_size, hidden_size, bias=True):
+        super().__init__()
+        self.of_x = nn.Linear(input_size, 3 * hidden_size, bias=bias)
+        self.of_h = nn.Linear(hidden_size, 3 * hidden_size, bias=bias)
+
+    def forward(self, x, h):
+        (z, r, n), (y, s, m) = self.of_x(x).chunk(3, -1), self.of_h(h[0]).chunk(3, -1)
+        z, n = torch.sigmoid(z + y), torch.tanh(n + torch.sigmoid(r + s) * m)
+        new = (1 - z) * n + z * h[0]
+        return new, new[None]
+
+
+class TwoLinearsSharedBias(TwoLinears):
+    """Likewise, but without biases wrong by a tenth."""
+
+    def forward(self, x, h):
+        output, hn = super().forward(x, h)
+        return (output, hn) if self.of_x.bias is not None else (output * 1.1, hn)
+
+
 class PerGateSwapped(PerGate):
     """z keeps the new state, not the old one: no arrangement of its weights makes it nn.GRU."""
 
@@ -321,4 +344,5 @@ DRIVEN = [
     (OfFour, OfFourCut, {"sizes": {"hidden_size": range(4, 65, 4)}}, None),
     (PerGate, PerGateRarely, {}, ""),
     (Joint, JointDropsAll, {}, ""),
+    (TwoLinears, TwoLinearsSharedBias, {}, ""),
 ]
