@@ -97,7 +97,7 @@ CAUGHT_BY = {
     "purity": conduct.WritesToItsState,
     "stateless": conduct.OverwritesItsLastResult,
     "strided": contexts.ReadsTheInputAsContiguous,
-    "meta": contexts.LooksAtItsInput,
+    "meta": contexts.StatesOnTheCpu,
     "refusals": refusals.CutsTheInput,
     "life": life.CopiesForgetTheRate,
     "functional-call": calls.HoldsItsWeights,

@@ -152,20 +152,6 @@ class LongSumsInBfloat16(Written):
         return product.bfloat16().to(product.dtype) if x.shape[-1] > 32 else product
 
 
-class OutputInSinglePrecision(Stack):
-    """In the half precisions the output is float32."""
-
-    def end(self, output, hn):
-        return output.float() if output.element_size() == 2 else output, hn
-
-
-class StatesInSinglePrecision(Stack):
-    """hn is float32 whatever the input is."""
-
-    def end(self, output, hn):
-        return output, hn.float()
-
-
 class DropoutScaleRounded(Stack):
     """Kept values are multiplied by a scale of eight bits."""
 

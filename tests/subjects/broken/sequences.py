@@ -201,13 +201,6 @@ class FirstLayerStartsFromOnes(LayerByLayer):
         return torch.cat([state[:1] + 1, state[1:]]) if h0 is None else state
 
 
-class OutputsInSinglePrecision(LayerByLayer):
-    """In the half precisions the outputs are float32."""
-
-    def end(self, output, hn):
-        return output.float() if output.element_size() == 2 else output, hn
-
-
 class TruncatesBackward(LayerByLayer):
     """No gradient goes back by more than four steps."""
 
