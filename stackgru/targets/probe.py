@@ -307,7 +307,8 @@ def _find_kind(
                 is_now = "time first: leave out" if convention.batch_first else "batch first: pass"
                 seen.append(f"as a sequence it is {is_now} --batch-first")
                 continue
-            return candidate, True
+            shapes = [one.shape for one in result]
+            return candidate, _has_shapes_without_state(module, case, candidate, device, shapes)
         else:
             nearly.append(candidate)  # the laws show a state of a wrong shape
     if nearly:
@@ -330,6 +331,24 @@ def _call(module: nn.Module, case: Case, kind: str, device: str) -> Any:
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return module(input, h0)
+
+
+def _has_shapes_without_state(
+    module: nn.Module, case: Case, kind: str, device: str, shapes: list[torch.Size]
+) -> bool:
+    """Whether results have these shapes without a state, too, if there are any.
+
+    A cell of a state (B, H) also takes (1, B, H), by broadcasting.
+    """
+    rows = (case.batch,) if kind == "cell" else (case.seq_len, case.batch)
+    input = torch.zeros(*rows, case.input_size, dtype=case.torch_dtype, device=device)
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            result = module(input)
+    except RAISED:
+        return True
+    return not _is_pair(result) or [one.shape for one in result] == shapes
 
 
 def _has_axes_swapped(module: nn.Module, case: Case, device: str) -> bool:

@@ -98,7 +98,10 @@ def _candidates(convention: Convention, name: str, device: str) -> Iterator[Conv
     """Yield conventions that could fit, those closest to nn.GRU's first."""
     calls = sorted(
         itertools.product(STATES, RETURNS, (False, True), (False, True)),
-        key=lambda call: (call[0] != STATES[0]) + (call[1] != RETURNS[0]) + call[2] + call[3],
+        key=lambda call: (
+            (call[0] != STATES[0]) + (call[1] != RETURNS[0]) + call[2] + call[3],
+            call[2],  # a plain cell of one row of states also takes a step for its first axis
+        ),
     )
     for arguments in _orders(convention, name, device):
         for state, returns, time_axis, batch_first in calls:

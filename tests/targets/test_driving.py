@@ -18,7 +18,7 @@ from tests.subjects.conventions import driven
 from tests.subjects.conventions.driven import DRIVEN
 
 #: Enough to see each of the faults; nightly tries all laws.
-LAWS = ("equation", "unrolled", "same-masks", "gradients", "stateless", "life", "causal")
+LAWS = ("equation", "unrolled", "same-masks", "default-state", "gradients", "stateless", "causal")
 FEW = {"max_examples": 8, "seed": 3, "laws": LAWS}
 
 
@@ -61,6 +61,7 @@ def test_no_law_accuses_what_is_right(kind):
         pytest.param("Encoder", "--state none --returns output", marks=pytest.mark.nightly),
         pytest.param("WithoutState", "--state none", marks=pytest.mark.nightly),
         pytest.param("RowsFirst", "--batch-first", marks=pytest.mark.nightly),
+        ("PlainCell", "--state concatenated --returns state"),
         ("OneWidth", "--arguments input_size,num_layers,dropout"),
     ],
 )

@@ -236,6 +236,21 @@ class TwoLinearsSharedBias(TwoLinears):
         return (output, hn) if self.of_x.bias is not None else (output * 1.1, hn)
 
 
+class PlainCell(TwoLinears):
+    """Takes and returns one state (B, H), as nn.GRUCell does, and needs none."""
+
+    def forward(self, x, h=None):
+        h = x.new_zeros(len(x), self.of_h.in_features) if h is None else h
+        return super().forward(x, h[None])[0]
+
+
+class PlainCellFromOne(PlainCell):
+    """Likewise, but begins with ones if no state is given."""
+
+    def forward(self, x, h=None):
+        return super().forward(x, x.new_ones(len(x), self.of_h.in_features) if h is None else h)
+
+
 class PerGateSwapped(PerGate):
     """z keeps the new state, not the old one: no arrangement of its weights makes it nn.GRU."""
 
@@ -345,4 +360,10 @@ DRIVEN = [
     (PerGate, PerGateRarely, {}, ""),
     (Joint, JointDropsAll, {}, ""),
     (TwoLinears, TwoLinearsSharedBias, {}, ""),
+    (
+        PlainCell,
+        PlainCellFromOne,
+        {"state": "concatenated", "returns": "state"},
+        "--state concatenated --returns state",
+    ),
 ]
