@@ -64,6 +64,11 @@ def functional_call(pair: Pair) -> None:
     Bit for bit, from the same seed; afterwards the target has its own weights again.
     """
     _needs(torch, "func", "torch.func")
+    if pair.target.convention.batch_first:
+        raise NotApplicable(
+            "nn.GRU itself, called batch first, rounds differently where its weights lie elsewhere "
+            "in memory"
+        )
     name = "called with other weights"
     assert_possible(pair, name, called_with)
     holder = other_pair(pair).module

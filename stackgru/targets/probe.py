@@ -197,6 +197,8 @@ def _try_weights(
     error: NoNames,
 ) -> TriedWeights:
     """Find the weights of a module by trying."""
+    if not any(True for _ in construct(convention, name, sizes, device).parameters()):
+        raise error
     layers = sizes.num_layers if "num_layers" in taken(convention, name) else 1
     case = replace(sizes, num_layers=layers, dtype="float64", dropout=0.0)
     own = construct(convention, name, case, device)

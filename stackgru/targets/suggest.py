@@ -28,9 +28,13 @@ Specify them layer by layer, in nn.GRU's shapes and order of gates (r, z, n), in
   def layers(module): return [{{"weight_ih": ..., "weight_hh": ..., "bias_ih": ..., ...}}, ...]
   MINE = stackgru.Convention({factory}, weights=layers)  # then: stackgru check {place}:MINE"""
 
+_AROUND = """
+  class MINE(torch.nn.Module):  # in {file}: def forward(self, x, h): ... return output, state"""
+
 _FACTORY = """
 Pass further arguments by --constant NAME=JSON, or write into {file}:{imports}
-  def MINE(input_size, hidden_size): return {factory}(...)  # then: stackgru check {place}:MINE"""
+  def MINE(input_size, hidden_size): return {factory}(...)  # then: stackgru check {place}:MINE
+  # with further arguments num_layers and dropout, if it takes them"""
 
 
 def advice(
@@ -62,14 +66,18 @@ def advice(
         return _example(_WEIGHTS, name)
     if isinstance(error, CannotBuild) and not name.startswith("builtins:"):
         return _example(_FACTORY, name)
-    if not tried or not isinstance(error, CannotCall):
+    if not isinstance(error, CannotCall):
         return ""
     # What gave a result of another shape came nearer than what raised.
-    nearest, why = max(tried, key=lambda one: str(one[1]).count(" it gave "))
-    words = " ".join(nearest.cli_options or ()) or "none"
+    own = [one for one in tried if one[0].arguments == convention.arguments]
+    near = [(one, why) for one, why in own if " it gave " in str(why) and one != convention]
+    said = f"\nNone of the {len(own)} conventions that were tried fits"
+    if near:
+        nearest, why = near[0]
+        words = " ".join(nearest.cli_options or ())
+        said += f"; the nearest is {words}: {str(why).partition(': ')[2].removesuffix('.')}"
     return (
-        f"\nNone of the {len(tried)} conventions that were tried fits. The nearest is {words}: "
-        f"{str(why).partition(': ')[2]}\n`stackgru check --help` lists them."
+        f"{said}. Write a module around it that is called as one of them:{_example(_AROUND, name)}"
     )
 
 

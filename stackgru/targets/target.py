@@ -128,6 +128,11 @@ def load(
     except TargetError as error:
         hint = advice(convention, name, kind, device, error, as_options=not is_convention)
         raise type(error)(f"{error}{hint}") from error
+    if not info.is_exact:  # unless it is called otherwise, the laws show what is wrong
+        wrong = TargetError(f"{name} gives a state of another shape than nn.GRU's.")
+        hint = advice(convention, name, kind, device, wrong, as_options=not is_convention)
+        if hint:
+            raise TargetError(f"{wrong}{hint}")
     cli_options = () if is_convention and isinstance(spec, str) else convention.cli_options
     if info.tried is not None:
         convention = replace(convention, weights=info.tried)

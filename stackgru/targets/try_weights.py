@@ -22,6 +22,8 @@ from stackgru.targets.importing import WeightsNotFound
 
 #: More arrangements than these are not tried: the shapes say too little.
 _MOST = 20_000
+#: What differs by more is not worth a bound.
+_NEAR = 1e-6
 _GATES = "rzn"
 _NUMBER = re.compile(r"\d+")
 
@@ -192,7 +194,7 @@ def try_weights(
         what = "their shapes are not those of a GRU's gates"
     elif len(found) > 1:
         what = f"{len(found)} of {number:,} ways to read them make it nn.GRU"
-    raise WeightsNotFound(f"{str(why).rstrip('.')}; {what}.") from why
+    raise WeightsNotFound(f"{str(why).removesuffix('.')}; {what}.") from why
 
 
 def _fits_again(tried: TriedWeights, check: _Comparison, own: nn.Module) -> bool:
@@ -230,6 +232,9 @@ class _Comparison:
         """Whether the equation gives the same results, within rounding."""
         input, h0 = self._input, self._h0
         try:
+            first = _first_output(input[0], h0, layers)
+            if not bool(((first - self._output.reshape(-1, *first.shape)[0]).abs() < _NEAR).all()):
+                return False
             outputs, hn = rounding.sequence(input, h0, layers, None, 1.0, torch.float64)
         except RuntimeError:  # the shapes do not fit together
             return False
@@ -238,6 +243,19 @@ class _Comparison:
         return all(
             bool(((own - bound.value).abs() <= 2 * bound.error).all()) for own, bound in rows
         )
+
+
+def _first_output(x: Tensor, h0: Tensor, layers: Sequence[dict[str, Tensor]]) -> Tensor:
+    """Return the last layer's state after one step; its bounds would take ten times as long."""
+    for layer, h in zip(layers, h0, strict=True):
+        halves = [
+            nn.functional.linear(value, layer[f"weight_{name}"], layer.get(f"bias_{name}"))
+            for value, name in ((x, "ih"), (h, "hh"))
+        ]
+        (r, z, n), (s, y, m) = (half.chunk(3, -1) for half in halves)
+        z, n = torch.sigmoid(z + y), torch.tanh(n + torch.sigmoid(r + s) * m)
+        x = (1 - z) * n + z * h
+    return x
 
 
 def _meaning(tried: TriedWeights) -> object:
@@ -253,17 +271,29 @@ def _arrangements(own: nn.Module, case: Case) -> Iterator[TriedWeights]:
     for token in tokens:
         layers = by_layer(own, token)
         if len(layers) == case.num_layers and all(one.keys() == layers[0].keys() for one in layers):
-            yield from _of_layer(layers[0], case, token)
+            yield from _of_layer(layers[0], case, token, _never_transposed(own))
+
+
+def _never_transposed(own: nn.Module) -> set[int]:
+    """Return the ids of the parameters of linear layers, whose rows are their outputs."""
+    return {id(child.weight) for child in own.modules() if isinstance(child, nn.Linear)}
 
 
 def _of_layer(
-    parameters: dict[str, Tensor], case: Case, token: int | None
+    parameters: dict[str, Tensor], case: Case, token: int | None, upright: set[int]
 ) -> Iterator[TriedWeights]:
     matrices = {name: value for name, value in parameters.items() if value.dim() == 2}
     vectors = {name: value for name, value in parameters.items() if value.dim() == 1}
     if len(matrices) + len(vectors) < len(parameters):
         return
-    readings = [list(_readings(name, value.shape, case)) for name, value in matrices.items()]
+    readings = [
+        [
+            blocks
+            for blocks in _readings(name, value.shape, case)
+            if not (blocks[0].transposed and id(value) in upright)
+        ]
+        for name, value in matrices.items()
+    ]
     for chosen in itertools.product(*readings):
         slots = {
             side: [block for blocks in chosen for block in blocks if block.side == side]
