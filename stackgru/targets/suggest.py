@@ -50,14 +50,14 @@ def advice(
 
     ``as_options``: whether its convention is specified by options of the command line.
     """
-    tried: list[tuple[Convention, TargetError]] = []
+    tried: list[tuple[Convention, str]] = []  # an error would keep its module in memory
     for candidate in _candidates(convention, name, device):
         if kind and kind != candidate.only_kind and candidate.only_kind:
             continue
         try:
             probed = probe(candidate, name, kind, device)
         except TargetError as raised:
-            tried.append((candidate, raised))
+            tried.append((candidate, str(raised)))
             continue
         if probed.is_exact:
             line = _shown(candidate, name, kind, as_options=as_options)
@@ -70,12 +70,12 @@ def advice(
         return ""
     # What gave a result of another shape came nearer than what raised.
     own = [one for one in tried if one[0].arguments == convention.arguments]
-    near = [(one, why) for one, why in own if " it gave " in str(why) and one != convention]
+    near = [(one, why) for one, why in own if " it gave " in why and one != convention]
     said = f"\nNone of the {len(own)} conventions that were tried fits"
     if near:
         nearest, why = near[0]
         words = " ".join(nearest.cli_options or ())
-        said += f"; the nearest is {words}: {str(why).partition(': ')[2].removesuffix('.')}"
+        said += f"; the nearest is {words}: {why.partition(': ')[2].removesuffix('.')}"
     return (
         f"{said}. Write a module around it that is called as one of them:{_example(_AROUND, name)}"
     )
