@@ -21,6 +21,7 @@ from stackgru.targets.convention import Convention
 from stackgru.targets.find_weights import count_layers, find_weights, read_layers
 from stackgru.targets.importing import (
     RAISED,
+    CannotBuild,
     CannotCall,
     NoNames,
     TargetError,
@@ -184,8 +185,27 @@ def build_checked(
             count_layers(module) if function is None else len(read_layers(module, function, name))
         )
         case = replace(case, num_layers=max(1, shown))
+        _assert_fixed_layers(convention, name, device, case, count_layers(module))
     find_weights(module, case, name, function=convention.weights)
     return module, case
+
+
+def _assert_fixed_layers(
+    convention: Convention, name: str, device: str, case: Case, layers: int
+) -> None:
+    """Raise CannotBuild if the number of layers depends on what is taken for a size."""
+    wide, hidden = case.input_size + 1, case.hidden_size + 1
+    larger = fitted(convention, replace(case, input_size=wide, hidden_size=hidden))
+    try:
+        other = construct(convention, name, larger, device)
+    except TargetError:
+        return  # not every size is possible
+    if count_layers(other) != layers:
+        raise CannotBuild(
+            f"{name} has {layers} layers for hidden_size={case.hidden_size}, and "
+            f"{count_layers(other)} for {larger.hidden_size}: it takes other arguments, or in "
+            "another order."
+        )
 
 
 def _try_weights(

@@ -104,8 +104,7 @@ def test_a_config_needs_one_line():
     place = "tests.subjects.conventions.driven"
     shown = invoke("check", f"{place}:FromConfig")
     assert shown.exit_code == 2
-    *_, line = shown.output.splitlines()
-    assert "def MINE(input_size, hidden_size): return FromConfig(...)" in line
+    assert "def MINE(input_size, hidden_size): return FromConfig(...)" in shown.output
     few = ["--laws", "equation", "--max-examples", 3]
     assert invoke("check", f"{place}:from_config", *few).exit_code == 0
 
