@@ -29,7 +29,7 @@ from stackgru.engine.database import NamespacedDatabase
 from stackgru.engine.select import domain, select
 from stackgru.engine.time_limit import TimedOut, time_limit
 from stackgru.harness.build_facts import measure
-from stackgru.harness.pair import Pair, raised_text
+from stackgru.harness.pair import Pair, TargetRaised, raised_text
 from stackgru.laws.registry import Law, deciding
 from stackgru.options import PROFILES, Options
 from stackgru.outcomes import NotApplicable, Violated, Violation
@@ -288,7 +288,14 @@ class LawRun:
                     self._try_apart(law, case)
                     return
                 pair = self._begin(case)
-                law.check(pair)
+                try:
+                    law.check(pair)
+                except Violated as error:
+                    if self.options.strict or not _is_refused(error, case):
+                        raise
+                    # The law of empty batches says so; this one is about others.
+                    self._remark = "without empty batches, which the target refuses"
+                    return
             self._passed(pair)
 
         return holds
@@ -373,6 +380,13 @@ class LawRun:
             self._refused = self._refused or pair.refused
             if pair.ratio > _NEAR and pair.full_precision:
                 hypothesis.target(min(pair.ratio, 2.0))
+
+
+def _is_refused(error: BaseException | None, case: Case) -> bool:
+    """Whether a violation is that the target raised for an empty batch."""
+    while error is not None and not isinstance(error, TargetRaised):
+        error = error.__cause__
+    return case.batch == 0 and error is not None
 
 
 def _assert_no_process() -> None:

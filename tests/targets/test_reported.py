@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import os
 
 import pytest
 
 from stackgru import Convention
+from stackgru.cases.case import Case
 from stackgru.engine.run import collect_runs
+from stackgru.laws.registry import all_laws
 from stackgru.options import Options
-from stackgru.outcomes import Violated
+from stackgru.outcomes import NotApplicable, Violated
 from stackgru.report.report import Report
+from tests.helpers import law_run
 from tests.subjects import reported
 
 #: What was accused, or gave no answer, and what is quick.
 LAWS = (
     *("equation", "one-step", "unrolled", "same-masks", "rows", "chunks", "dtypes", "autocast"),
     *("empty-batch", "gradients", "forward-mode", "purity", "stateless", "meta", "life"),
-    "checkpoint",
+    *("checkpoint", "no-draws", "functional-call"),
 )
 
 
@@ -52,6 +56,19 @@ def test_what_is_right_is_interchangeable(target, refused, limits):
     assert ("edge inputs: no" in found.sentence) == bool(refused)
     assert found.answers["edge_inputs"] == ("no" if refused else "yes")
     assert ("of one layer" in found.sentence) == (target is reported.scripted)
+
+
+def test_an_empty_batch_that_is_refused_says_nothing_else():
+    for name in ("purity", "stateless", "no-draws", "meta", "functional-call", "checkpoint"):
+        law, case = all_laws()[name], Case(2, 3, 2, batch=0)
+        run = law_run(reported.RefusesAnEmptyBatch, name)
+        run._pid = os.getpid()
+        run._plain(law)(case)
+        assert run._remark in (None, "without empty batches, which the target refuses")
+        strict = law_run(reported.RefusesAnEmptyBatch, name, strict=True)
+        strict._pid = os.getpid()
+        with contextlib.suppress(NotApplicable), pytest.raises(Violated, match="no rows"):
+            strict._plain(law)(case)
 
 
 def test_what_is_refused_counts_with_strict():
