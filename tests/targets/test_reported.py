@@ -27,7 +27,7 @@ LAWS = (
 
 def report_on(target, laws=LAWS, **options):
     """Run laws on a target in this process; return the report."""
-    options = {"max_examples": 12, "seed": 1, "shrink": False, **options}
+    options = {"max_examples": 6, "seed": 1, "shrink": False, **options}
     runs = [one for one in collect_runs(target, Options(laws=laws, **options)) if one.law]
     for run in runs:
         with contextlib.suppress(pytest.skip.Exception, Violated):
