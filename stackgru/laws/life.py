@@ -109,14 +109,16 @@ class Life:
             self._replace(copy.deepcopy(self.pair.module))
 
     def _pickle(self) -> None:
+        if self.pair.is_scripted:
+            self.pair.remark = "without pickle: scripted modules cannot be pickled"
+            return
         with _unharmed("pickle"):
             try:
                 text = pickle.dumps(self.pair.module)
-            except Exception as error:
+            except (pickle.PicklingError, AttributeError) as error:
                 if self.pair.strict:
                     raise
-                # A class inside a function, a lambda or a scripted module cannot be pickled; values
-                # stay right.
+                # A class inside a function, or a lambda, cannot be pickled; values stay right.
                 self.pair.remark = f"without pickle: {describe_error(error)}"
                 return
             self._replace(pickle.loads(text))  # noqa: S301 - what was written the line before

@@ -106,3 +106,15 @@ def test_life_shows_what_became_of_the_parameters(fault, action, message):
 def test_a_life_that_cannot_begin_is_a_violation():
     with pytest.raises(Violated, match=r"NotOfOneUnit\(.*\) raised ValueError: one unit is too f"):
         law_run(NotOfOneUnit, "life", seed=0).run()
+
+
+class RaisesWhenPickled(Stack):
+    """Its state cannot be taken."""
+
+    def __getstate__(self):
+        raise RuntimeError("no state")
+
+
+def test_an_error_of_its_own_while_it_is_pickled_is_a_violation():
+    with pytest.raises(Violated, match="pickle raised RuntimeError: no state"):
+        check_law("life", RaisesWhenPickled, Case(2, 3, actions="pickle"))
