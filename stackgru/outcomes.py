@@ -75,6 +75,10 @@ class Violated(AssertionError):
         self.violation = Violation("", "", message, difference, allowed, place)
 
 
+class RefusedInput(Violated):
+    """The target refuses an edge input that nn.GRU accepts, which counts with --strict only."""
+
+
 def assert_within(
     actual: Tensor,
     expected: Tensor,

@@ -19,6 +19,7 @@ _ANSWERS = {
     "sequences": "whole sequences",
     "gradients": "same gradients",
     "conduct": "safe conduct",
+    "drop-in": "drop-in",
 }
 
 

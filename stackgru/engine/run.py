@@ -32,7 +32,7 @@ from stackgru.harness.build_facts import measure
 from stackgru.harness.pair import Pair, TargetRaised, raised_text
 from stackgru.laws.registry import Law, deciding
 from stackgru.options import PROFILES, Options
-from stackgru.outcomes import NotApplicable, Violated, Violation
+from stackgru.outcomes import NotApplicable, RefusedInput, Violated, Violation
 from stackgru.report.report import LawResult
 from stackgru.targets.convention import Convention
 from stackgru.targets.importing import describe_error
@@ -105,6 +105,7 @@ class LawRun:
         self._refused: str | None = None
         self._violation: Violation | None = None
         self._case: Case | None = None
+        self._is_refusal = False
         self._is_kept = False
         self._is_shown = False
         self._pid = 0
@@ -231,10 +232,13 @@ class LawRun:
         elif known is not None and status == "holds":
             reason = f"though known to be violated: {known}"
         violated = status in ("violated", "known")
+        question = law.question
+        if violated and self._case is not None:
+            question = law.answered_by(self._case, self._is_refusal)
         self.result = LawResult(
             name=law.name,
             family=law.family,
-            question=law.answered_by(self._case) if violated and self._case else law.question,
+            question=question,
             status=status,
             examples=self._examples,
             reason=reason,
@@ -345,6 +349,7 @@ class LawRun:
         except Violated as error:
             self._violation = replace(error.violation, law=law.name, case=str(case))
             self._case = case
+            self._is_refusal = isinstance(error, RefusedInput)
             self._is_shown = False
             if not self._is_kept:
                 self._show()

@@ -17,7 +17,7 @@ from stackgru.cases.case import Case
 from stackgru.cases.tensors import draw_h0, draw_input
 from stackgru.gru.parameters import PARAMETERS, Layer, copy_layers, gru_layers
 from stackgru.options import FULL_PRECISION
-from stackgru.outcomes import NO_EXCEPTION, Violated, assert_equal, assert_within
+from stackgru.outcomes import NO_EXCEPTION, RefusedInput, Violated, assert_equal, assert_within
 from stackgru.targets.adapter import ConventionMismatch, last_alone, own_module
 from stackgru.targets.importing import RAISED, TargetError, describe_error
 from stackgru.targets.target import Target
@@ -101,7 +101,7 @@ class Pair:
     def refuse(self, what: str) -> None:
         """Note that the target refuses what nn.GRU accepts; with --strict that is a violation."""
         if self.strict:
-            raise Violated(what)
+            raise RefusedInput(what)
         self.refused = self.refused or what
 
     @property

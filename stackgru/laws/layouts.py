@@ -44,25 +44,25 @@ def layouts(pair: Pair) -> None:
         _unbatched(pair, batch_first)
 
 
-class _Refused(Exception):
+class Refused(Exception):
     """The target raised, but nn.GRU gives a result."""
 
 
 def _batch_first(pair: Pair, module: nn.Module) -> None:
     try:
-        outputs, hn = _called(module, pair.input.transpose(0, 1).contiguous(), pair.h0)
-    except _Refused as error:
+        outputs, hn = called(module, pair.input.transpose(0, 1).contiguous(), pair.h0)
+    except Refused as error:
         raise Violated(f"batch first: {error}") from error
     case = pair.case
     pair.checked("batch first: output", outputs, (case.batch, case.seq_len, case.hidden_size))
-    _assert_results(pair, "batch first", outputs.transpose(0, 1), hn, expected(pair, None))
+    assert_results(pair, "batch first", outputs.transpose(0, 1), hn, expected(pair, None))
 
 
 def _unbatched(pair: Pair, module: nn.Module) -> None:
     case = pair.case
     try:
-        outputs, hn = _called(module, pair.input[:, 0], pair.h0[:, 0])
-    except _Refused as error:
+        outputs, hn = called(module, pair.input[:, 0], pair.h0[:, 0])
+    except Refused as error:
         pair.refuse(f"unbatched: {error}")
         return
     shape = (case.seq_len, case.hidden_size)
@@ -75,7 +75,7 @@ def _unbatched(pair: Pair, module: nn.Module) -> None:
     pair.checked("unbatched: output", outputs, shape)
     pair.checked("unbatched: hn", hn, (case.num_layers, case.hidden_size))
     bound = expected(pair, None, input=pair.input[:, :1], h0=pair.h0[:, :1])
-    _assert_results(pair, "unbatched", outputs.unsqueeze(1), hn.unsqueeze(1), bound)
+    assert_results(pair, "unbatched", outputs.unsqueeze(1), hn.unsqueeze(1), bound)
 
 
 def _packed(pair: Pair) -> None:
@@ -104,8 +104,8 @@ def _assert_packed(
     what = "packed" if is_sorted else "packed, not sorted"
     packed = pack_padded_sequence(pair.input, torch.tensor(lengths), enforce_sorted=is_sorted)
     try:
-        outputs, hn = _called(module, packed, h0)
-    except _Refused as error:
+        outputs, hn = called(module, packed, h0)
+    except Refused as error:
         pair.refuse(f"{what}: {error}")
         return False
     if not isinstance(outputs, PackedSequence):
@@ -120,7 +120,7 @@ def _assert_packed(
         one = slice(row, row + 1)
         bound = bound_of(pair.input[:length, one], h0[:, one])
         about = f"{what}, row {row} of length {length}"
-        _assert_results(pair, about, padded[:length, one], hn[:, one], bound)
+        assert_results(pair, about, padded[:length, one], hn[:, one], bound)
     return True
 
 
@@ -155,10 +155,10 @@ def bidirectional(pair: Pair) -> None:
     if pick(pair, "packed", 0, 1) and _assert_packed(pair, module, h0, bound_of):
         return
     try:
-        outputs, hn = _called(module, pair.input, h0)
-    except _Refused as error:
+        outputs, hn = called(module, pair.input, h0)
+    except Refused as error:
         raise Violated(f"bidirectional: {error}") from error
-    _assert_results(pair, "bidirectional", outputs, hn, bound_of(pair.input, h0))
+    assert_results(pair, "bidirectional", outputs, hn, bound_of(pair.input, h0))
 
 
 @law("values", {"max_batch": 0, "max_steps": 3}, decides="edge inputs")
@@ -225,21 +225,21 @@ def _with_option(pair: Pair, name: str) -> nn.Module | None:
         return None
 
 
-def _called(module: nn.Module, *arguments: Any) -> tuple[Any, Any]:
+def called(module: nn.Module, *arguments: Any, **keywords: Any) -> tuple[Any, Any]:
     """Call a module with arguments that nn.GRU accepts."""
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            outputs, hn = module(*arguments)
+            outputs, hn = module(*arguments, **keywords)
     except ConventionMismatch as error:
-        raise _Refused(str(error)) from error
+        raise Refused(str(error)) from error
     except Exception as error:
-        raise _Refused(raised_text(error)) from error
+        raise Refused(raised_text(error)) from error
     outputs, hn = (plain(one) if isinstance(one, Tensor) else one for one in (outputs, hn))
     return outputs, hn
 
 
-def _assert_results(pair: Pair, what: str, outputs: Any, hn: Any, bound: Expected) -> None:
+def assert_results(pair: Pair, what: str, outputs: Any, hn: Any, bound: Expected) -> None:
     """Raise a violation if results differ from the equation's by more than rounding."""
     __tracebackhide__ = True
     for name, value, right, axes in (

@@ -45,6 +45,7 @@ NAMES = {
     "stateless": ("conduct", "conduct"),
     "strided": ("conduct", "conduct"),
     "meta": ("conduct", "conduct"),
+    "drop-in": ("conduct", "drop-in"),
     "refusals": ("conduct", "conduct"),
     "life": ("conduct", "conduct"),
     "functional-call": ("transforms", "conduct"),

@@ -25,12 +25,13 @@ _MODULES = (
     "divergence",
     "gradients",
     "conduct",
+    "drop_in",
     "refusals",
     "life",
     "transforms",
 )
 #: Rises when the statement or the domain of a law changes, or a law is added or removed.
-CATALOGUE_VERSION = 1
+CATALOGUE_VERSION = 2
 _laws: dict[str, Law] = {}
 
 
@@ -42,7 +43,7 @@ class Law:
         name: as users write it, with dashes.
         family: values, randomness, divergence, gradients, conduct or transforms.
         question: the question that a violation in training answers with "no": "training", "seeds",
-            "sequences", "gradients" or "conduct".
+            "sequences", "gradients", "conduct" or "drop-in".
         statement: the docstring, on one line.
         check: raises Violated where the statement does not hold.
         domains: arguments of strategies.cases; the law's domain is the union of these.
@@ -77,8 +78,12 @@ class Law:
         """Whether a violation may have a first wrong step, layer and gate."""
         return self.family == "values"
 
-    def answered_by(self, case: Case) -> str:
-        """Return the question that a violation in this case answers with "no"."""
+    def answered_by(self, case: Case, is_refusal: bool = False) -> str:
+        """Return the question that a violation, or a refusal, in this case answers with "no"."""
+        if self.question == "drop-in":
+            return self.question
+        if is_refusal:
+            return "edge inputs"
         # The smallest case is in eval wherever the law fails there too.
         if case.mode != "eval" or self.question in ("gradients", "conduct"):
             return self.question

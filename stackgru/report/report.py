@@ -37,6 +37,7 @@ QUESTIONS = {
     "same_gradients": "same gradients",
     "safe_conduct": "safe conduct",
     "edge_inputs": "edge inputs",
+    "drop_in": "drop-in",
 }
 #: The answers without which nothing is called interchangeable, by the question that laws decide.
 _NEEDED = {
@@ -68,9 +69,9 @@ class LawResult:
         name: the law's name.
         family: its family.
         question: the question that a violation answers with "no": "values", "training", "seeds",
-            "sequences", "gradients" or "conduct".
+            "sequences", "gradients", "conduct", "edge inputs" or "drop-in".
         status: one of STATUSES; "refused" if it holds but for edge inputs, such as an empty batch,
-            that nn.GRU accepts and the target refuses.
+            or for ways to build and call it, that nn.GRU accepts and the target refuses.
         examples: how many cases were tried, up to the first violation.
         reason: why it is not applicable, crashed, timed out or was not run; what is refused.
         violation: the evidence, if it is violated.
@@ -222,7 +223,7 @@ class Report:
     def ok(self) -> bool:
         """Whether every law that applies holds or is known not to, and at least one applies.
 
-        Edge inputs may be refused.
+        Edge inputs may be refused, and it need not be a drop-in.
         """
         held = any(one.status in ("holds", "refused", "known") for one in self.results)
         return held and not self.violations and not self.unfinished
@@ -236,10 +237,10 @@ class Report:
 
     @property
     def answers(self) -> dict[str, str]:
-        """The verdict by what a user asks: "yes", "no", or "not shown"."""
+        """The verdict by what a user asks: "yes", "no", or "not shown"; *drop-in* of sequences."""
         broken = {result.question for result in self.results if result.violation}
-        if self.refused:
-            broken.add("edge inputs")
+        for result in self.refused:
+            broken.add("drop-in" if result.question == "drop-in" else "edge inputs")
         values = self._answer(broken, "values")
         no_values = values == "no"
         training = "no" if no_values else self._answer(broken, "training")
@@ -257,11 +258,12 @@ class Report:
             "same_gradients": "no" if no_values else self._answer(broken, "gradients"),
             "safe_conduct": self._answer(broken, "conduct"),
             "edge_inputs": self._answer(broken, "edge inputs"),
+            **({"drop_in": self._answer(broken, "drop-in")} if self.kind == "sequence" else {}),
         }
 
     @property
     def refused(self) -> list[LawResult]:
-        """The laws that hold but for edge inputs, which the target refuses."""
+        """The laws that hold but for what the target refuses; see LawResult."""
         return [result for result in self.results if result.status == "refused"]
 
     def _answer(self, broken: set[str], question: str) -> str:
@@ -313,8 +315,8 @@ class Report:
         beside = [f"{QUESTIONS[name]}: not applicable" for name in untried]
         beside += [
             f"{QUESTIONS[name]}: no"
-            for name in ("same_seeds_whole_sequences", "edge_inputs")
-            if self.answers[name] == "no"
+            for name in ("same_seeds_whole_sequences", "edge_inputs", "drop_in")
+            if self.answers.get(name) == "no"
         ]
         return (
             f"{self.target} is interchangeable with nn.GRU{layers}{driven}: "

@@ -20,6 +20,7 @@ from stackgru.repro.scripts import NoScript, run_in_process, script_for
 from stackgru.repro.scripts.text import rounded_up
 from stackgru.repro.simplify import simplify, violation_in
 from stackgru.targets.target import load
+from tests.subjects.catalogue import REFUSALS
 from tests.subjects.conventions import called_otherwise, fused
 from tests.subjects.right.variants import Stack
 
@@ -38,7 +39,7 @@ VALUES = ("equation", "one-step", "unrolled", "same-masks")
     ],
 )
 def test_a_script_shows_its_fault(spec, law, text):
-    case, strict = Case.parse(text), "refusals" in spec or "strict_only" in spec
+    case, strict = Case.parse(text), load(spec).factory in REFUSALS
     arguments = load(spec), all_laws()[law], case, "nothing"
     # Plain numbers take long to find; nightly looks for them in every script.
     if law in VALUES:

@@ -17,6 +17,7 @@ from tests.subjects.broken import (
     contexts,
     derivatives,
     draws,
+    drop_in,
     equations,
     gradients,
     layouts,
@@ -56,8 +57,9 @@ CELLS = (
 #: Broken sequence modules.
 SEQUENCES = (*_kind(is_sequence=True), *_faults(sequences, sequence_masks, layouts))
 
-#: Violations with --strict only: what they take that nn.GRU refuses, or the other way round.
-REFUSALS = _faults(refusals, strict_only)
+#: Violations with --strict only: what they take that nn.GRU refuses, the other way round, and
+#: those that are not built, called or loaded as nn.GRU is.
+REFUSALS = _faults(refusals, strict_only, drop_in)
 
 #: All of them, each once.
 FAULTS = tuple(dict.fromkeys((*CELLS, *SEQUENCES, *REFUSALS)))
@@ -98,6 +100,7 @@ CAUGHT_BY = {
     "stateless": conduct.OverwritesItsLastResult,
     "strided": contexts.ReadsTheInputAsContiguous,
     "meta": contexts.StatesOnTheCpu,
+    "drop-in": drop_in.RateBeforeBatchFirst,
     "refusals": refusals.CutsTheInput,
     "life": life.CopiesForgetTheRate,
     "functional-call": calls.HoldsItsWeights,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from stackgru.outcomes import NotApplicable, Violated
 from stackgru.repro.scripts import (
     conduct,
+    drop_in,
     gradients,
     layouts,
     life,
@@ -27,6 +28,7 @@ _OF_LAW: dict[str, _Source] = {
     **randomness.CANDIDATES,
     **gradients.CANDIDATES,
     **conduct.CANDIDATES,
+    **drop_in.CANDIDATES,
     **refusals.CANDIDATES,
     **life.CANDIDATES,
     **transforms.CANDIDATES,

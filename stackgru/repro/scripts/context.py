@@ -135,6 +135,10 @@ def own_leaf(name: str) -> str:
     return f"<<{name}>>"
 
 
+#: A placeholder of the target's class in the script; see text._named.
+OWN_CLASS = "<<class>>"
+
+
 def own_build(**changed: object) -> str:
     """Return a placeholder of the text that builds the target; see text._named."""
     return f"<<built {json.dumps(changed)}>>"

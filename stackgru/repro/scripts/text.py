@@ -11,7 +11,7 @@ from decimal import ROUND_CEILING, Context
 from pathlib import Path
 
 from stackgru.repro.replay import AGREE, DIFFER
-from stackgru.repro.scripts.context import Candidate, ScriptContext
+from stackgru.repro.scripts.context import OWN_CLASS, Candidate, ScriptContext
 from stackgru.repro.scripts.setup import (
     NoScript,
     built,
@@ -171,6 +171,9 @@ def _named(context: ScriptContext, candidate: Candidate) -> Candidate:
     """Return the candidate with its placeholders replaced by the target's own names and builds."""
     if "<<" not in candidate.text:
         return candidate
+    own_class = context.target.name.rpartition(":")[2]
+    lines = (line.replace(OWN_CLASS, own_class) for line in candidate.lines)
+    candidate = replace(candidate, lines=tuple(lines))
     if "<<built" in candidate.text:
         lines = (
             re.sub("<<built (.*?)>>", lambda m: built(context, **json.loads(m[1])), line)

@@ -131,3 +131,26 @@ class Holding(nn.Module):
 
     def forward(self, input, h0=None):
         return self.rnn(input, h0)
+
+
+class DropIn(Whole):
+    """Built, called and loaded as nn.GRU is."""
+
+    def __init__(
+        self,
+        input_size,
+        hidden_size,
+        num_layers=1,
+        bias=True,
+        batch_first=False,
+        dropout=0.0,
+        bidirectional=False,
+        device=None,
+        dtype=None,
+    ):
+        options = (bias, batch_first, dropout, bidirectional)
+        super().__init__(input_size, hidden_size, num_layers, *options)
+        self.to(device=device, dtype=dtype)
+
+    def forward(self, input, hx=None):
+        return super().forward(input, hx)

@@ -1,0 +1,205 @@
+"""The law of drop-in: a sequence module is built, called and loaded as nn.GRU is."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stackgru.bounds.rounding import Bounded
+from stackgru.cases.case import Case
+from stackgru.harness.pair import Pair
+from stackgru.harness.reference import Expected, expected
+from stackgru.laws.helpers.values import pick
+from stackgru.laws.layouts import Refused, assert_results, called
+from stackgru.laws.registry import law
+from stackgru.options import FULL_PRECISION
+from stackgru.outcomes import Violated
+from stackgru.targets.adapter import adapt, own_module
+from stackgru.targets.importing import RAISED, describe_error, with_article
+
+#: Arguments by position, and by name.
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+@law(
+    "conduct",
+    {
+        "mode": "eval",
+        "min_batch": 1,
+        "max_batch": 3,
+        "max_steps": 4,
+        "max_layers": 3,
+        "dtypes": FULL_PRECISION,
+    },
+    kinds=("sequence",),
+    question="drop-in",
+    decides="drop-in",
+    share=0.2,
+)
+def drop_in(pair: Pair) -> None:
+    """A sequence is built, called and loaded as nn.GRU is, by position and by name.
+
+    With nn.GRU's defaults; its state_dict has the names, shapes and order of nn.GRU's, and each
+    loads the other's. A difference counts with --strict only.
+    """
+    case, target = pair.case, pair.target
+    differences = [f"of {target.layers} layers only"] if target.layers is not None else []
+    differences += target.unseen
+    if target.refused_bias:
+        differences.append(f"bias=False: {target.refused_bias}")
+    batch_first = bool(pick(pair, "batch first", 0, 1))
+    for how, given in ways_to_build(case, batch_first, target.device).items():
+        check = partial(_assert_built, pair, *given, batch_first)
+        differences += _difference(f"built {how}", check)
+    differences += _difference("built with nn.GRU's defaults", partial(_assert_defaults, pair))
+    module = _built_time_first(pair)
+    by_call: dict[str, str] = {}
+    for how, call in ways_to_call(pair.input, pair.h0).items():
+        for what in _difference("", partial(_assert_called, pair, module, *call)):
+            by_call.setdefault(what, f"called with {how}")  # the first of those that fail alike
+    differences += [f"{how}{what}" for what, how in by_call.items()]
+    differences += _difference("state_dict", partial(_assert_loaded, pair, module))
+    if differences:
+        pair.refuse("; ".join(differences))
+
+
+def ways_to_build(case: Case, batch_first: bool, device: str) -> dict[str, Arguments]:
+    """Return the arguments with which nn.GRU can be built for a case."""
+    values = {
+        "input_size": case.input_size,
+        "hidden_size": case.hidden_size,
+        "num_layers": case.num_layers,
+        "bias": case.bias,
+        "batch_first": batch_first,
+        "dropout": case.dropout,
+        "bidirectional": False,
+    }
+    own = {"device": device, "dtype": case.torch_dtype}
+    return {
+        "by position": (tuple(values.values()), {}),
+        "by name": ((), {**values, **own}),
+    }
+
+
+def ways_to_call(input: Tensor, h0: Tensor) -> dict[str, Arguments]:
+    """Return the arguments with which nn.GRU can be called."""
+    return {
+        "input": ((input,), {}),
+        "input, None": ((input, None), {}),
+        "input, h0": ((input, h0), {}),
+        "input, hx=h0": ((input,), {"hx": h0}),
+        "input=input, hx=h0": ((), {"input": input, "hx": h0}),
+    }
+
+
+def _difference(what: str, check: Callable[[], None]) -> Iterator[str]:
+    """Yield what a check says if it fails."""
+    try:
+        check()
+    except Refused as error:
+        yield f"{what}: {describe_error(error.__cause__ or error)}"
+    except Violated as error:
+        numbers = error.violation.difference is not None
+        yield f"{what}: {str(error).partition(' (')[0] if numbers else error}"
+
+
+def _assert_defaults(pair: Pair) -> None:
+    """Raise a violation if built with sizes alone it has not one layer, with biases."""
+    plain = replace(pair.case, num_layers=1, bias=True, dropout=0.0)
+    sizes = plain.input_size, plain.hidden_size
+    _assert_built(Pair(pair.target, plain), sizes, {}, batch_first=False)
+
+
+def _assert_built(
+    pair: Pair, arguments: tuple[Any, ...], keywords: dict[str, Any], batch_first: bool
+) -> None:
+    """Raise a violation if what is built so differs from the target as it is driven."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # one layer with dropout
+            module = pair.target.factory(*arguments, **keywords)
+    except RAISED as error:
+        raise Violated(describe_error(error)) from error
+    if not isinstance(module, nn.Module):
+        raise Violated(f"gives {with_article(type(module).__name__)}")
+    if "dtype" not in keywords:
+        module = module.to(device=pair.input.device, dtype=pair.input.dtype)
+    driven = own_module(pair.module).state_dict()
+    _assert_same_tensors(module.state_dict(), driven, "as it is driven there is")
+    module.load_state_dict(driven)
+    convention = replace(pair.target.convention, batch_first=False)
+    module = adapt(module.eval(), convention, pair.case.num_layers)
+    right = _driven(pair, pair.h0)
+    input = pair.input.transpose(0, 1).contiguous() if batch_first else pair.input
+    outputs, hn = called(module, input, pair.h0.clone())
+    if batch_first and isinstance(outputs, Tensor) and outputs.dim() == 3:
+        outputs = outputs.transpose(0, 1)
+    assert_results(pair, "batch first" if batch_first else "time first", outputs, hn, right)
+
+
+def _built_time_first(pair: Pair) -> nn.Module:
+    """Return the target's own module, which takes (T, B, I) if it can be built to."""
+    own = own_module(pair.module)
+    if not pair.target.convention.batch_first or "batch_first" not in pair.target.options:
+        return own
+    module = own_module(pair.target.build(pair.case, batch_first=False))
+    module.load_state_dict(own.state_dict())
+    return module
+
+
+def _assert_called(
+    pair: Pair, module: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]
+) -> None:
+    """Raise a violation if a call's results differ from those of the target as it is driven."""
+    has_state = any(one is pair.h0 for one in (*arguments, *keywords.values()))
+    right = _driven(pair, pair.h0 if has_state else torch.zeros_like(pair.h0))
+    cloned = [None if one is None else one.clone() for one in arguments]
+    outputs, hn = called(module, *cloned, **{key: one.clone() for key, one in keywords.items()})
+    assert_results(pair, "result", outputs, hn, right)
+
+
+def _driven(pair: Pair, h0: Tensor) -> Expected:
+    """Return the target's results as it is driven, whose equation other laws judge."""
+    run, bound = pair.run(h0=h0), expected(pair, None, h0=h0)
+    return Expected(
+        Bounded(run.outputs.double(), 2 * bound.outputs.error),
+        Bounded(run.hn.double(), 2 * bound.hn.error),
+    )
+
+
+def _assert_loaded(pair: Pair, module: nn.Module) -> None:
+    """Raise a violation if state_dicts of nn.GRU and the target are not each other's."""
+    right = pair.reference.state_dict()
+    _assert_same_tensors(module.state_dict(), right)
+    for name, own in module.state_dict().items():
+        if not torch.equal(own, right[name]):
+            raise Violated(f"{name} holds other numbers than nn.GRU's of the same equation")
+    fresh = own_module(pair.target.build(pair.case))
+    for to, given in ((fresh, right), (pair.reference, module.state_dict())):
+        try:
+            to.load_state_dict(given)
+        except RAISED as error:
+            raise Violated(describe_error(error)) from error
+    _assert_same_tensors(dict(module.named_parameters()), dict(pair.reference.named_parameters()))
+
+
+def _assert_same_tensors(
+    found: dict[str, Tensor], right: dict[str, Tensor], where: str = "nn.GRU has"
+) -> None:
+    """Raise a violation if two dictionaries differ in names, order, shapes or dtypes."""
+    for own, other in zip([*found, *[None] * len(right)], right, strict=False):
+        if own != other:
+            order = ", in this place" if other in found and own in right else ""
+            raise Violated(f"{own or 'nothing'} where {where} {other}{order}")
+    if len(found) > len(right):
+        raise Violated(f"{list(found)[len(right)]} where {where} nothing")
+    for name, tensor in found.items():
+        mine, others = (f"{one.dtype} {tuple(one.shape)}" for one in (tensor, right[name]))
+        if mine != others:
+            raise Violated(f"{name} is {mine} where {where} {others}")

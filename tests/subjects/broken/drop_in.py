@@ -1,0 +1,76 @@
+"""Right sequence modules that are no drop-in for nn.GRU, which counts with --strict only."""
+
+from __future__ import annotations
+
+from tests.subjects.right.layouts import DropIn
+
+
+class RateBeforeBatchFirst(DropIn):
+    """The constructor takes dropout before batch_first."""
+
+    def __init__(
+        self,
+        input_size,
+        hidden_size,
+        num_layers=1,
+        bias=True,
+        dropout=0.0,
+        batch_first=False,
+        bidirectional=False,
+        device=None,
+        dtype=None,
+    ):
+        options = (bias, batch_first, dropout, bidirectional, device, dtype)
+        super().__init__(input_size, hidden_size, num_layers, *options)
+
+
+class BatchFirstUnlessTold(DropIn):
+    """By default it is batch first."""
+
+    def __init__(
+        self, input_size, hidden_size, num_layers=1, bias=True, batch_first=True, *rest, **named
+    ):
+        options = (bias, batch_first, *rest)
+        super().__init__(input_size, hidden_size, num_layers, *options, **named)
+
+
+class IgnoresItsDtype(DropIn):
+    """The constructor takes a dtype, and builds float32 all the same."""
+
+    def __init__(self, *arguments, dtype=None, **named):
+        super().__init__(*arguments, **named)
+
+
+class StateOfAnotherName(DropIn):
+    """The state is an argument h0 in place of hx."""
+
+    def forward(self, input, h0=None):
+        return super().forward(input, h0)
+
+
+class StateByNameIgnored(DropIn):
+    """It takes any further argument by name, hx among them, and ignores it."""
+
+    def forward(self, input, h0=None, **ignored):
+        return super().forward(input, h0)
+
+
+class BiasesFirst(DropIn):
+    """Biases come before weights, in an order in which an optimizer's state is not nn.GRU's."""
+
+    def __init__(self, *arguments, **named):
+        super().__init__(*arguments, **named)
+        for name, parameter in sorted(self.named_parameters(), key=lambda item: item[0]):
+            delattr(self, name)
+            self.register_parameter(name, parameter)
+
+
+class Prefixed(DropIn):
+    """Its state_dict has a prefix before nn.GRU's names."""
+
+    def state_dict(self, *arguments, prefix="", **named):
+        return super().state_dict(*arguments, prefix=f"{prefix}gru.", **named)
+
+    def load_state_dict(self, state_dict, *arguments, **named):
+        stripped = {name.removeprefix("gru."): value for name, value in state_dict.items()}
+        return super().load_state_dict(stripped, *arguments, **named)
