@@ -37,6 +37,7 @@ class Design:
         shared_from: the layer from which on all layers use one cell; None if none do.
         shares_first: that cell has the weights of the first of these layers, not of the last.
         state_of: the layer whose state all layers get; None if each gets its own.
+        from_zeros: a sequence starts from zeros in place of h0.
         scaled: kept values are divided by the probability of keeping them.
         input: dropout is applied to the input.
         last: what dropout is applied to after the last layer: "", "output" or "output and hn".
@@ -58,6 +59,7 @@ class Design:
     shared_from: int | None = None
     shares_first: bool = False
     state_of: int | None = None
+    from_zeros: bool = False
     scaled: bool = True
     input: bool = False
     last: str = ""
@@ -85,7 +87,7 @@ def evaluate(
     """
     scale = scale if design.scaled else 1.0
     weights = [_weights(design, layers, index) for index in range(len(layers))]
-    carried = list(map(Bounded.exact, h0))
+    carried = list(map(Bounded.exact, torch.zeros_like(h0) if design.from_zeros else h0))
 
     def dropped(x: Bounded, site: Site, step: int) -> Bounded:
         if site not in masks:

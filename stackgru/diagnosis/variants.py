@@ -77,6 +77,7 @@ def _variants() -> Iterator[Variant]:
             yield Variant(f"one cell shared by all layers{name}", changes)
     yield Variant("the first layer's h0 used for all layers", {"state_of": 0})
     yield Variant("the last layer's h0 used for all layers", {"state_of": -1})
+    yield Variant("zeros in place of h0, which is ignored", {"from_zeros": True})
     yield Variant("dropout also after the last layer", {"last": "output"})
     yield Variant("dropout also after the last layer and in its hn", {"last": "output and hn"})
     yield Variant("dropout also on the input", {"input": True})

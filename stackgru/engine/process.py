@@ -41,6 +41,7 @@ class Loaded:
     limits: Mapping[str, str]
     unseen: tuple[str, ...]
     layers: int | None
+    rate: float | None
     found: str | None
 
 

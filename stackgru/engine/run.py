@@ -217,6 +217,7 @@ class LawRun:
             "limits": dict(self.target.limits),
             "unseen": list(self.target.unseen),
             "layers": self.target.layers,
+            "dropout": self.target.rate,
             "weights": self.target.found,
             "result": self.result.to_dict() if self.result else None,
             "facts": dict(self.facts) if self.facts else None,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import torch
@@ -54,17 +55,18 @@ def drop_in(pair: Pair) -> None:
     if target.refused_bias:
         differences.append(f"bias=False: {target.refused_bias}")
     batch_first = bool(pick(pair, "batch first", 0, 1))
-    for how, given in ways_to_build(case, batch_first, target.device).items():
-        check = partial(_assert_built, pair, *given, batch_first)
-        differences += _difference(f"built {how}", check)
-    differences += _difference("built with nn.GRU's defaults", partial(_assert_defaults, pair))
+    built = {
+        f"built {how}": partial(_assert_built, pair, *given, batch_first)
+        for how, given in ways_to_build(case, batch_first, target.device).items()
+    }
+    built["built with nn.GRU's defaults"] = partial(_assert_defaults, pair)
     module = _built_time_first(pair)
-    by_call: dict[str, str] = {}
-    for how, call in ways_to_call(pair.input, pair.h0).items():
-        for what in _difference("", partial(_assert_called, pair, module, *call)):
-            by_call.setdefault(what, f"called with {how}")  # the first of those that fail alike
-    differences += [f"{how}{what}" for what, how in by_call.items()]
-    differences += _difference("state_dict", partial(_assert_loaded, pair, module))
+    calls = {
+        f"called with {how}": partial(_assert_called, pair, module, *given)
+        for how, given in ways_to_call(pair.input, pair.h0).items()
+    }
+    for checks in (built, calls, {"state_dict": partial(_assert_loaded, pair, module)}):
+        differences += islice(_differences(checks), 1)
     if differences:
         pair.refuse("; ".join(differences))
 
@@ -98,15 +100,16 @@ def ways_to_call(input: Tensor, h0: Tensor) -> dict[str, Arguments]:
     }
 
 
-def _difference(what: str, check: Callable[[], None]) -> Iterator[str]:
-    """Yield what a check says if it fails."""
-    try:
-        check()
-    except Refused as error:
-        yield f"{what}: {describe_error(error.__cause__ or error)}"
-    except Violated as error:
-        numbers = error.violation.difference is not None
-        yield f"{what}: {str(error).partition(' (')[0] if numbers else error}"
+def _differences(checks: Mapping[str, Callable[[], None]]) -> Iterator[str]:
+    """Yield what each check says that fails."""
+    for what, check in checks.items():
+        try:
+            check()
+        except Refused as error:
+            yield f"{what}: {describe_error(error.__cause__ or error)}"
+        except Violated as error:
+            numbers = error.violation.difference is not None
+            yield f"{what}: {str(error).partition(' (')[0] if numbers else error}"
 
 
 def _assert_defaults(pair: Pair) -> None:

@@ -67,6 +67,7 @@ class Gathered:
             limits=entry["limits"],
             unseen=entry["unseen"],
             layers=entry["layers"],
+            dropout=entry["dropout"],
             weights=entry["weights"],
             diagnosis=self._diagnoses.get(key),
         )

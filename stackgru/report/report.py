@@ -175,6 +175,7 @@ class Report:
         limits: what the target does not support, such as a dtype or bias=False, and why.
         unseen: what cannot be seen as the target is called, e.g. "hn is not returned".
         layers: the number of layers that the target has, if it cannot be built with another.
+        dropout: likewise, its dropout probability.
         weights: where the layers' weights were found, if neither names nor a function say it.
     """
 
@@ -190,6 +191,7 @@ class Report:
     limits: Mapping[str, str] = field(default_factory=dict)
     unseen: Sequence[str] = ()
     layers: int | None = None
+    dropout: float | None = None
     weights: str | None = None
 
     def __post_init__(self) -> None:
@@ -309,6 +311,8 @@ class Report:
             )
         driven = f" as it is called ({', '.join(self.unseen)})" if self.unseen else ""
         layers = {None: "", 1: " of one layer"}.get(self.layers, f" of {self.layers} layers")
+        if self.dropout and self.layers != 1:
+            layers += f" {'and' if layers else 'of'} dropout {self.dropout:g}"
         hold = f"all {applied} laws that apply hold"
         if self.refused:
             hold = f"{applied - len(self.refused)} of {applied} laws that apply hold"
@@ -342,6 +346,7 @@ class Report:
             "limits": dict(self.limits),
             "unseen": list(self.unseen),
             "layers": self.layers,
+            "dropout": self.dropout,
             "weights": self.weights,
             "build_facts": dict(self.build_facts),
             "diagnosis": None if self.diagnosis is None else dict(self.diagnosis),
@@ -370,6 +375,7 @@ class Report:
                 "limits": {},
                 "unseen": [],
                 "layers": None,
+                "dropout": None,
                 "weights": None,
                 "is_isolated": False,
             }

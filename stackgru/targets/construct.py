@@ -21,7 +21,7 @@ from stackgru.targets.importing import (
     with_article,
 )
 
-_BY_NAME = (*ARGUMENTS, "bias", "batch_first", "device", "dtype")
+_BY_NAME = (*ARGUMENTS, "bias", "batch_first", "bidirectional", "device", "dtype")
 
 
 def construct(
@@ -40,6 +40,7 @@ def construct(
         "dropout": case.dropout,
         "bias": case.bias,
         "batch_first": convention.batch_first,
+        "bidirectional": False,
         "device": device,
         "dtype": case.torch_dtype,
         **options,

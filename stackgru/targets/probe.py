@@ -159,7 +159,7 @@ def _probe(
         takes_no_state=_takes_no_state(own),
         options=offered,
         layers=None if "num_layers" in accepts else case.num_layers,
-        rate=None if "dropout" in accepts else constants.get("dropout", 0.0),
+        rate=None if "dropout" in accepts else constants.get("dropout", _own_rate(own)),
         refused_dtypes=refused_dtypes,
         refused_bias=refused_bias,
         tried=tried,
@@ -242,6 +242,16 @@ def _options(convention: Convention, name: str, case: Case, device: str) -> Iter
                 module = construct(convention, name, case, device, **{option: True})
                 if getattr(module, option, False) is True:
                     yield option
+
+
+def _own_rate(module: nn.Module) -> float:
+    """Return the dropout probability that a module's parts name; 0 if none does, or several do."""
+    named = [
+        part.p if isinstance(part, nn.Dropout) else vars(part).get("dropout")
+        for part in module.modules()
+    ]
+    found = {rate for rate in named if isinstance(rate, float) and 0 < rate <= 1}
+    return found.pop() if len(found) == 1 else 0.0
 
 
 def _refused_bias(convention: Convention, name: str, case: Case, device: str) -> str:

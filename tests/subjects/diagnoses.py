@@ -55,6 +55,7 @@ EXPECTED: dict[type, tuple[str, ...]] = {
     variants.NoStateBiasInTheCandidate: ("no b_hn",),
     variants.HardGatesOfKeras: (f"{HARD}(0.2 x + 1/2, clipped to 0 and 1)",),
     variants.OneCellForAll: ("one cell shared by all layers",),
+    variants.IgnoresItsState: ("zeros in place of h0, which is ignored",),
     variants.SharesTheLastState: ("the last layer's h0 used for all layers",),
     variants.ResidualAfterDropout: (
         "residual connections from the second layer on (added after dropout)",

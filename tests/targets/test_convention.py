@@ -94,6 +94,7 @@ def test_what_a_target_is_built_without_is_what_its_module_has():
     assert (numbered.layers, numbered.rate) == (3, None)
     norate = load(called_otherwise.NoRate)
     assert (norate.layers, norate.rate) == (None, 0.0)
+    assert load(called_otherwise.OwnRate).rate == 0.5
     fixed = load(Convention(Stack, constants={"dropout": 0.5, "num_layers": 2}))
     assert (fixed.layers, fixed.rate) == (2, 0.5)
     assert fixed.fitted(CASE) == Case(2, 3, 2, 4, 2, dropout=0.5)

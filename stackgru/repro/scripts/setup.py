@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from stackgru.cases.case import Case
 from stackgru.cases.tensors import draw_tensor, magnitude_of, scale_of, seed_of
 from stackgru.gru.parameters import gru_name, parameter_shapes
 from stackgru.harness.pair import Pair
+from stackgru.options import ARGUMENTS
 from stackgru.repro.scripts.context import ScriptContext
 from stackgru.targets.construct import arguments_of
 
@@ -28,11 +31,14 @@ def built(context: ScriptContext, **changed: object) -> str:
         "dropout": case.dropout,
         "bias": case.bias,
         "batch_first": convention.batch_first,
+        "bidirectional": False,
         **changed,
     }
     arguments = [repr(values[key]) for key in positional]
+    defaults = _defaults(convention.factory)
     for parameter, key in by_name.items():
-        if key not in ("device", "dtype") and not (key == "bias" and case.bias):
+        is_default = key not in ARGUMENTS and defaults.get(parameter) == values.get(key)
+        if key not in ("device", "dtype") and not is_default:
             arguments.append(f"{parameter}={values[key]!r}")
     given = {*positional, *by_name.values()}
     arguments += [f"{key}={value!r}" for key, value in changed.items() if key not in given]
@@ -43,6 +49,15 @@ def built(context: ScriptContext, **changed: object) -> str:
     name = context.target.name.rpartition(":")[2]
     name = "Stack" if context.is_of_torch else name
     return f"{name}({', '.join(arguments)}){_as(context.case)}"
+
+
+def _defaults(factory: Callable[..., Any]) -> dict[str, object]:
+    """Return a constructor's default values by the parameters' names."""
+    try:
+        parameters = inspect.signature(factory).parameters.values()
+    except (TypeError, ValueError):
+        return {}
+    return {one.name: one.default for one in parameters}
 
 
 def reference_text(context: ScriptContext, **changed: object) -> str:

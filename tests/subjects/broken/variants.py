@@ -144,6 +144,13 @@ class OutputsDroppedInTimeOrder(StepByStep):
         return super().result(self.dropout(output), hn)
 
 
+class IgnoresItsState(LayerByLayer):
+    """It starts from zeros, whatever state it is given."""
+
+    def forward(self, input, h0=None):
+        return super().forward(input, None)
+
+
 class ResetBeforeOverTime(LayerByLayer):
     """A sequence module whose reset gate multiplies the state."""
 

@@ -6,6 +6,7 @@ They are called by their own rules, as their users would call them; catalogue.py
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 
@@ -147,11 +148,26 @@ class NoRate(Base):
 
 
 class NoRateButDrops(NoRate):
-    """It drops out all the same."""
+    """It drops out all the same, and no part of it says so."""
+
+    def below(self, x, layer):
+        return F.dropout(x, 0.5, self.training) if layer else x
+
+
+class OwnRate(NoRate):
+    """It drops out at a rate of its own."""
 
     def __init__(self, input_size, hidden_size, num_layers):
         super().__init__(input_size, hidden_size, num_layers)
         self.dropout.p = 0.5
+
+
+class OwnRateAboveToo(OwnRate):
+    """The output of the last layer is dropped out as well."""
+
+    def forward(self, x, h):
+        output, hn = super().forward(x, h)
+        return self.dropout(output), hn
 
 
 class RowsFirst(Base):
