@@ -38,6 +38,10 @@ class NoNames(WeightsNotFound):
     """No name says where any of its weights is."""
 
 
+class Unread(WeightsNotFound):
+    """The target can be called as it should be, but its weights are not found by trying either."""
+
+
 class CannotBuild(TargetError):
     """The target's constructor does not take what it is given."""
 

@@ -218,13 +218,22 @@ def _try_weights(
 ) -> TriedWeights:
     """Find the weights of a module by trying."""
     if not any(True for _ in construct(convention, name, sizes, device).parameters()):
-        raise error
+        raise TargetError(
+            f"{name} has no parameters; if it keeps its weights elsewhere, a Convention's weights "
+            "can say where."
+        )
     layers = sizes.num_layers if "num_layers" in taken(convention, name) else 1
     case = replace(sizes, num_layers=layers, dtype="float64", dropout=0.0)
     own = construct(convention, name, case, device)
     own.eval()
     module = adapt(own, convention, layers)
-    found, _ = _find_kind(module, case, name, kind, device, convention)
+    found, is_exact = _find_kind(module, case, name, kind, device, convention)
+    if not is_exact:
+        raise CannotCall(f"{name} gives a state of another shape than nn.GRU's.")
+    if found == "sequence":
+        changed = _changed_by_the_first(module, case, device)
+        if changed is not None and not bool(changed[1:].any()):  # a cell that takes steps as rows
+            raise CannotCall(f"{name} carries nothing from step to step.")
     seen = {"takes_state": convention.takes_state, "shows_state": convention.shows_state}
     return try_weights(module, own, case, found, error, **seen)
 
@@ -388,6 +397,12 @@ def _has_axes_swapped(module: nn.Module, case: Case, device: str) -> bool:
 
     Where neither h0 nor hn shows the number of rows, the shapes do not tell.
     """
+    changed = _changed_by_the_first(module, case, device)
+    return changed is not None and bool(changed[0, 1:].any()) and not bool(changed[1:, 0].any())
+
+
+def _changed_by_the_first(module: nn.Module, case: Case, device: str) -> Tensor | None:
+    """Return where a sequence's output changes with the first row of the first step, if it does."""
     like: dict[str, Any] = {"dtype": case.torch_dtype, "device": device}
     input = torch.randn(case.seq_len, case.batch, case.input_size, **like)
     h0 = torch.zeros(case.num_layers, case.batch, case.hidden_size, **like)
@@ -396,10 +411,10 @@ def _has_axes_swapped(module: nn.Module, case: Case, device: str) -> bool:
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            changed = module(input, h0)[0] != module(other, h0)[0]
+            changed: Tensor = module(input, h0)[0] != module(other, h0)[0]
     except RAISED:
-        return False
-    return bool(changed[0, 1:].any()) and not bool(changed[1:, 0].any())
+        return None
+    return changed
 
 
 def _is_pair(result: object) -> bool:

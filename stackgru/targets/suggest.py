@@ -15,6 +15,7 @@ from stackgru.targets.importing import (
     CannotCall,
     NoNames,
     TargetError,
+    Unread,
     WeightsNotFound,
     is_installed,
 )
@@ -26,7 +27,7 @@ _CASE = replace(PROBE, dropout=0.5)
 _WEIGHTS = """
 Specify them layer by layer, in nn.GRU's shapes and order of gates (r, z, n), in {file}:{imports}
   def layers(module): return [{{"weight_ih": ..., "weight_hh": ..., "bias_ih": ..., ...}}, ...]
-  MINE = stackgru.Convention({factory}, weights=layers)  # then: stackgru check {place}:MINE"""
+  MINE = {convention}  # then: stackgru check {place}:MINE"""
 
 _AROUND = """
   class MINE(torch.nn.Module):  # in {file}: def forward(self, x, h): ... return output, state"""
@@ -51,19 +52,26 @@ def advice(
     ``as_options``: whether its convention is specified by options of the command line.
     """
     tried: list[tuple[Convention, str]] = []  # an error would keep its module in memory
+    unread: Convention | None = None
     for candidate in _candidates(convention, name, device):
         if kind and kind != candidate.only_kind and candidate.only_kind:
             continue
         try:
             probed = probe(candidate, name, kind, device)
         except TargetError as raised:
+            if isinstance(raised, Unread):
+                unread = unread or candidate
             tried.append((candidate, str(raised)))
             continue
         if probed.is_exact:
             line = _shown(candidate, name, kind, as_options=as_options)
             return f"\nIt fits as a {probed.kind} with another convention. Try:\n  {line}"
     if isinstance(error, WeightsNotFound):
-        return _example(_WEIGHTS, name)
+        return _example(_WEIGHTS, name, convention)
+    if unread is not None:
+        words = " ".join(unread.cli_options or ())
+        said = f"\nIt can be called with {words}, but its weights were not found."
+        return said + _example(_WEIGHTS, name, unread)
     if isinstance(error, CannotBuild) and not name.startswith("builtins:"):
         return _example(_FACTORY, name)
     if not isinstance(error, CannotCall):
@@ -88,7 +96,7 @@ def _shown(candidate: Convention, name: str, kind: str | None, *, as_options: bo
     return f"stackgru check {shlex.join([name, *options])}"
 
 
-def _example(template: str, name: str) -> str:
+def _example(template: str, name: str, convention: Convention | None = None) -> str:
     """Return lines of a file, in which the target is or which imports it, that describe it."""
     place, _, factory = name.rpartition(":")
     is_file = place.endswith(".py") or "/" in place
@@ -97,9 +105,13 @@ def _example(template: str, name: str) -> str:
     if not is_file and is_installed(place):
         imports = f"\n  import stackgru; from {place} import {factory.partition('.')[0]}"
         file, place = "a file of your own, mine.py", "mine.py"
-    elif "stackgru." in template:
+    elif convention is not None:
         imports = "\n  import stackgru"
-    return template.format(factory=factory, place=place, file=file, imports=imports)
+    code = ""
+    if convention is not None:
+        code = _as_code(convention).removesuffix(")") + ", weights=layers)"
+    named = {"factory": factory, "convention": code, "place": place, "file": file}
+    return template.format(**named, imports=imports)
 
 
 def _candidates(convention: Convention, name: str, device: str) -> Iterator[Convention]:

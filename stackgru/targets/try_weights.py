@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from stackgru.bounds import rounding
 from stackgru.cases.case import Case
 from stackgru.gru.parameters import PARAMETERS
-from stackgru.targets.importing import WeightsNotFound
+from stackgru.targets.importing import Unread, WeightsNotFound
 
 #: More arrangements than these are not tried: the shapes say too little.
 _MOST = 20_000
@@ -171,7 +171,7 @@ def try_weights(
         shows_state: whether it returns one.
 
     Raises:
-        WeightsNotFound: if none fits, or more than one.
+        Unread: if none fits, or more than one.
     """
     fitting: dict[object, TriedWeights] = {}
     number = 0
@@ -194,7 +194,7 @@ def try_weights(
         what = "their shapes are not those of a GRU's gates"
     elif len(found) > 1:
         what = f"{len(found)} of {number:,} ways to read them make it nn.GRU"
-    raise WeightsNotFound(f"{str(why).removesuffix('.')}; {what}.") from why
+    raise Unread(f"{str(why).removesuffix('.')}; {what}.") from why
 
 
 def _fits_again(tried: TriedWeights, check: _Comparison, own: nn.Module) -> bool:

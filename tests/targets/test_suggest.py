@@ -109,6 +109,23 @@ def test_weights_that_are_not_found_are_for_the_user_to_tell(capsys):
     assert len(advice) == 4
 
 
+def test_weights_of_what_can_be_called_in_another_way_are_for_the_user_to_tell():
+    with pytest.raises(TargetError) as caught:
+        load("driven.py:Normalized")
+    _, said, *_, code = str(caught.value).splitlines()
+    words = "--state concatenated --returns state"
+    assert said == f"It can be called with {words}, but its weights were not found."
+    convention = 'state="concatenated", returns="state", weights=layers'
+    assert code.startswith(f"  MINE = stackgru.Convention(Normalized, {convention})")
+
+
+def test_what_has_no_parameters_is_said_to_have_none():
+    with pytest.raises(
+        TargetError, match=r"WithoutParameters has no parameters; if .* say where\.$"
+    ):
+        load("driven.py:WithoutParameters")
+
+
 def test_a_convention_that_does_not_fit_is_corrected_in_python():
     with pytest.raises(TargetError) as caught:
         load(Convention(called_otherwise.RowsFirst, constants={"dropout": 0.5}, state="tuple"))

@@ -312,8 +312,8 @@ class Transposed(nn.Module):
         return new, new[None]
 
 
-class Ambiguous(nn.Module):
-    """Where no state comes in or goes out and one step is made, nothing tells r from the rest."""
+class Forgetful(nn.Module):
+    """Each step starts from zeros, so that nothing tells r from the rest."""
 
     def __init__(self, input_size, hidden_size):
         super().__init__()
@@ -326,6 +326,29 @@ class Ambiguous(nn.Module):
             _, z, n = self.of_x(step).chunk(3, -1)
             outputs.append((1 - torch.sigmoid(z)) * torch.tanh(n))
         return torch.stack(outputs)
+
+
+class Normalized(PlainCell):
+    """Its gates are normalized, so that no reading of its weights makes it nn.GRU."""
+
+    def __init__(self, input_size, hidden_size):
+        super().__init__(input_size, hidden_size)
+        self.norm = nn.LayerNorm(hidden_size, elementwise_affine=False)
+
+    def forward(self, x, h=None):
+        return self.norm(super().forward(x, h))
+
+
+class WithoutParameters(nn.Module):
+    """It draws its weights in each call."""
+
+    def __init__(self, input_size, hidden_size):
+        super().__init__()
+        self.sizes = input_size, hidden_size
+
+    def forward(self, x, h):
+        h = nn.GRUCell(*self.sizes).to(x)(x, h[0])[None]
+        return h[0], h
 
 
 NO_STATE = {"state": "none", "returns": "output"}
