@@ -191,6 +191,6 @@ def test_biases_that_are_none_are_no_biases():
     def layers(module):
         return [{"weight_ih": module.of_x.weight, "weight_hh": module.of_h.weight, "bias_ih": None}]
 
-    module = driven.Ambiguous(3, 4)
+    module = driven.Forgetful(3, 4)
     (layer,) = find_weights(module, Case(3, 4), function=layers).layers
     assert set(layer) == {"weight_ih", "weight_hh"}
