@@ -148,13 +148,13 @@ def _in_order(positional: list[inspect.Parameter]) -> list[str]:
     """Return what the parameters mean, in nn.GRU's order."""
     found = []
     for key, parameter in zip(ARGUMENTS, positional, strict=False):
-        if parameter.name != key and not _stands_for(key, parameter):
+        if parameter.name != key and not stands_for(key, parameter):
             break
         found.append(key)
     return found
 
 
-def _stands_for(key: str, parameter: inspect.Parameter) -> bool:
+def stands_for(key: str, parameter: inspect.Parameter) -> bool:
     """Whether a parameter of another name can be what usually comes at this position."""
     if parameter.name in _BY_NAME:
         return False

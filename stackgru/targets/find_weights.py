@@ -99,7 +99,9 @@ def assert_shapes(layers: Sequence[Layer], case: Case, name: str, directions: in
             expected = shapes.get(key, (gates,))
             if value.shape != expected:
                 sizes = "(3 * hidden_size, width)" if key in shapes else "(3 * hidden_size,)"
-                raise TargetError(
+                # What is transposed can be specified; other shapes are those of something else.
+                kind = WeightsNotFound if value.shape[::-1] == expected else TargetError
+                raise kind(
                     f"{name}: {key} of layer {layer} has shape {tuple(value.shape)}; "
                     f"nn.GRU's has {sizes} = {expected}."
                 )

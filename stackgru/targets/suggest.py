@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 import itertools
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from stackgru.options import ARGUMENTS, RETURNS, STATES
 from stackgru.targets.convention import Convention
+from stackgru.targets.factories import factories
 from stackgru.targets.importing import (
     CannotBuild,
     CannotCall,
@@ -66,7 +67,9 @@ def advice(
         if probed.is_exact:
             line = _shown(candidate, name, kind, as_options=as_options)
             return f"\nIt fits as a {probed.kind} with another convention. Try:\n  {line}"
-    if isinstance(error, WeightsNotFound):
+    if convention.arguments is None and (found := _with_factory(convention, name, kind, device)):
+        return found
+    if isinstance(error, WeightsNotFound) and convention.weights is None:
         return _example(_WEIGHTS, name, convention)
     if unread is not None:
         words = " ".join(unread.cli_options or ())
@@ -87,6 +90,32 @@ def advice(
     return (
         f"{said}. Write a module around it that is called as one of them:{_example(_AROUND, name)}"
     )
+
+
+def _with_factory(convention: Convention, name: str, kind: str | None, device: str) -> str | None:
+    """Return what to try if a factory of one line fits."""
+    place = name.rpartition(":")[0]
+    if not place.endswith(".py"):
+        return None
+    for factory in factories(convention, name):
+        for candidate in _calls(factory.convention):
+            try:
+                probed = probe(candidate, name, kind, device)
+            except TargetError:
+                continue
+            if probed.is_exact and probed.tried is None:
+                options = replace(candidate, arguments=_unless_shown(candidate)).cli_options or ()
+                line = shlex.join([f"{place}:MINE", *options])
+                return (
+                    f"\nIt fits as a {probed.kind}, built by a line in {place}:\n  {factory.code}\n"
+                    f"Then try:\n  stackgru check {line}"
+                )
+    return None
+
+
+def _unless_shown(candidate: Convention) -> Sequence[str] | None:
+    """Return the arguments of a factory, unless its own names show them."""
+    return candidate.arguments if candidate.has_one_width else None
 
 
 def _shown(candidate: Convention, name: str, kind: str | None, *, as_options: bool) -> str:
@@ -116,6 +145,12 @@ def _example(template: str, name: str, convention: Convention | None = None) -> 
 
 def _candidates(convention: Convention, name: str, device: str) -> Iterator[Convention]:
     """Yield conventions that could fit, those closest to nn.GRU's first."""
+    for arguments in _orders(convention, name, device):
+        yield from _calls(replace(convention, arguments=arguments))
+
+
+def _calls(convention: Convention) -> Iterator[Convention]:
+    """Yield the ways to call a module, those closest to nn.GRU's first."""
     calls = sorted(
         itertools.product(STATES, RETURNS, (False, True), (False, True)),
         key=lambda call: (
@@ -123,18 +158,16 @@ def _candidates(convention: Convention, name: str, device: str) -> Iterator[Conv
             call[2],  # a plain cell of one row of states also takes a step for its first axis
         ),
     )
-    for arguments in _orders(convention, name, device):
-        for state, returns, time_axis, batch_first in calls:
-            candidate = replace(
-                convention,
-                arguments=arguments,
-                state=state,
-                returns=returns,
-                time_axis=time_axis,
-                batch_first=batch_first,
-            )
-            if not (time_axis and candidate.is_of_sequence):
-                yield candidate
+    for state, returns, time_axis, batch_first in calls:
+        candidate = replace(
+            convention,
+            state=state,
+            returns=returns,
+            time_axis=time_axis,
+            batch_first=batch_first,
+        )
+        if not (time_axis and candidate.is_of_sequence):
+            yield candidate
 
 
 def _orders(convention: Convention, name: str, device: str) -> Iterator[tuple[str, ...] | None]:

@@ -132,3 +132,41 @@ def test_a_convention_that_does_not_fit_is_corrected_in_python():
     line = str(caught.value).splitlines()[-1].strip()
     said = "stackgru.Convention(RowsFirst, constants={'dropout': 0.5}, state=\"batch-first\")"
     assert line == said
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "words"),
+    [
+        (
+            "EqualWidths",
+            "def MINE(hidden_size, num_layers, dropout): "
+            "return EqualWidths(hidden_size, hidden_size, num_layers, dropout)",
+            "--arguments hidden_size,num_layers,dropout --returns state",
+        ),
+        (
+            "ListedWidths",
+            "def MINE(input_size, hidden_size, num_layers): "
+            "return ListedWidths(input_size, [hidden_size] * num_layers)",
+            "",
+        ),
+        (
+            "SummedWidths",
+            "def MINE(input_size, hidden_size, num_layers): "
+            "return SummedWidths(input_size, hidden_size * num_layers, num_layers)",
+            "",
+        ),
+    ],
+)
+def test_a_constructor_of_other_widths_gets_a_factory(name, code, words, tmp_path, monkeypatch):
+    with pytest.raises(TargetError) as caught:
+        load(f"widths.py:{name}")
+    _, said, line, then, command = str(caught.value).splitlines()
+    assert said == "It fits as a cell, built by a line in widths.py:"
+    assert (line, then) == (f"  {code}", "Then try:")
+    assert command == f"  stackgru check widths.py:MINE {words}".rstrip()
+    # What it says is what it takes.
+    text = Path("widths.py").read_text(encoding="utf-8")
+    (tmp_path / "mine.py").write_text(f"{text}\n\n{code}\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    fields = {"arguments": tuple(words.split()[1].split(",")), "returns": "state"} if words else {}
+    assert load("mine.py:MINE", fields=fields).kind == "cell"
