@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -19,7 +20,6 @@ RECIPE = dict(
         r"```python\n# (\S+\.py)\n(.*?)```", (ROOT / "docs/campaigns.md").read_text(), re.DOTALL
     )
 )
-PORT = 16379
 #: A test that runs for some seconds, and whose target is wrong in one case of a few hundred.
 RARE = """
 import torch
@@ -34,14 +34,15 @@ class Rare(StackingGRUCell):
 
 @pytest.fixture
 def server(tmp_path_factory):
-    pytest.importorskip("redis", reason="redis is not installed")
+    redis = pytest.importorskip("redis", reason="redis is not installed")
     program = shutil.which("redis-server")
     if program is None:
         pytest.skip("redis-server is not installed")
+    port = free_port()
     words = [
         program,
         "--port",
-        str(PORT),
+        str(port),
         "--bind",
         "127.0.0.1",
         "--save",
@@ -52,28 +53,33 @@ def server(tmp_path_factory):
     process = subprocess.Popen(
         words, cwd=tmp_path_factory.mktemp("redis"), stdout=subprocess.DEVNULL
     )
-    from redis import Redis
-
-    client = Redis(port=PORT)
+    client = redis.Redis(port=port)
     for _ in range(100):
         try:
             client.ping()
             break
-        except ConnectionError:
+        except redis.ConnectionError:
             time.sleep(0.05)
-    yield process
+    yield process, port
     process.kill()
     process.wait()
 
 
-def campaign(folder, *options, target="rare:Rare", laws=("equation",), **changed):
+def free_port():
+    """Return a port that nobody listens on; two tests may have a server each at once."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def campaign(folder, port, *options, target="rare:Rare", laws=("equation",), **changed):
     """Write the recipe into a folder, and start pytest there."""
     folder.mkdir(exist_ok=True)
     (folder / "rare.py").write_text(RARE)
     recipe = RECIPE["test_campaign.py"].replace("my_model:Stack", target)
     recipe = recipe.replace("timeout=0", f"timeout=0, laws={laws}, **{changed}")
     (folder / "test_campaign.py").write_text(recipe)
-    (folder / "conftest.py").write_text(RECIPE["conftest.py"].replace("6379", str(PORT)))
+    (folder / "conftest.py").write_text(RECIPE["conftest.py"].replace("6379", str(port)))
     report = folder / "report.json"
     words = ["pytest", "-q", "-p", "no:cacheprovider", "test_campaign.py"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": ""}
@@ -92,25 +98,27 @@ def laws_of(folder):
 
 
 def test_the_second_run_begins_with_what_the_first_found(server, tmp_path):
-    first = campaign(tmp_path / "first", "-n", "1", seed=1)
+    _, port = server
+    first = campaign(tmp_path / "first", port, "-n", "1", seed=1)
     assert first.wait(timeout=300) == 1, first.stdout.read()
     assert laws_of(tmp_path / "first")[0]["status"] == "violated"
     # Another folder, as on another host; by itself this seed and two examples find nothing.
     other = [f"popen//python={sys.executable}"]
-    second = campaign(tmp_path / "second", "-d", "--tx", *other, seed=2, max_examples=2)
+    second = campaign(tmp_path / "second", port, "-d", "--tx", *other, seed=2, max_examples=2)
     assert second.wait(timeout=300) == 1, second.stdout.read()
     (found,) = laws_of(tmp_path / "second")
     assert (found["status"], found["examples"]) == ("violated", 1)
 
 
 def test_a_run_outlives_its_server(server, tmp_path):
+    process, port = server
     right = "stackgru:StackingGRUCell"
     some = ("equation", "one-step", "rows", "chunks")
-    run = campaign(tmp_path, "-n", "1", target=right, laws=some, seed=1, max_examples=300)
+    run = campaign(tmp_path, port, "-n", "1", target=right, laws=some, seed=1, max_examples=300)
     for _ in range(1200):
         if "." in os.read(run.stdout.fileno(), 1000).decode():  # the first law holds
             break
-    server.kill()
+    process.kill()
     printed, _ = run.communicate(timeout=300)
     assert run.returncode == 0, printed
     found = laws_of(tmp_path)
