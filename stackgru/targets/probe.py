@@ -137,7 +137,7 @@ def _probe(
         try:
             own, case = build_checked(convention, name, device, sizes)
         except NoNames as error:
-            tried = _try_weights(convention, name, kind, device, sizes, error)
+            tried = _try_weights(convention, name, kind, sizes, error)
             convention = replace(convention, weights=tried)
             own, case = build_checked(convention, name, device, sizes)
         module = adapt(own, convention, case.num_layers)
@@ -212,11 +212,11 @@ def _try_weights(
     convention: Convention,
     name: str,
     kind: str | None,
-    device: str,
     sizes: Case,
     error: NoNames,
 ) -> TriedWeights:
-    """Find the weights of a module by trying."""
+    """Find the weights of a module by trying, on the CPU: where they are is the same elsewhere."""
+    device = "cpu"
     if not any(True for _ in construct(convention, name, sizes, device).parameters()):
         raise TargetError(
             f"{name} has no parameters; if it keeps its weights elsewhere, a Convention's weights "
