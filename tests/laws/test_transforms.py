@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 import torch
 from torch import nn
 
+from stackgru import Convention
 from stackgru.cases.case import Case
 from stackgru.harness.pair import Pair
 from stackgru.laws.helpers.transforms import assert_possible
@@ -13,6 +16,7 @@ from stackgru.outcomes import NotApplicable, Violated
 from stackgru.targets.target import load
 from tests.helpers import DROPS, EVAL, caught_but_not, check_law, law_run
 from tests.subjects.broken.calls import HoldsItsWeights
+from tests.subjects.conventions.driven import RowsFirst
 from tests.subjects.right.variants import Stack
 
 SINGLE = Case(2, 3, dtype="float32")
@@ -129,3 +133,27 @@ def _doubled(module, arguments):
 def test_a_transform_that_nn_gru_does_not_survive_is_not_asked_of_a_target(transform, reason):
     with pytest.raises(NotApplicable, match=f"nn.GRU itself cannot be turned .* build: {reason}$"):
         assert_possible(Pair(load(Stack), EVAL), "turned", transform)
+
+
+class HoldsWeightsBatchFirst(RowsFirst):
+    """Batch first, it uses the parameters that it was built with, whatever it is called with."""
+
+    def __init__(self, *sizes, **options):
+        super().__init__(*sizes, **options)
+        self.held = [*self.rnn.parameters()]
+
+    def forward(self, x, h0=None):
+        gru = self.rnn
+        h0 = x.new_zeros(gru.num_layers, len(x), gru.hidden_size) if h0 is None else h0
+        options = (True, gru.num_layers, gru.dropout, self.training, False, True)
+        return torch._VF.gru(x, h0, self.held, *options)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"), [(RowsFirst, "holds"), (HoldsWeightsBatchFirst, "violated")]
+)
+def test_batch_first_other_weights_are_compared_within_rounding(kind, status):
+    run = law_run(Convention(kind, batch_first=True), "functional-call", shrink=False)
+    with contextlib.suppress(Violated):
+        run.run()
+    assert run.result.status == status
