@@ -8,9 +8,11 @@ import pytest
 import torch
 
 from stackgru.cases.case import Case
+from stackgru.laws.helpers.values import ANOTHER_EQUATION
 from stackgru.outcomes import Violated
-from tests.helpers import caught_but_not, check_law, refused
+from tests.helpers import caught_but_not, check_law, law_run, refused
 from tests.subjects.broken.draws import DrawsForEmptyBatches
+from tests.subjects.broken.equations import ResetBeforeTheProduct
 from tests.subjects.right.variants import Stack
 
 SINGLE = Case(2, 3, dtype="float32")
@@ -71,3 +73,10 @@ def test_what_is_refused_under_autocast_is_a_violation_with_strict_only():
     assert re.match(message, refused("autocast", NoAutocast, SINGLE))
     with pytest.raises(Violated, match=message):
         check_law("autocast", NoAutocast, SINGLE, strict=True)
+
+
+def test_what_autocast_does_to_another_equation_is_said_to_be_unjudged():
+    run = law_run(ResetBeforeTheProduct, "autocast", seed=1)
+    run.run()
+    assert run.result.status == "holds"
+    assert run.result.reason == ANOTHER_EQUATION

@@ -22,6 +22,9 @@ OUTPUT = ("step", "row", "unit")
 HN = ("layer", "row", "unit")
 STATES = ("step", "layer", "row", "unit")
 
+#: A remark on a law that judges rounding.
+ANOTHER_EQUATION = "not where its equation is another, whose rounding is unknown"
+
 Result = TypeVar("Result")
 
 
@@ -126,6 +129,7 @@ def of_itself(pair: Pair, check: Callable[[Pair], None]) -> None:
             raise
         name = {"float32": "float64", "float64": "float32"}.get(pair.case.dtype)
         if name is None or name in dict(pair.target.refused_dtypes):
+            pair.remark = ANOTHER_EQUATION
             return
         other = _difference(Pair(pair.target, replace(pair.case, dtype=name)), check)
         if pair.case.dtype == "float32":
