@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -22,7 +23,7 @@ from stackgru.laws.registry import law
 from stackgru.options import FULL_PRECISION
 from stackgru.outcomes import Violated
 from stackgru.targets.adapter import adapt, own_module
-from stackgru.targets.importing import RAISED, describe_error, with_article
+from stackgru.targets.importing import RAISED, TargetError, describe_error, with_article
 
 #: Arguments by position, and by name.
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
@@ -50,8 +51,9 @@ def drop_in(pair: Pair) -> None:
     loads the other's. A difference counts with --strict only.
     """
     case, target = pair.case, pair.target
-    differences = [f"of {target.layers} layers only"] if target.layers is not None else []
-    differences += target.unseen
+    differences = [*target.unseen]
+    if target.layers is not None:
+        differences.append(f"built with num_layers={target.layers} only")
     if target.refused_bias:
         differences.append(f"bias=False: {target.refused_bias}")
     batch_first = bool(pick(pair, "batch first", 0, 1))
@@ -135,7 +137,7 @@ def _assert_built(
         module = module.to(device=pair.input.device, dtype=pair.input.dtype)
     driven = own_module(pair.module).state_dict()
     _assert_same_tensors(module.state_dict(), driven, "as it is driven there is")
-    module.load_state_dict(driven)
+    _load(module, driven)
     convention = replace(pair.target.convention, batch_first=False)
     module = adapt(module.eval(), convention, pair.case.num_layers)
     right = _driven(pair, pair.h0)
@@ -149,11 +151,12 @@ def _assert_built(
 def _built_time_first(pair: Pair) -> nn.Module:
     """Return the target's own module, which takes (T, B, I) if it can be built to."""
     own = own_module(pair.module)
-    if not pair.target.convention.batch_first or "batch_first" not in pair.target.options:
-        return own
-    module = own_module(pair.target.build(pair.case, batch_first=False))
-    module.load_state_dict(own.state_dict())
-    return module
+    if pair.target.convention.batch_first:
+        with contextlib.suppress(TargetError):
+            module = own_module(pair.target.build(pair.case, batch_first=False))
+            module.load_state_dict(own.state_dict())
+            return module
+    return own
 
 
 def _assert_called(
@@ -184,12 +187,17 @@ def _assert_loaded(pair: Pair, module: nn.Module) -> None:
         if not torch.equal(own, right[name]):
             raise Violated(f"{name} holds other numbers than nn.GRU's of the same equation")
     fresh = own_module(pair.target.build(pair.case))
-    for to, given in ((fresh, right), (pair.reference, module.state_dict())):
-        try:
-            to.load_state_dict(given)
-        except RAISED as error:
-            raise Violated(describe_error(error)) from error
+    _load(fresh, right)
+    _load(pair.reference, module.state_dict())
     _assert_same_tensors(dict(module.named_parameters()), dict(pair.reference.named_parameters()))
+
+
+def _load(module: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Load a state_dict; raise a violation if that raises."""
+    try:
+        module.load_state_dict(tensors)
+    except RAISED as error:
+        raise Violated(f"load_state_dict raised {describe_error(error)}") from error
 
 
 def _assert_same_tensors(
@@ -203,6 +211,13 @@ def _assert_same_tensors(
     if len(found) > len(right):
         raise Violated(f"{list(found)[len(right)]} where {where} nothing")
     for name, tensor in found.items():
-        mine, others = (f"{one.dtype} {tuple(one.shape)}" for one in (tensor, right[name]))
+        mine, others = map(_described, (tensor, right[name]))
         if mine != others:
             raise Violated(f"{name} is {mine} where {where} {others}")
+
+
+def _described(value: object) -> str:
+    """Return a tensor's dtype and shape; a state_dict may also hold what is no tensor."""
+    if isinstance(value, Tensor):
+        return f"{value.dtype} {tuple(value.shape)}"
+    return with_article(type(value).__name__)
