@@ -23,7 +23,7 @@ DIFFERENCES = {
 }
 
 
-@pytest.mark.parametrize("target", [nn.GRU, DropIn, stackgru.Convention(nn.GRU, batch_first=True)])
+@pytest.mark.parametrize("target", [nn.GRU, DropIn, stackgru.Convention(DropIn, batch_first=True)])
 def test_a_drop_in_is_one_with_strict_too(target):
     run = law_run(target, "drop-in", strict=True)
     run.run()
