@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
 from stackgru.options import ARGUMENTS, RETURNS, STATES
@@ -32,6 +32,12 @@ Specify them layer by layer, in nn.GRU's shapes and order of gates (r, z, n), in
 
 _AROUND = """
   class MINE(torch.nn.Module):  # in {file}: def forward(self, x, h): ... return output, state"""
+
+_LINE = """
+It fits as a {kind}, built by a line in {file}:{imports}
+  {code}
+Then try:
+  stackgru check {place}:MINE{options}"""
 
 _FACTORY = """
 Pass further arguments by --constant NAME=JSON, or write into {file}:{imports}
@@ -94,28 +100,21 @@ def advice(
 
 def _with_factory(convention: Convention, name: str, kind: str | None, device: str) -> str | None:
     """Return what to try if a factory of one line fits."""
-    place = name.rpartition(":")[0]
-    if not place.endswith(".py"):
-        return None
     for factory in factories(convention, name):
         for candidate in _calls(factory.convention):
+            if kind and kind != candidate.only_kind and candidate.only_kind:
+                continue
             try:
                 probed = probe(candidate, name, kind, device)
             except TargetError:
                 continue
             if probed.is_exact and probed.tried is None:
-                options = replace(candidate, arguments=_unless_shown(candidate)).cli_options or ()
-                line = shlex.join([f"{place}:MINE", *options])
-                return (
-                    f"\nIt fits as a {probed.kind}, built by a line in {place}:\n  {factory.code}\n"
-                    f"Then try:\n  stackgru check {line}"
-                )
+                # Its own names show the arguments, unless one stands for two.
+                arguments = candidate.arguments if candidate.has_one_width else None
+                options = shlex.join(replace(candidate, arguments=arguments).cli_options or ())
+                words = {"kind": probed.kind, "code": factory.code, "options": f" {options}"}
+                return _example(_LINE, name, **words).rstrip()
     return None
-
-
-def _unless_shown(candidate: Convention) -> Sequence[str] | None:
-    """Return the arguments of a factory, unless its own names show them."""
-    return candidate.arguments if candidate.has_one_width else None
 
 
 def _shown(candidate: Convention, name: str, kind: str | None, *, as_options: bool) -> str:
@@ -125,22 +124,19 @@ def _shown(candidate: Convention, name: str, kind: str | None, *, as_options: bo
     return f"stackgru check {shlex.join([name, *options])}"
 
 
-def _example(template: str, name: str, convention: Convention | None = None) -> str:
+def _example(template: str, name: str, convention: Convention | None = None, **words: str) -> str:
     """Return lines of a file, in which the target is or which imports it, that describe it."""
     place, _, factory = name.rpartition(":")
     is_file = place.endswith(".py") or "/" in place
-    imports = ""
     file = place if is_file else f"the module {place}"
+    imported = ["import stackgru"] if "{convention}" in template else []
     if not is_file and is_installed(place):
-        imports = f"\n  import stackgru; from {place} import {factory.partition('.')[0]}"
+        imported.append(f"from {place} import {factory.partition('.')[0]}")
         file, place = "a file of your own, mine.py", "mine.py"
-    elif convention is not None:
-        imports = "\n  import stackgru"
-    code = ""
+    imports = "\n  " + "; ".join(imported) if imported else ""
     if convention is not None:
-        code = _as_code(convention).removesuffix(")") + ", weights=layers)"
-    named = {"factory": factory, "convention": code, "place": place, "file": file}
-    return template.format(**named, imports=imports)
+        words["convention"] = _as_code(convention).removesuffix(")") + ", weights=layers)"
+    return template.format(factory=factory, place=place, file=file, imports=imports, **words)
 
 
 def _candidates(convention: Convention, name: str, device: str) -> Iterator[Convention]:
