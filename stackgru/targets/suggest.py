@@ -73,8 +73,10 @@ def advice(
         if probed.is_exact:
             line = _shown(candidate, name, kind, as_options=as_options)
             return f"\nIt fits as a {probed.kind} with another convention. Try:\n  {line}"
-    if convention.arguments is None and (found := _with_factory(convention, name, kind, device)):
-        return found
+    if convention.arguments is None and not _builds(convention, name, device):
+        found = _with_factory(convention, name, kind, device)
+        if found is not None:
+            return found
     if isinstance(error, WeightsNotFound) and convention.weights is None:
         return _example(_WEIGHTS, name, convention)
     if unread is not None:
@@ -112,8 +114,10 @@ def _with_factory(convention: Convention, name: str, kind: str | None, device: s
                 # Its own names show the arguments, unless one stands for two.
                 arguments = candidate.arguments if candidate.has_one_width else None
                 options = shlex.join(replace(candidate, arguments=arguments).cli_options or ())
-                words = {"kind": probed.kind, "code": factory.code, "options": f" {options}"}
-                return _example(_LINE, name, **words).rstrip()
+                said = _example(
+                    _LINE, name, kind=probed.kind, code=factory.code, options=f" {options}"
+                )
+                return said.rstrip()
     return None
 
 
