@@ -43,8 +43,8 @@ def test_it_is_survived(kind, workers, tmp_path, record_property):
     assert status in KINDS[kind], errors
     if status == 2:
         assert errors.startswith("Error: ")
-        assert len(errors.splitlines()) == 1
+        assert len(errors.splitlines()) <= 10  # advice included
         return
     assert [law["name"] for law in data["laws"]] == list(NAMES)
-    assert all(law["status"] != "not run" for law in data["laws"])
+    assert not [law for law in data["laws"] if law["status"] == "not run"]
     assert (status == 0) == data["verdict"]["ok"]
