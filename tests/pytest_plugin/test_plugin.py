@@ -167,6 +167,7 @@ def test_only_the_law_of_a_worker_that_died_has_crashed():
         "limits": {},
         "unseen": [],
         "layers": None,
+        "dropout": None,
         "weights": None,
     }
     collector = Collector(SimpleNamespace())

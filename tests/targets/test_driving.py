@@ -79,8 +79,12 @@ def test_no_law_accuses_what_is_right(kind):
         pytest.param("Encoder", "--state none --returns output", marks=pytest.mark.nightly),
         pytest.param("WithoutState", "--state none", marks=pytest.mark.nightly),
         pytest.param("RowsFirst", "--batch-first", marks=pytest.mark.nightly),
-        ("PlainCell", "--state concatenated --returns state"),
-        ("OneWidth", "--arguments input_size,num_layers,dropout"),
+        pytest.param(
+            "PlainCell", "--state concatenated --returns state", marks=pytest.mark.nightly
+        ),
+        pytest.param(
+            "OneWidth", "--arguments input_size,num_layers,dropout", marks=pytest.mark.nightly
+        ),
     ],
 )
 def test_what_it_needs_is_found_and_can_be_pasted(kind, words):
