@@ -31,6 +31,7 @@ GRACE = 2.0
 _GARBAGE = 20_000, 20, 20
 _STATUS = struct.Struct("i")
 _CUT_OFF = 114  # the status of a process that could not answer
+_POLL = 0.001
 _PDEATHSIG = 1  # of prctl: the signal that a process gets when its parent dies
 
 
@@ -117,7 +118,8 @@ class Child:
         """
         if not self._guard:
             self._fork()
-        self._answers.send(request)
+        with suppress(BrokenPipeError):  # it has ended since; what is read below says so
+            self._answers.send(request)
         until = time.monotonic() + seconds if seconds else None
         while True:
             left = None if until is None else max(0.0, until - time.monotonic())
@@ -128,7 +130,7 @@ class Child:
                     if isinstance(found, Ended):
                         self.kill()
                     if is_last:
-                        return found
+                        return found if self._is_guarded() else self._ended()
                     limit = None if heard is None else heard(found)
                     if limit is not None:
                         until = time.monotonic() + limit if limit else None
@@ -162,6 +164,12 @@ class Child:
         self.kill()
         self._crash.close()
 
+    def _is_guarded(self) -> bool:
+        """Whether the guard lives: a child that has killed it may answer before it dies, too."""
+        while (state := _state(self._guard)) in "RD":  # it sleeps, unless a signal wakes it
+            time.sleep(_POLL)
+        return state not in "ZX"
+
     def _ended(self) -> Ended:
         """Return how the child ended, once it has."""
         # It may have closed its end and still be running.
@@ -192,7 +200,9 @@ class Child:
             _end(lambda: self._watch(answers, status))
         answers.close()
         status.close()
-        _, self._pid = self._answers.recv()
+        self._pid = self._guard
+        with suppress(EOFError):  # it could not be forked
+            _, self._pid = self._answers.recv()
         if self._started is not None:
             self._started(self._pid)
 
@@ -262,6 +272,11 @@ def die_with_parent() -> None:
     if sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)
+
+
+def _state(pid: int) -> str:
+    """Return the letter of a process' state, as proc(5) has it."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 def _data_size() -> int:

@@ -86,7 +86,7 @@ class RunApart:
         self._finished: set[str] = set()
         self._violations: dict[str, Violation] = {}
         self._children: list[int] = []
-        self._why_not = ""
+        self._why_not = "pytest ended without its result"
         self._rest = b""
         self.error: tuple[str, str] | None = None
         self.printed = ""
