@@ -54,6 +54,7 @@ class TargetInfo:
         refused_dtypes: each dtype that it does not support though nn.GRU does, and why.
         tried: how its weights were found by trying; None if names or its convention say it.
         refused_bias: why it cannot be built with bias=False, though it takes bias; "" if it can.
+        has_one_width: whether it can be called only where input_size is hidden_size.
     """
 
     kind: str
@@ -65,6 +66,7 @@ class TargetInfo:
     rate: float | None
     refused_dtypes: tuple[tuple[str, str], ...]
     refused_bias: str
+    has_one_width: bool
     tried: TriedWeights | None
 
 
@@ -112,9 +114,10 @@ def probe(
         if convention.weights is not None:
             raise  # square sizes would hide a wrong convention
         try:
-            return _probe(convention, name, kind, device, fitted(convention, _SQUARE), dtypes)
+            info = _probe(convention, name, kind, device, fitted(convention, _SQUARE), dtypes)
         except TargetError:
             raise error from None
+        return replace(info, has_one_width=True)
 
 
 def fitted(convention: Convention, case: Case) -> Case:
@@ -162,6 +165,7 @@ def _probe(
         rate=None if "dropout" in accepts else constants.get("dropout", _own_rate(own)),
         refused_dtypes=refused_dtypes,
         refused_bias=refused_bias,
+        has_one_width=False,
         tried=tried,
     )
 

@@ -60,6 +60,7 @@ def advice(
     """
     tried: list[tuple[Convention, str]] = []  # an error would keep its module in memory
     unread: Convention | None = None
+    of_one_width = ""
     for candidate in _candidates(convention, name, device):
         if kind and kind != candidate.only_kind and candidate.only_kind:
             continue
@@ -72,11 +73,16 @@ def advice(
             continue
         if probed.is_exact:
             line = _shown(candidate, name, kind, as_options=as_options)
-            return f"\nIt fits as a {probed.kind} with another convention. Try:\n  {line}"
-    if convention.arguments is None and not _builds(convention, name, device):
-        found = _with_factory(convention, name, kind, device)
+            said = f"\nIt fits as a {probed.kind} with another convention. Try:\n  {line}"
+            if not probed.has_one_width:
+                return said
+            of_one_width = of_one_width or said
+    if convention.arguments is None and (of_one_width or not _builds(convention, name, device)):
+        found = _with_factory(convention, name, kind, device, tries=bool(of_one_width))
         if found is not None:
             return found
+    if of_one_width:
+        return of_one_width
     if isinstance(error, WeightsNotFound) and convention.weights is None:
         return _example(_WEIGHTS, name, convention)
     if unread is not None:
@@ -100,8 +106,13 @@ def advice(
     )
 
 
-def _with_factory(convention: Convention, name: str, kind: str | None, device: str) -> str | None:
-    """Return what to try if a factory of one line fits."""
+def _with_factory(
+    convention: Convention, name: str, kind: str | None, device: str, *, tries: bool
+) -> str | None:
+    """Return what to try if a factory of one line fits.
+
+    ``tries``: whether its weights are found by trying where no name says where they are.
+    """
     for factory in factories(convention, name):
         for candidate in _calls(factory.convention):
             if kind and kind != candidate.only_kind and candidate.only_kind:
@@ -110,7 +121,7 @@ def _with_factory(convention: Convention, name: str, kind: str | None, device: s
                 probed = probe(candidate, name, kind, device)
             except TargetError:
                 continue
-            if probed.is_exact and probed.tried is None:
+            if probed.is_exact and (tries or probed.tried is None):
                 # Its own names show the arguments, unless one stands for two.
                 arguments = candidate.arguments if candidate.has_one_width else None
                 options = shlex.join(replace(candidate, arguments=arguments).cli_options or ())

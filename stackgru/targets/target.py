@@ -49,7 +49,9 @@ class Target(TargetInfo):
     def limits(self) -> dict[str, str]:
         """What it does not support, such as a dtype or bias=False, and why."""
         bias = {"bias=False": self.refused_bias} if self.refused_bias else {}
-        return {**dict(self.refused_dtypes), **bias}
+        widths = "input_size other than hidden_size"
+        width = {widths: "it cannot be called then"} if self.has_one_width else {}
+        return {**dict(self.refused_dtypes), **bias, **width}
 
     @property
     def unseen(self) -> tuple[str, ...]:

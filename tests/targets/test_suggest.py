@@ -144,6 +144,11 @@ def test_a_convention_that_does_not_fit_is_corrected_in_python():
             "--arguments hidden_size,num_layers,dropout --returns state",
         ),
         (
+            "SecondWidthUnused",
+            "def MINE(hidden_size): return SecondWidthUnused(hidden_size, hidden_size)",
+            "--arguments hidden_size --returns state",
+        ),
+        (
             "ListedWidths",
             "def MINE(input_size, hidden_size, num_layers): "
             "return ListedWidths(input_size, [hidden_size] * num_layers)",
@@ -170,3 +175,9 @@ def test_a_constructor_of_other_widths_gets_a_factory(name, code, words, tmp_pat
     monkeypatch.chdir(tmp_path)
     fields = {"arguments": tuple(words.split()[1].split(",")), "returns": "state"} if words else {}
     assert load("mine.py:MINE", fields=fields).kind == "cell"
+
+
+def test_what_is_built_and_not_called_with_other_widths_is_said():
+    assert load("widths.py:SecondWidthUnused", fields={"returns": "state"}).limits == {
+        "input_size other than hidden_size": "it cannot be called then"
+    }

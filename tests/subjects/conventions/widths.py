@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 from stackgru import StackingGRUCell
@@ -31,3 +32,19 @@ class SummedWidths(StackingGRUCell):
 
     def __init__(self, input_size, hidden_size, num_layers):
         super().__init__(input_size, hidden_size // num_layers, num_layers)
+
+
+class SecondWidthUnused(nn.Module):
+    """A cell of Linears of one width, whatever the second argument is."""
+
+    def __init__(self, width, _):
+        super().__init__()
+        self.of_input = nn.ModuleList(nn.Linear(width, width) for _ in range(3))
+        self.of_state = nn.ModuleList(nn.Linear(width, width) for _ in range(3))
+
+    def forward(self, x, h):
+        (r, z, n), (hr, hz, hn) = (
+            [one(value) for one in part] for part, value in ((self.of_input, x), (self.of_state, h))
+        )
+        r, z = torch.sigmoid(r + hr), torch.sigmoid(z + hz)
+        return (1 - z) * torch.tanh(n + r * hn) + z * h
