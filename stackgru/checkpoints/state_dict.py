@@ -88,7 +88,8 @@ class Choice:
         name: the new name of the only one that is converted; None to keep its own.
         cells: the name of a cell within its stack, with {} for its layer, or {1} to count from 1;
             without, the name of the only one.
-        stack: names of cells that form one stack, the lowest first.
+        stack: names of cells that form one stack, the lowest first; also of those that a GRU
+            becomes.
         both_ways: names of the cells, or of the lists of cells, that go forward and backward in one
             bidirectional GRU.
     """
@@ -144,10 +145,11 @@ def renaming(
     if len(_LAYER.findall(choice.cells)) > 1:
         raise ConversionError(f"cells may contain one {{}} for the layer, got {choice.cells!r}")
     found = _chosen(stacks(state, to), to, choice)
-    if choice.name is not None and len(found) > 1:
+    given = choice.name if choice.name is not None else ",".join(choice.stack) or None
+    if given is not None and len(found) > 1:
         listed = ", ".join(repr(one.prefix) for one in found)
         raise ConversionError(
-            f"only one can get the name {choice.name!r}; pass one of {listed} as the prefix"
+            f"only one can get the name {given!r}; pass one of {listed} as the prefix"
         )
     placed: dict[str, LayerKeys] = {}
     for one in found:
@@ -184,6 +186,16 @@ def _gru_names(one: LayerKeys, place: str) -> dict[str, str]:
 
 
 def _cell_names(one: LayerKeys, place: str, choice: Choice) -> dict[str, str]:
+    if choice.stack and not one.back:
+        if len(choice.stack) != len(one.keys):
+            raise ConversionError(
+                f"{one.prefix!r} has {len(one.keys)} layers; --stack must name as many cells, "
+                f"got {','.join(choice.stack)}"
+            )
+        layers = zip(one.keys, choice.stack, strict=True)
+        return {key: f"{cell}.{name}" for keys, cell in layers for name, key in keys.items()}
+    if choice.both_ways and not one.back:
+        raise ConversionError(f"{one.prefix!r} goes one way; --cells or --stack name its cells")
     ways, before = [choice.cells], place
     if one.back:
         before = ""

@@ -97,8 +97,16 @@ def _as_found(
     ways = []
     for way in (one.keys, one.back):
         if way:
-            first = names[way[0]["weight_ih"]]
-            ways += [new for new in there if any(first in keys.values() for keys in new.every)]
+            firsts = [names[keys["weight_ih"]] for keys in way]
+            holders = [
+                new
+                for first in firsts
+                for new in there
+                if any(first in keys.values() for keys in new.every)
+            ]
+            if all(new.is_single for new in holders):  # in the order that they were named in
+                holders = [replace(new, keys=[one.keys[0] for one in holders]) for new in holders]
+            ways += holders[:1]
     if not ways:
         return None
     found = replace(ways[0], back=ways[1].keys) if one.back and ways[1] is not ways[0] else ways[0]

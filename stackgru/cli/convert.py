@@ -26,6 +26,7 @@ Examples:
   stackgru convert numbered.pt gru.pt --to gru --name decoder
   stackgru convert two.pt gru.pt --to gru --both-ways gru_f,gru_b --name gru
   stackgru convert gru.pt cell.pt --to cell --cells ''
+  stackgru convert gru.pt numbered.pt --to cell --stack gru_1,gru_2
 
 \b
 Exit status:
@@ -50,7 +51,7 @@ _LARGE = 32 * 2**20  # bytes; reading more takes long enough to show progress
     help="Convert only the stack, cell or GRU of this name (repeatable).",
 )
 @click.option("--name", metavar="NAME", help="Name of the GRU or stack in OUT, if it is only one.")
-@click.option("--stack", metavar="A,B", help="Cells that form one stack, the lowest first.")
+@click.option("--stack", metavar="A,B", help="Cells that form one stack, the lowest first, in IN or OUT.")
 @click.option(
     "--both-ways",
     metavar="F,B",

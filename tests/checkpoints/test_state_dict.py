@@ -91,7 +91,14 @@ def test_cells_side_by_side_are_asked_about():
     one = convert_state_dict(SIDE_BY_SIDE, "gru", prefix="bwd")
     assert list(one)[3:5] == ["fwd.bias_hh", "bwd.weight_ih_l0"]
     square = {f"{n}.{k}": v for n in "ab" for k, v in nn.GRUCell(4, 4).state_dict().items()}
-    assert "gru.weight_ih_l1" in convert_state_dict(square, "gru", stack="ab", name="gru")
+    gru = convert_state_dict(square, "gru", stack="ab", name="gru")
+    assert "gru.weight_ih_l1" in gru
+    back = convert_state_dict(gru, "cell", stack="ab")
+    assert all(back[key] is value for key, value in square.items()), "there and back"
+    with pytest.raises(ConversionError, match=r"'gru' has 2 layers; --stack must .*, got c$"):
+        convert_state_dict(gru, "cell", stack="c")
+    with pytest.raises(ConversionError, match="'gru' goes one way"):
+        convert_state_dict(gru, "cell", both_ways=("a", "b"))
     with pytest.raises(ConversionError, match=r"bwd\.weight_ih has shape"):
         convert_state_dict(SIDE_BY_SIDE, "gru", stack=("fwd", "bwd"), name="gru")
 

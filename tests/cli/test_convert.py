@@ -46,6 +46,19 @@ def test_the_state_of_an_optimiser_goes_along(tmp_path, command):
         assert torch.equal(optimiser.state[one]["exp_avg"], other.state[two]["exp_avg"])
 
 
+def test_numbered_cells_there_and_back(tmp_path, command):
+    widths = zip(("gru_1", "gru_2"), (4, 5), strict=True)
+    cells = [(name, nn.GRUCell(width, 5).state_dict()) for name, width in widths]
+    state = {f"{name}.{key}": value for name, cell in cells for key, value in cell.items()}
+    torch.save(state, tmp_path / "in.pt")
+    for words in ("in.pt gru.pt --to gru --name gru", "gru.pt out.pt --to cell --stack gru_1,gru_2"):
+        process = command("convert", *words.split())
+        assert process.returncode == 0, process.stderr
+    back = torch.load(tmp_path / "out.pt", weights_only=True)
+    assert list(back) == list(state)
+    assert all(torch.equal(back[key], value) for key, value in state.items())
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
 def test_safetensors_there_and_back(dtype, tmp_path, command):
     safetensors = pytest.importorskip("safetensors.torch", reason="safetensors is not installed")
