@@ -51,7 +51,7 @@ _LARGE = 32 * 2**20  # bytes; reading more takes long enough to show progress
     help="Convert only the stack, cell or GRU of this name (repeatable).",
 )
 @click.option("--name", metavar="NAME", help="Name of the GRU or stack in OUT, if it is only one.")
-@click.option("--stack", metavar="A,B", help="Cells that form one stack, the lowest first, in IN or OUT.")
+@click.option("--stack", metavar="A,B", help="Cells of one stack, the lowest first, in IN or OUT.")
 @click.option(
     "--both-ways",
     metavar="F,B",

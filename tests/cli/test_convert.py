@@ -51,12 +51,13 @@ def test_numbered_cells_there_and_back(tmp_path, command):
     cells = [(name, nn.GRUCell(width, 5).state_dict()) for name, width in widths]
     state = {f"{name}.{key}": value for name, cell in cells for key, value in cell.items()}
     torch.save(state, tmp_path / "in.pt")
-    for words in ("in.pt gru.pt --to gru --name gru", "gru.pt out.pt --to cell --stack gru_1,gru_2"):
+    there, back = "in.pt gru.pt --to gru --name gru", "gru.pt out.pt --to cell --stack gru_1,gru_2"
+    for words in (there, back):
         process = command("convert", *words.split())
         assert process.returncode == 0, process.stderr
-    back = torch.load(tmp_path / "out.pt", weights_only=True)
-    assert list(back) == list(state)
-    assert all(torch.equal(back[key], value) for key, value in state.items())
+    again = torch.load(tmp_path / "out.pt", weights_only=True)
+    assert list(again) == list(state)
+    assert all(torch.equal(again[key], value) for key, value in state.items())
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
