@@ -98,7 +98,7 @@ def _read_pickled(path: Path, *, trust: bool) -> Any:
             if known is not None and known not in allowed and _can_allow():
                 allowed.append(known)
                 continue
-            if named is None and not _GLOBAL.search(str(error)):
+            if not _may_be_pickled(path) or (named is None and not _GLOBAL.search(str(error))):
                 raise ConversionError(
                     f"{path} is not a checkpoint that torch can read: it is damaged, or of another "
                     "format"
@@ -192,6 +192,13 @@ _MEMBERS = {
     ".npy": "is a NumPy archive (.npz), which is no torch checkpoint",
     "constants.pkl": "is a TorchScript archive; save its state dict instead",
 }
+
+
+def _may_be_pickled(path: Path) -> bool:
+    """Whether a file is a zip archive, or begins as a pickle of protocol 2 to 5 does."""
+    with path.open("rb") as file:
+        head = file.read(2)
+    return head == b"PK" or (head[:1] == b"\x80" and 2 <= head[-1] <= 5)
 
 
 def what_else(path: Path) -> str:

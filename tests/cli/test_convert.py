@@ -99,6 +99,7 @@ def files(tmp_path):
     (tmp_path / "page.pt").write_text("<!DOCTYPE html>")
     (tmp_path / "gz.pt").write_bytes(b"\x1f\x8b" + bytes(20))
     (tmp_path / "noise.pt").write_bytes(b"hello world" * 20)
+    (tmp_path / "bytes.pt").write_bytes(bytes(range(1, 200)))  # the first is no pickle's
     (tmp_path / "index.json").write_text('{"weight_map": {"a": "m-1.safetensors"}}')
     with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
         archive.writestr("config.json", "{}")
@@ -117,6 +118,7 @@ def files(tmp_path):
         "page.pt": "is a page of HTML",
         "gz.pt": "is compressed by gzip",
         "noise.pt": "is damaged, or of another format",
+        "bytes.pt": "is damaged, or of another format",
         "index.json": "is the index of a checkpoint in several files; convert each of them: m-1.",
         "model.keras": "is a Keras file",
         "script.pt": "is a TorchScript archive",
