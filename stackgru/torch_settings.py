@@ -120,7 +120,8 @@ def _flag(name: str, known: Any) -> Setting:
 
 
 _FLAGS = {
-    "cudnn_enabled": True,
+    # Its fused kernels show no masks, do not follow a seed and cannot go back in eval.
+    "cudnn_enabled": False,
     "cudnn_benchmark": False,
     "cudnn_deterministic": False,
     "mkldnn_enabled": True,

@@ -76,8 +76,8 @@ def _same_initial_weights(target: Target) -> bool:
 
 def _bitwise_at_one_step(target: Target) -> str:
     equal = 0
-    for seed in range(_ONE_STEP_CASES):
-        case = replace(_CASE, seed=seed, num_layers=1 + seed % 4, hidden_size=3 + 2 * seed)
+    for index in range(_ONE_STEP_CASES):
+        case = replace(_CASE, seed=index, num_layers=1 + index % 4, hidden_size=3 + 2 * index)
         pair = Pair(target, target.fitted(case))
         pair.seed()
         run = pair.run()
@@ -108,7 +108,7 @@ def _whole_sequences(target: Target) -> dict[str, str]:
         outputs, _ = rounding.sequence(
             pair.input, pair.h0, pair.layers, masks, case.dropout_scale, torch.float64
         )
-        difference = (run.outputs - reference.outputs).abs()
+        difference = (run.outputs - reference.outputs).abs().cpu()
         same = bool((difference <= 2 * outputs.error).all())
         found[f"{layers} layers"] = "same" if same else "other masks"
     return found
