@@ -19,6 +19,7 @@ from tests.subjects.broken import (
     draws,
     drop_in,
     equations,
+    forms,
     gradients,
     layouts,
     life,
@@ -29,9 +30,11 @@ from tests.subjects.broken import (
     refusals,
     sequence_masks,
     sequences,
+    sizes,
     states,
     strict_only,
     variants,
+    ways,
 )
 from tests.subjects.right.sequences import LayerByLayer, StepByStep
 
@@ -51,11 +54,11 @@ def _kind(is_sequence: bool) -> tuple[type[nn.Module], ...]:
 CELLS = (
     *_kind(is_sequence=False),
     *_faults(masks, rates, draws, states, equations, precision, rare_inputs),
-    *_faults(gradients, derivatives, calls, conduct, contexts, life),
+    *_faults(gradients, derivatives, calls, conduct, contexts, life, sizes, ways),
 )
 
 #: Broken sequence modules.
-SEQUENCES = (*_kind(is_sequence=True), *_faults(sequences, sequence_masks, layouts))
+SEQUENCES = (*_kind(is_sequence=True), *_faults(sequences, sequence_masks, layouts, forms))
 
 #: Violations with --strict only: what they take that nn.GRU refuses, the other way round, and
 #: those that are not built, called or loaded as nn.GRU is.
