@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import operator
 from dataclasses import dataclass, field, fields
 
 import torch
 
+from stackgru.gru.parameters import PARAMETERS, gru_name
 from stackgru.options import DTYPES, did_you_mean
 
 #: Simplest first: shrinking ends at the first one that still shows the violation.
@@ -26,12 +28,53 @@ ACTIONS = (
     "optimise",
 )
 
+#: How the input is laid out in a call.
+FORMS = ("plain", "unbatched", "packed", "packed-sorted")
+STATES_GIVEN = ("given", "left-out")
+#: Whether gradients are recorded; as usual is in training and not in eval.
+GRADS = ("usual", "on", "off", "inference")
+#: How a (T or L, B, I or H) tensor lies in memory.
+STRIDES = (
+    "contiguous",
+    "rows-first",
+    "rows-last",
+    "slice",
+    "every-second",
+    "one-row",
+    "one-step",
+)
+#: What is differentiated.
+LOSSES = ("both", "output", "hn")
+OPTIMISERS = ("sgd", "adam")
+NOT_FINITE = ("nan", "inf", "-inf")
+
 _CHOICES = {
     "dtype": DTYPES,
     "mode": MODES,
     "weights": MAGNITUDES,
     "input": MAGNITUDES,
     "state": MAGNITUDES,
+    "form": FORMS,
+    "h0": STATES_GIVEN,
+    "grad": GRADS,
+    "input_strides": STRIDES,
+    "state_strides": STRIDES,
+    "loss": LOSSES,
+    "optimiser": OPTIMISERS,
+}
+#: Whole numbers, and the least that they can be.
+_WHOLE = {
+    "input_size": 1,
+    "hidden_size": 1,
+    "num_layers": 1,
+    "seq_len": 1,
+    "batch": 0,
+    "seed": 0,
+    "threads": 1,
+    "split": 1,
+    "row": 0,
+    "more_rows": 0,
+    "updates": 1,
 }
 _ALWAYS_SHOWN = 9  # the fields up to seed; the others are shown only if not at their default
 
@@ -55,6 +98,24 @@ class Case:
         input: magnitude of the input.
         state: magnitude of h0.
         actions: what is done to the module: names in ACTIONS, separated by commas.
+        form: how the input is laid out in a call, one of FORMS.
+        h0: whether the state is "given", or "left-out", which stands for zeros.
+        batch_first: whether the module is built with batch_first.
+        lengths: steps of each packed row, separated by commas; all of them if empty.
+        grad: whether gradients are recorded, one of GRADS.
+        threads: how many threads torch may use.
+        deterministic: whether torch is to use deterministic algorithms.
+        split: the step before which a sequence is cut in two.
+        row: the row that is also run alone.
+        more_rows: how many rows a later call has more.
+        input_strides: how the input lies in memory, one of STRIDES.
+        state_strides: how h0 lies there.
+        not_finite: a number that is put somewhere: "nan in input[0,1,0]" is ``nan:input:0:1:0``.
+        frozen: what requires no gradient: "input", "h0" and nn.GRU's names of parameters,
+            separated by commas.
+        loss: what is differentiated, one of LOSSES.
+        optimiser: "sgd" or "adam".
+        updates: how many updates the optimiser makes.
         numbers: flat numbers in place of drawn ones, by tensor; not part of the text.
 
     Raises:
@@ -75,21 +136,38 @@ class Case:
     input: str = "usual"
     state: str = "usual"
     actions: str = ""
+    form: str = "plain"
+    h0: str = "given"
+    batch_first: bool = False
+    lengths: str = ""
+    grad: str = "usual"
+    threads: int = 1
+    deterministic: bool = False
+    split: int = 1
+    row: int = 0
+    more_rows: int = 0
+    input_strides: str = "contiguous"
+    state_strides: str = "contiguous"
+    not_finite: str = ""
+    frozen: str = ""
+    loss: str = "both"
+    optimiser: str = "sgd"
+    updates: int = 1
     numbers: tuple[tuple[str, tuple[float, ...]], ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
-        for name in ("input_size", "hidden_size", "num_layers", "seq_len", "batch"):
-            value, least = getattr(self, name), 0 if name == "batch" else 1
+        for name, least in _WHOLE.items():
+            value = getattr(self, name)
             _check_whole(name, value)
-            if value < least:
+            if value < least and name != "seed":
                 raise ValueError(f"{name} must be at least {least}, got {value}")
-        if not isinstance(self.bias, bool):
-            raise ValueError(f"bias must be True or False, got {self.bias!r}")
+        for name in ("bias", "batch_first", "deterministic"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
         is_number = isinstance(self.dropout, (int, float)) and not isinstance(self.dropout, bool)
         if not is_number or not 0 <= self.dropout <= 1 or math.isnan(self.dropout):
             raise ValueError(f"dropout must be in [0, 1], got {self.dropout}")
         object.__setattr__(self, "dropout", float(self.dropout))
-        _check_whole("seed", self.seed)
         if not 0 <= self.seed <= MAX_SEED:
             raise ValueError(f"seed must be in 0 to 2**64 - 1, got {self.seed}")
         for name, choices in _CHOICES.items():
@@ -99,6 +177,39 @@ class Case:
         for action in filter(None, self.actions.split(",")):
             if action not in ACTIONS:
                 raise ValueError(f"actions must be among {', '.join(ACTIONS)}, got {action!r}")
+        self._check_places()
+
+    def _check_places(self) -> None:
+        """Raise ValueError if what is in the case lies outside of it."""
+        for name, end in (("split", max(2, self.seq_len)), ("row", max(1, self.batch))):
+            if getattr(self, name) >= end:
+                raise ValueError(f"{name} must be less than {end}, got {getattr(self, name)}")
+        if self.lengths:
+            lengths = self.row_lengths
+            if len(lengths) != self.batch or not all(1 <= one <= self.seq_len for one in lengths):
+                raise ValueError(
+                    f"lengths must be {self.batch} numbers from 1 to {self.seq_len}, separated by "
+                    f"commas, got {self.lengths!r}"
+                )
+            if self.form == "packed-sorted" and lengths != sorted(lengths, reverse=True):
+                raise ValueError(f"lengths must be sorted, the longest first, got {self.lengths}")
+        if self.not_finite:
+            value, name, place = self.place_not_finite
+            shape = {
+                "input": (self.seq_len, self.batch, self.input_size),
+                "h0": (self.num_layers, self.batch, self.hidden_size),
+            }.get(name, ())
+            is_inside = len(place) == len(shape) and all(map(operator.lt, place, shape))
+            if value not in NOT_FINITE or not shape or not is_inside:
+                raise ValueError(
+                    "not_finite must be one of nan, inf and -inf, input or h0, and a place in "
+                    f"it, as in nan:input:0:0:0, got {self.not_finite!r}"
+                )
+        for name in filter(None, self.frozen.split(",")):
+            if name not in self.differentiable:
+                raise ValueError(
+                    f"frozen must be among {', '.join(self.differentiable)}, got {name!r}"
+                )
 
     def __str__(self) -> str:
         shown = []
@@ -141,10 +252,37 @@ class Case:
         return dtype
 
     @property
+    def row_lengths(self) -> list[int]:
+        """The steps of each packed row; all of them if the case has none."""
+        if not self.lengths:
+            return [self.seq_len] * self.batch
+        return [int(one) if one.isdecimal() else 0 for one in self.lengths.split(",")]
+
+    @property
+    def place_not_finite(self) -> tuple[str, str, tuple[int, ...]]:
+        """Which number is put into which tensor, and where; empty if none is."""
+        value, _, rest = self.not_finite.partition(":")
+        name, _, place = rest.partition(":")
+        axes = place.split(":") if place else ()
+        return value, name, tuple(int(one) if one.isdecimal() else MAX_SEED for one in axes)
+
+    @property
+    def differentiable(self) -> list[str]:
+        """The names of all that has gradients: input, h0, and nn.GRU's parameters."""
+        names = PARAMETERS if self.bias else PARAMETERS[:2]
+        layers = range(self.num_layers)
+        return ["input", "h0", *(gru_name(name, layer) for layer in layers for name in names)]
+
+    @property
     def drops(self) -> bool:
         """Whether nn.GRU draws masks: in training, between layers, at a rate in (0, 1)."""
         some = self.num_layers > 1 and self.batch > 0
         return some and self.mode == "train" and 0 < self.dropout < 1
+
+    @property
+    def records(self) -> bool:
+        """Whether gradients are recorded."""
+        return {"on": True, "off": False, "inference": False}.get(self.grad, self.mode == "train")
 
     @property
     def dropout_scale(self) -> float:

@@ -11,17 +11,34 @@ contained some twenty independent ones. Different lists are different strategies
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from hypothesis import strategies as st
 
-from stackgru.cases.case import MAGNITUDES, MAX_SEED, MODES, Case
+from stackgru.cases.case import (
+    LOSSES,
+    MAGNITUDES,
+    MAX_SEED,
+    MODES,
+    NOT_FINITE,
+    OPTIMISERS,
+    STATES_GIVEN,
+    STRIDES,
+    Case,
+)
 from stackgru.options import DTYPES
 
 MAX_SIZE = 64
 MAX_LAYERS = 6
 MAX_BATCH = 16
 MAX_STEPS = 12
+#: Now and then one size is drawn up to that of a real model; the others are then at most those of
+#: _BESIDE, so that an example takes milliseconds.
+REAL = {"hidden_size": 1024, "input_size": 1024, "batch": 256, "seq_len": 300, "num_layers": 12}
+_BESIDE = {"hidden_size": 8, "input_size": 8, "batch": 2, "seq_len": 2, "num_layers": 2}
+_SELDOM = 100  # so many cases have no such size for each that has one of a kind
 
 #: Rates near 0 and 1, for which 1 - p rounds or its inverse is huge.
 _EDGES = [5e-324, 1e-300, 2.0**-54, 2.0**-24, 1e-3, 0.999, 1 - 2.0**-24, 1 - 2.0**-53]
@@ -59,6 +76,101 @@ def batches(low: int, high: int) -> st.SearchStrategy[int]:
     return st.sampled_from(rows[:2] * (len(rows) // 2) + rows)
 
 
+@functools.cache
+def larger(names: tuple[str, ...]) -> st.SearchStrategy[str]:
+    """Which of these sizes is that of a real model, seldom any."""
+    return st.sampled_from(["", *[""] * (_SELDOM if names else 0), *names])
+
+
+@functools.cache
+def real_sizes(name: str) -> st.SearchStrategy[int]:
+    """Sizes of real models; three of four in the lowest eighth."""
+    above = {"batch": MAX_BATCH, "seq_len": MAX_STEPS, "num_layers": MAX_LAYERS}.get(name, MAX_SIZE)
+    every = list(range(above + 1, REAL[name] + 1))
+    return st.sampled_from(every[: len(every) // 8] * 24 + every)
+
+
+@functools.cache
+def grads(mode: str) -> st.SearchStrategy[str]:
+    """Whether gradients are recorded, mostly as usual in the mode."""
+    unusual = "off" if mode == "train" else "on"
+    return st.sampled_from(["usual"] * 6 + [unusual, "inference"])
+
+
+def _not_finite(case: Case) -> st.SearchStrategy[str]:
+    """Places of a NaN or an infinity: anywhere in the input, a NaN in h0, or an infinity there.
+
+    What comes of an infinite state, later or in the layer above, is inf for some and NaN for others
+    who are right: it is put into the last layer's.
+    """
+
+    def place(value: str, name: str, axes: Sequence[Sequence[int]]) -> st.SearchStrategy[str]:
+        drawn = st.tuples(*map(st.sampled_from, axes))
+        return drawn.map(lambda at: ":".join(map(str, (value, name, *at))))
+
+    rows, last = range(case.batch), case.num_layers - 1
+    of_input = range(case.seq_len), rows, range(case.input_size)
+    units = range(case.hidden_size)
+    return st.one_of(
+        st.just(""),
+        *(place(value, "input", of_input) for value in NOT_FINITE),
+        place("nan", "h0", (range(case.num_layers), rows, units)),
+        place("inf", "h0", ([last], rows, units)),
+    )
+
+
+def _frozen(case: Case) -> st.SearchStrategy[str]:
+    """Parts of what has gradients, never all of it."""
+    names = case.differentiable
+
+    def named(are_frozen: Sequence[bool]) -> str:
+        some = [name for name, is_frozen in zip(names, are_frozen, strict=True) if is_frozen]
+        return ",".join(some[: len(names) - 1])
+
+    return st.tuples(*[st.booleans()] * len(names)).map(named)
+
+
+def _lengths(case: Case) -> st.SearchStrategy[str]:
+    """Steps of each packed row, sorted where the form is."""
+    if not case.form.startswith("packed"):
+        return st.just("")
+    row = sizes(1, case.seq_len)
+    drawn = st.tuples(*[row] * case.batch)
+    if case.form == "packed-sorted":
+        drawn = drawn.map(lambda lengths: tuple(sorted(lengths, reverse=True)))
+    return drawn.map(lambda lengths: ",".join(map(str, lengths)))
+
+
+def _forms(case: Case, forms: Sequence[str]) -> st.SearchStrategy[str]:
+    """The forms that are possible for a number of rows."""
+    return st.sampled_from([one for one in forms if one != "unbatched" or case.batch == 1])
+
+
+#: What a law may choose besides, and the values that the choice may have in a case.
+_CHOICES: dict[str, Callable[[Case], st.SearchStrategy[Any]]] = {
+    "grad": lambda case: grads(case.mode),
+    "threads": lambda case: st.sampled_from([1] * 7 + [2]),  # the second costs much on busy cores
+    "deterministic": lambda case: st.booleans(),
+    "h0": lambda case: st.sampled_from([*STATES_GIVEN, STATES_GIVEN[0]]),
+    "batch_first": lambda case: st.booleans(),
+    "lengths": _lengths,
+    "split": lambda case: sizes(1, case.seq_len - 1),
+    "row": lambda case: sizes(0, case.batch - 1),
+    "more_rows": lambda case: sizes(0, 3),
+    "input_strides": lambda case: st.sampled_from(STRIDES),
+    "state_strides": lambda case: st.sampled_from(STRIDES),
+    "not_finite": _not_finite,
+    "frozen": _frozen,
+    "loss": lambda case: st.sampled_from(LOSSES),
+    "optimiser": lambda case: st.sampled_from(OPTIMISERS),
+    "updates": lambda case: sizes(1, 3),
+}
+
+
+#: What is drawn if a law chooses nothing else: how the target is called.
+CALLED = ("grad", "h0", "batch_first")
+
+
 @st.composite
 def cases(
     draw: st.DrawFn,
@@ -81,12 +193,15 @@ def cases(
     extreme: bool = False,
     only: Mapping[str, Sequence[int]] | None = None,
     one_width: bool = False,
+    forms: Sequence[str] = (),
+    choices: Sequence[str] = CALLED,
 ) -> Case:
     """Cases; an argument pins its field or limits it, None leaves it to be drawn.
 
     ``partial`` restricts rates to (0, 1), ``usual`` keeps all magnitudes usual, and ``extreme``
     makes all magnitudes equally likely. ``only`` has the sizes that are possible, if not all are,
-    and ``one_width`` makes input_size the hidden_size.
+    and ``one_width`` makes input_size the hidden_size. ``choices`` names what else is drawn, each
+    of which may depend on those before it; what is not named keeps its default.
     """
     layers = num_layers
     if layers is None:
@@ -107,12 +222,29 @@ def cases(
         return st.sampled_from([one for one in possible if one <= max_size] or possible[:1])
 
     hidden = draw(width("hidden_size", 4), label="hidden_size")
-    return Case(
-        num_layers=layers,
-        seq_len=steps,
-        batch=batch,
-        hidden_size=hidden,
-        input_size=hidden if one_width else draw(width("input_size", 3), label="input_size"),
+    drawn: dict[str, Any] = {
+        "num_layers": layers,
+        "seq_len": steps,
+        "batch": batch,
+        "hidden_size": hidden,
+        "input_size": hidden if one_width else draw(width("input_size", 3), label="input_size"),
+    }
+    free = {
+        "num_layers": num_layers is None and max_layers == MAX_LAYERS,
+        "seq_len": seq_len is None and max_steps == MAX_STEPS,
+        "batch": max_batch == MAX_BATCH,
+        "hidden_size": max_size == MAX_SIZE and not only,
+        "input_size": max_size == MAX_SIZE and not only and not one_width,
+    }
+    large = draw(larger(tuple(name for name in free if free[name])), label="larger")
+    if large:
+        least = {"num_layers": num_layers or min_layers, "seq_len": seq_len or min_steps}
+        for name in drawn if not only else ("num_layers", "seq_len", "batch"):
+            drawn[name] = min(drawn[name], max(_BESIDE[name], least.get(name, 0)))
+        drawn[large] = draw(real_sizes(large), label=large)
+        drawn["input_size"] = drawn["hidden_size"] if one_width else drawn["input_size"]
+    case = Case(
+        **drawn,
         dropout=draw(rates(partial=partial), label="dropout") if dropout is None else dropout,
         dtype=draw(st.sampled_from(dtypes), label="dtype"),
         mode=draw(st.sampled_from(MODES), label="mode") if mode is None else mode,
@@ -122,3 +254,7 @@ def cases(
         input=input,
         state=state,
     )
+    for name in choices:
+        possible = _forms(case, forms) if name == "form" else _CHOICES[name](case)
+        case = replace(case, **{name: draw(possible, label=name)})
+    return case

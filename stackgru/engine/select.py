@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from stackgru.cases.case import Case
-from stackgru.cases.strategies import cases
+from stackgru.cases.strategies import CALLED, cases
 from stackgru.laws.names import selected
 from stackgru.laws.registry import Law, all_laws
 from stackgru.options import DTYPES, Options
@@ -70,6 +70,14 @@ def _restrict(arguments: dict[str, Any], target: Target) -> str | None:
         arguments["num_layers"] = target.layers
     if "bias" not in target.accepts:
         arguments["bias"] = True
+    choices = arguments.get("choices", CALLED)
+    possible = {
+        "batch_first": "batch_first" in target.options and not convention.needs_adapter,
+        "h0": target.takes_no_state and not convention.needs_adapter,
+    }
+    arguments["choices"] = [name for name in choices if possible.get(name, True)]
+    if "batch_first" not in arguments["choices"] and "form" in choices and "batch_first" in choices:
+        arguments["forms"] = [form for form in arguments["forms"] if form != "plain"]
     return None
 
 

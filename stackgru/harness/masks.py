@@ -24,6 +24,7 @@ _BERNOULLI = {
     _aten.bernoulli.default,
     _aten.bernoulli.p,
 }
+_COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 _DRAWING = ("rand", "uniform", "normal", "exponential", "dropout", "multinomial", "poisson")
 
 
@@ -49,6 +50,18 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return False
 
 
+def _in_parts(mode: _Mode, func: Any, args: Any, kwargs: Any) -> Any:
+    """Run an operator by those that it is made of; inference mode shows a mode the whole alone.
+
+    Returns:
+        Its result; NotImplemented if it is not made of others.
+    """
+    if not torch.is_inference_mode_enabled() or not _is_made_of_others(func):
+        return NotImplemented
+    with mode:
+        return func._op_dk(_COMPOSITE, *args, **kwargs)
+
+
 class Recorder(_Mode):
     """Records the masks that are drawn while it is entered.
 
@@ -65,6 +78,9 @@ class Recorder(_Mode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operator and keep a copy of the mask, if it is one."""
         kwargs = kwargs or {}
+        parts = _in_parts(self, func, args, kwargs)
+        if parts is not NotImplemented:
+            return parts
         if func in _BERNOULLI:
             keep = _keep_probability(func, args, kwargs)
             result = func(*args, **kwargs)
@@ -102,6 +118,9 @@ class Injector(_Mode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operator, or fill in the next mask instead of drawing one."""
+        parts = _in_parts(self, func, args, kwargs or {})
+        if parts is not NotImplemented:
+            return parts
         if func in _BERNOULLI or func is _aten.native_dropout.default:
             mask = self._next(args[0].shape)
             if mask is not None:
@@ -176,6 +195,12 @@ def _keep_probability(func: Any, args: Any, kwargs: Any) -> float:
     if p.numel() == 0 or not bool((p == p.flatten()[0]).all()):
         return float("nan")
     return float(p.flatten()[0])
+
+
+@functools.cache
+def _is_made_of_others(func: Any) -> bool:
+    name, key = func.name(), "CompositeImplicitAutograd"
+    return _draws_random_numbers(func) and torch._C._dispatch_has_kernel_for_dispatch_key(name, key)
 
 
 @functools.cache

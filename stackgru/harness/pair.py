@@ -6,8 +6,8 @@ import contextlib
 import copy
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from stackgru.cases.case import Case
 from stackgru.cases.tensors import draw_h0, draw_input
 from stackgru.gru.parameters import PARAMETERS, Layer, copy_layers, gru_layers
+from stackgru.harness.forms import Form
 from stackgru.options import FULL_PRECISION
 from stackgru.outcomes import NO_EXCEPTION, RefusedInput, Violated, assert_equal, assert_within
 from stackgru.targets.adapter import ConventionMismatch, last_alone, own_module
@@ -81,10 +82,14 @@ class Pair:
         self.case = case
         self.strict = strict
         self.kind = target.kind
+        self.ratio = 0.0
+        self.remark: str | None = None
+        self.refused: str | None = None
         try:
-            self.module = target.build(case)
+            self.module = self._built()
         except TargetError as error:
             raise Violated(str(error)) from error
+        case = self.case
         self.find_weights()
         has_bias = any(set(PARAMETERS[2:]) & set(layer) for layer in self.layers)
         self.takes_state = target.convention.takes_state
@@ -92,11 +97,21 @@ class Pair:
         self.reference = _build_reference(case, case.bias and has_bias, target)
         self.weights.draw(case)
         copy_layers(self.layers, gru_layers(self.reference))
-        self.input = draw_input(case).to(target.device)
+        self.form = Form.of(case)
+        self.input = self.form.laid_out(draw_input(case).to(target.device))
         self.h0 = self.taken(draw_h0(case).to(target.device))
-        self.ratio = 0.0
-        self.remark: str | None = None
-        self.refused: str | None = None
+
+    def _built(self) -> nn.Module:
+        """Build the target for the case; if it refuses batch_first, without that."""
+        try:
+            return self.target.build(self.case)
+        except TargetError as error:
+            if not self.case.batch_first:
+                raise
+            self.case = replace(self.case, batch_first=False)
+            module = self.target.build(self.case)
+            self.refuse(str(error))
+            return module
 
     def refuse(self, what: str) -> None:
         """Note that the target refuses what nn.GRU accepts; with --strict that is a violation."""
@@ -214,16 +229,18 @@ class Pair:
         input = self.input if input is None else input
         h0 = self.h0 if h0 is None else h0
         with self.grad_mode():
-            outputs, hn = self.reference(input.clone(), h0.clone())
+            outputs, hn = self.call_reference(input.clone(), h0.clone())
         return Run(outputs.detach(), hn.detach())
 
-    def grad_mode(self) -> torch.set_grad_enabled:
-        """Return a context that records gradients or not, as users do.
+    def call_reference(self, input: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
+        """Call nn.GRU once on these very tensors, (T, B, I) and (L, B, H), in the case's form."""
+        return self.form.call(self.reference, input, h0)
 
-        Usually in training and not in eval; for a quarter of the seeds the other way round.
-        """
-        otherwise = self.case.seed % 4 == 3
-        return torch.set_grad_enabled((self.case.mode == "train") != otherwise)
+    def grad_mode(self) -> AbstractContextManager[object]:
+        """Return a context that records gradients or not, as the case has it."""
+        if self.case.grad == "inference":
+            return torch.inference_mode()
+        return torch.set_grad_enabled(self.case.records)
 
     @contextmanager
     def copied(self) -> Iterator[None]:
@@ -289,17 +306,16 @@ class Pair:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                result = module(*arguments)
+                result = module(*self.form.arguments(*arguments))
         except ConventionMismatch as error:
             raise Violated(str(error)) from error
         except RAISED as error:
             raise TargetRaised(raised_text(error)) from error
         if not isinstance(result, (tuple, list)) or len(result) != 2:
             raise Violated(f"the target gave {type(result).__name__}, not an output and a state")
-        case, input = self.case, arguments[0]
-        output = self.checked("output", result[0], (*input.shape[:-1], case.hidden_size))
-        hn_shape = (case.num_layers, input.shape[-2], case.hidden_size)
-        return output, self.checked("hn", result[1], hn_shape)
+        shapes = self.form.shapes(arguments[0], self.case)
+        checked = map(self.checked, ("output", "hn"), result, shapes)
+        return self.form.results(*checked)
 
     def checked(self, what: str, value: Any, shape: tuple[int, ...]) -> Tensor:
         """Return a result that is a tensor of this shape and of the case's dtype, or raise."""
@@ -373,6 +389,7 @@ def _build_reference(case: Case, bias: bool, target: Target) -> nn.GRU:
             dropout=case.dropout,
             device=target.device,
             dtype=case.torch_dtype,
+            batch_first=case.batch_first,
         )
     gru.__class__ = nn.GRU if not target.unseen else _AsDriven  # type: ignore[assignment]
     if target.unseen:

@@ -11,19 +11,25 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from stackgru.cases.strategies import CALLED
 from stackgru.harness.masks import Injector, Recorder, arrange
 from stackgru.harness.pair import Pair, Run, TargetRaised
 from stackgru.harness.reference import expected, layer_masks
 from stackgru.laws.helpers.settings import settings_watched
 from stackgru.laws.helpers.transforms import arguments_of
-from stackgru.laws.helpers.values import HN, OUTPUT, of_itself, orders, other_input, pick, unroll
+from stackgru.laws.helpers.values import HN, OUTPUT, of_itself, orders, other_input, unroll
 from stackgru.laws.registry import importing, law
 from stackgru.options import FULL_PRECISION
 from stackgru.outcomes import NotApplicable, Violated, assert_equal
 from stackgru.targets.importing import describe_error
 
 
-@law("conduct", {"max_steps": 3}, question="conduct", decides="conduct")
+@law(
+    "conduct",
+    {"max_steps": 3, "choices": (*CALLED, "threads", "deterministic")},
+    question="conduct",
+    decides="conduct",
+)
 def purity(pair: Pair) -> None:
     """A call leaves its arguments, parameters, modes and torch's settings unchanged.
 
@@ -98,7 +104,12 @@ def _backward(run: Run) -> None:
         raise Violated(f"a backward pass raised {describe_error(error)}") from error
 
 
-@law("conduct", {"max_steps": 3}, question="conduct", decides="conduct")
+@law(
+    "conduct",
+    {"max_steps": 3, "choices": (*CALLED, "more_rows")},
+    question="conduct",
+    decides="conduct",
+)
 def stateless(pair: Pair) -> None:
     """Whatever was called before, a call gives what a fresh module gives, bit for bit.
 
@@ -112,7 +123,7 @@ def stateless(pair: Pair) -> None:
         kept = Run(first.outputs.detach().clone(), first.hn.detach().clone())
         _calls_in_between(pair)
         pair.equal(first, kept, "result of an earlier call, after later calls")
-        more = 3 * pick(pair, "more rows", 0, 1)
+        more = pair.case.more_rows
         input, h0 = (
             torch.cat([part, part.new_ones(part.shape[0], more, part.shape[2])], 1)
             for part in (pair.input, pair.h0)
@@ -161,21 +172,33 @@ def _calls_in_between(pair: Pair) -> None:
         unroll(pair, -input, -h0)
 
 
-def memory_layouts(tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
-    """Yield a (T or L, B, I or H) tensor in other memory layouts, last expanded ones."""
+def laid_out(tensor: Tensor, strides: str) -> Tensor:
+    """Return a (T or L, B, I or H) tensor laid out in memory as one of STRIDES has it."""
+    if strides == "one-row":
+        return tensor[:, :1].expand_as(tensor)
+    if strides == "one-step":
+        return tensor[:1].expand_as(tensor)
     wide = tensor.new_full((*tensor.shape[:-1], 2 * tensor.shape[-1] + 1), 7.0)
-    for name, view in (
-        ("a transposed (B, _, _)", tensor.transpose(0, 1).contiguous().transpose(0, 1)),
-        ("a transposed (_, _, B)", tensor.transpose(1, 2).contiguous().transpose(1, 2)),
-        ("a slice of a wider tensor", wide[..., 1:].narrow(-1, 0, tensor.shape[-1])),
-        ("every second column of a wider tensor", wide[..., 1::2]),
-    ):
-        yield name, view.copy_(tensor)
-    yield "one row, expanded", tensor[:, :1].expand_as(tensor)
-    yield "one step or layer, expanded", tensor[:1].expand_as(tensor)
+    views = {
+        "contiguous": tensor.clone(),
+        "rows-first": tensor.transpose(0, 1).contiguous().transpose(0, 1),
+        "rows-last": tensor.transpose(1, 2).contiguous().transpose(1, 2),
+        "slice": wide[..., 1:].narrow(-1, 0, tensor.shape[-1]),
+        "every-second": wide[..., 1::2],
+    }
+    return views[strides].copy_(tensor)
 
 
-@law("conduct", {"min_batch": 1, "max_steps": 3, "dtypes": FULL_PRECISION}, question="conduct")
+@law(
+    "conduct",
+    {
+        "min_batch": 1,
+        "max_steps": 3,
+        "dtypes": FULL_PRECISION,
+        "choices": (*CALLED, "input_strides", "state_strides"),
+    },
+    question="conduct",
+)
 def strided(pair: Pair) -> None:
     """Input and h0 give what their contiguous copies give, whatever their memory layout.
 
@@ -186,10 +209,10 @@ def strided(pair: Pair) -> None:
 
 
 def _assert_strided(pair: Pair) -> None:
-    inputs, states = list(memory_layouts(pair.input)), list(memory_layouts(pair.h0))
-    input_name, input = inputs[pick(pair, "input layout", 0, len(inputs) - 1)]
-    state_name, h0 = states[pick(pair, "h0 layout", 0, len(states) - 1)]
-    what = f"with {input_name} as input and {state_name} as h0"
+    case = pair.case
+    input = laid_out(pair.input, case.input_strides)
+    h0 = laid_out(pair.h0, case.state_strides)
+    what = f"with the input {case.input_strides} and h0 {case.state_strides} in memory"
     pair.seed()
     with pair.grad_mode(), Recorder() as recorder:
         plain = unroll(pair, input.contiguous(), h0.contiguous())
@@ -238,7 +261,7 @@ def _masks_watched(pair: Pair, what: str, masks: list[Tensor]) -> Iterator[None]
 
 @law(
     "conduct",
-    {"max_steps": 3},
+    {"max_steps": 3, "choices": ("grad",)},
     question="conduct",
     share=0.2,  # nothing depends on values
     prepare=importing("torch._meta_registrations", "torch._dynamo"),
@@ -277,7 +300,7 @@ def _assert_gru_runs_on_meta(pair: Pair, input: Tensor, h0: Tensor) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            copy.deepcopy(pair.reference).to("meta")(input, h0)
+            pair.form.call(copy.deepcopy(pair.reference).to("meta"), input, h0)
     except Exception as error:
         reason = f"nn.GRU itself does not run on the meta device: {describe_error(error)}"
         raise NotApplicable(reason) from error

@@ -17,7 +17,6 @@ from stackgru.bounds.rounding import Bounded
 from stackgru.cases.case import Case
 from stackgru.harness.pair import Pair
 from stackgru.harness.reference import Expected, expected
-from stackgru.laws.helpers.values import pick
 from stackgru.laws.layouts import Refused, assert_results, called
 from stackgru.laws.registry import law
 from stackgru.options import FULL_PRECISION
@@ -38,6 +37,7 @@ Arguments = tuple[tuple[Any, ...], dict[str, Any]]
         "max_steps": 4,
         "max_layers": 3,
         "dtypes": FULL_PRECISION,
+        "choices": ("batch_first",),
     },
     kinds=("sequence",),
     question="drop-in",
@@ -56,7 +56,7 @@ def drop_in(pair: Pair) -> None:
         differences.append(f"built with num_layers={target.layers} only")
     if target.refused_bias:
         differences.append(f"bias=False: {target.refused_bias}")
-    batch_first = bool(pick(pair, "batch first", 0, 1))
+    batch_first = case.batch_first
     built = {
         f"built {how}": partial(_assert_built, pair, *given, batch_first)
         for how, given in ways_to_build(case, batch_first, target.device).items()
@@ -151,7 +151,7 @@ def _assert_built(
 def _built_time_first(pair: Pair) -> nn.Module:
     """Return the target's own module, which takes (T, B, I) if it can be built to."""
     own = own_module(pair.module)
-    if pair.target.convention.batch_first:
+    if pair.target.convention.batch_first or pair.case.batch_first:
         with contextlib.suppress(TargetError):
             module = own_module(pair.target.build(pair.case, batch_first=False))
             module.load_state_dict(own.state_dict())

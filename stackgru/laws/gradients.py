@@ -30,14 +30,17 @@ from stackgru.laws.helpers.autograd import (
     direction_for,
     grad_of,
     network_for,
+    thawed_leaves,
 )
-from stackgru.laws.helpers.values import HN, OUTPUT, pick, under_masks, unroll
+from stackgru.laws.helpers.values import HN, OUTPUT, under_masks, unroll
 from stackgru.laws.registry import importing, law
 from stackgru.options import FULL_PRECISION
 from stackgru.outcomes import NotApplicable, assert_equal
 from stackgru.targets.importing import describe_error
 from stackgru.targets.weights import DirectWeights
 
+#: How the target is called, but for the grad mode.
+_CALLED = ("h0", "batch_first")
 _SMALL = {"min_batch": 1, "max_layers": 4, "max_steps": 4}
 _SMALLER = {"min_batch": 1, "max_batch": 3, "max_layers": 3, "max_steps": 3, "max_size": 12}
 
@@ -48,7 +51,7 @@ _prepare_backward = importing("torch.fx.experimental.symbolic_shapes")
 
 @law(
     "gradients",
-    {**_SMALL, "max_steps": 8},
+    {"min_batch": 1, "choices": (*_CALLED, "loss")},
     question="gradients",
     decides="gradients",
     prepare=_prepare_backward,
@@ -69,7 +72,7 @@ def gradients(pair: Pair) -> None:
 
 @law(
     "gradients",
-    {**_SMALLER, "dtypes": ("float64",)},
+    {**_SMALLER, "dtypes": ("float64",), "choices": (*_CALLED, "loss")},
     question="gradients",
     share=0.5,
     prepare=_prepare_backward,
@@ -100,7 +103,7 @@ def second_derivatives(pair: Pair) -> None:
 
 @law(
     "gradients",
-    {**_SMALL, "dtypes": FULL_PRECISION},
+    {**_SMALL, "dtypes": FULL_PRECISION, "choices": (*_CALLED, "frozen", "loss")},
     question="gradients",
     prepare=_prepare_backward,
 )
@@ -110,20 +113,21 @@ def frozen(pair: Pair) -> None:
     Likewise if input or h0 do not require gradients.
     """
     outputs, hn, what = combination(pair)
-    names = ["input", *(["h0"] if pair.takes_state else []), *pair.weights.leaves]
-    thawed = [name for name in names if pick(pair, f"frozen {name}", 0, 1)]
+    thawed = thawed_leaves(pair)
+    if not thawed:  # the target has nothing but what is frozen
+        return
     assert_same(
         pair,
         lambda tape: grad_of(tape, outputs, hn),
         lambda network: backward.gradients(network, outputs, hn),
         f"with others frozen, gradient of {what} with respect to",
-        thawed=thawed or [names[pick(pair, "thawed", 0, len(names) - 1)]],
+        thawed=thawed,
     )
 
 
 @law(
     "gradients",
-    {**_SMALLER, "dtypes": FULL_PRECISION},
+    {**_SMALLER, "dtypes": FULL_PRECISION, "choices": ("batch_first",)},
     question="gradients",
     share=0.5,
     prepare=importing("torch.func", "torch._functorch.eager_transforms", "torch._dynamo"),
@@ -160,7 +164,13 @@ def forward_mode(pair: Pair) -> None:
 
 @law(
     "gradients",
-    {**_SMALL, "max_steps": 2, "dtypes": FULL_PRECISION},
+    {
+        **_SMALL,
+        "max_steps": 2,
+        "max_size": 48,  # each update is a backward pass with its bound
+        "dtypes": FULL_PRECISION,
+        "choices": (*_CALLED, "loss", "optimiser", "updates"),
+    },
     question="gradients",
     prepare=importing("torch._dynamo"),  # for torch.optim
 )
@@ -170,11 +180,11 @@ def training(pair: Pair) -> None:
     Gradients are compared at the parameters that the previous step left, within the rounding of one
     step; the parameters are, bit for bit, those that these gradients lead to.
     """
-    kind = (torch.optim.SGD, torch.optim.Adam)[pick(pair, "optimiser", 0, 1)]
+    kind = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[pair.case.optimiser]
     own = kind(pair.module.parameters(), lr=0.125, foreach=False)
     others = gru_layers(pair.reference)
     followed = kind(pair.reference.parameters(), lr=0.125, foreach=False)
-    for step in range(pick(pair, "optimiser steps", 1, 3)):
+    for step in range(pair.case.updates):
         outputs, hn, what = combination(pair, f"step {step}")
         assert_same(
             pair,
@@ -210,8 +220,7 @@ def _pushed(
             return torch.func.functional_call(module, given, arguments)
 
         if module is pair.reference:
-            outputs, hn = with_parameters(input, h0)
-            return outputs, hn
+            return pair.form.call(with_parameters, input, h0)
         run = unroll(pair, input, h0, with_parameters)
         return run.outputs, run.hn
 

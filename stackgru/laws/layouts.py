@@ -12,10 +12,11 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from stackgru.bounds import rounding
 from stackgru.bounds.rounding import Bounded, allowed
+from stackgru.cases.case import FORMS
 from stackgru.gru.parameters import Layer
 from stackgru.harness.pair import Pair, TargetRaised, plain, raised_text
 from stackgru.harness.reference import Expected, expected
-from stackgru.laws.helpers.values import HN, OUTPUT, normal, pick, unroll
+from stackgru.laws.helpers.values import HN, OUTPUT, normal, unroll
 from stackgru.laws.registry import law
 from stackgru.options import FULL_PRECISION
 from stackgru.outcomes import NotApplicable, Violated
@@ -25,7 +26,15 @@ from stackgru.targets.importing import TargetError, describe_error
 
 @law(
     "values",
-    {"mode": "eval", "min_batch": 1, "max_batch": 5, "max_steps": 6, "dtypes": FULL_PRECISION},
+    {
+        "mode": "eval",
+        "min_batch": 1,
+        "max_batch": 5,
+        "max_steps": 6,
+        "dtypes": FULL_PRECISION,
+        "forms": FORMS,
+        "choices": ("batch_first", "form", "lengths"),
+    },
     kinds=("sequence",),
     question="conduct",
 )
@@ -35,13 +44,13 @@ def layouts(pair: Pair) -> None:
     In the input's dtype, for each row of a packed batch up to its own length; as far as the target
     accepts such input.
     """
-    batch_first = _with_option(pair, "batch_first")
-    _unbatched(pair, pair.module)
-    _packed(pair)
-    if batch_first is not None:
-        pair.target.weights(batch_first, pair.case).copy_from(pair.weights)
-        _batch_first(pair, batch_first)
-        _unbatched(pair, batch_first)
+    case, module = pair.case, pair.module
+    if case.form == "unbatched":
+        _unbatched(pair, module)
+    elif case.form != "plain":
+        _packed(pair, module)
+    elif case.batch_first:
+        _batch_first(pair, module)
 
 
 class Refused(Exception):
@@ -78,11 +87,11 @@ def _unbatched(pair: Pair, module: nn.Module) -> None:
     assert_results(pair, "unbatched", outputs.unsqueeze(1), hn.unsqueeze(1), bound)
 
 
-def _packed(pair: Pair) -> None:
+def _packed(pair: Pair, module: nn.Module) -> None:
     def bound_of(input: Tensor, h0: Tensor) -> Expected:
         return expected(pair, None, input=input, h0=h0)
 
-    _assert_packed(pair, pair.module, pair.h0, bound_of)
+    _assert_packed(pair, module, pair.h0, bound_of)
 
 
 def _assert_packed(
@@ -96,11 +105,7 @@ def _assert_packed(
         h0: its state, in the order of the rows.
         bound_of: returns the expected results of a row's input and state.
     """
-    steps, batch = pair.input.shape[:2]
-    lengths = [pick(pair, f"length {row}", 1, steps) for row in range(batch)]
-    is_sorted = bool(pick(pair, "sorted", 0, 1))
-    if is_sorted:
-        lengths.sort(reverse=True)
+    lengths, is_sorted = pair.case.row_lengths, pair.case.form == "packed-sorted"
     what = "packed" if is_sorted else "packed, not sorted"
     packed = pack_padded_sequence(pair.input, torch.tensor(lengths), enforce_sorted=is_sorted)
     try:
@@ -126,7 +131,15 @@ def _assert_packed(
 
 @law(
     "values",
-    {"min_batch": 1, "max_batch": 4, "max_steps": 4, "max_layers": 3, "dtypes": FULL_PRECISION},
+    {
+        "min_batch": 1,
+        "max_batch": 4,
+        "max_steps": 4,
+        "max_layers": 3,
+        "dtypes": FULL_PRECISION,
+        "forms": [form for form in FORMS if form != "unbatched"],
+        "choices": ("form", "lengths"),
+    },
     kinds=("sequence",),
     question="conduct",
 )
@@ -152,7 +165,7 @@ def bidirectional(pair: Pair) -> None:
     def bound_of(input: Tensor, h0: Tensor) -> Expected:
         return both_ways(layers, input, h0, case.torch_dtype)
 
-    if pick(pair, "packed", 0, 1) and _assert_packed(pair, module, h0, bound_of):
+    if case.form != "plain" and _assert_packed(pair, module, h0, bound_of):
         return
     try:
         outputs, hn = called(module, pair.input, h0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from stackgru.bounds import rounding
 from stackgru.bounds.rounding import Bounded
+from stackgru.cases.strategies import CALLED
 from stackgru.harness.pair import Pair, Run
 from stackgru.harness.reference import expected, reference_masks
 from stackgru.laws.helpers.values import (
@@ -21,7 +21,6 @@ from stackgru.laws.helpers.values import (
     assert_equation,
     is_equation,
     of_itself,
-    pick,
 )
 from stackgru.laws.registry import law
 from stackgru.options import FULL_PRECISION
@@ -29,7 +28,16 @@ from stackgru.outcomes import NotApplicable, Violated
 from stackgru.targets.importing import describe_error
 
 
-@law("values", {"mode": "eval", "max_steps": 3, "min_batch": 1, "extreme": True})
+@law(
+    "values",
+    {
+        "mode": "eval",
+        "max_steps": 3,
+        "min_batch": 1,
+        "extreme": True,
+        "choices": (*CALLED, "not_finite"),
+    },
+)
 def magnitudes(pair: Pair) -> None:
     """From subnormal to saturating numbers, results are nn.GRU's, and NaN and inf stay in place.
 
@@ -41,29 +49,20 @@ def magnitudes(pair: Pair) -> None:
         assert_end_to_end(
             pair, pair.run(), pair.run_reference(), expected(pair, None), "extreme numbers"
         )
-    if not pair.full_precision:
+    if not pair.full_precision or not pair.case.not_finite:
         # Sums may overflow by themselves in float16, in one order and not in another; and bfloat16
         # products of inf and a subnormal number are inf or, where that is taken for zero, NaN.
         return
     input, h0 = pair.input.clone(), pair.h0.clone()
-    # What comes of an infinite state, later or in the layer above, is inf for some and NaN for
-    # others who are right: it is put into the last layer's, and one step is taken.
-    kind = pick(pair, "not finite", 0, 4)
-    value = (math.nan, math.inf, -math.inf, math.nan, math.inf)[kind]
-    _put(pair, (input, input, input, h0, h0[-1:])[kind], value)
-    if kind == 4:
-        input = input[:1]
+    value, name, place = pair.case.place_not_finite
+    {"input": input, "h0": h0}[name][place] = float(value)
+    if (value, name) == ("inf", "h0"):
+        input = input[:1]  # what comes of it later is inf for some and NaN for others who are right
     run, reference = pair.run(input, h0), pair.run_reference(input, h0)
     finite, expected_finite = (
         Run(one.outputs.isfinite().double(), one.hn.isfinite().double()) for one in (run, reference)
     )
-    what = f"with {value} in {'h0' if kind >= 3 else 'the input'}, 1.0 where finite"
-    pair.equal(finite, expected_finite, what)
-
-
-def _put(pair: Pair, tensor: Tensor, value: float) -> None:
-    at = [pick(pair, f"place {axis}", 0, size - 1) for axis, size in enumerate(tensor.shape)]
-    tensor[tuple(at)] = value
+    pair.equal(finite, expected_finite, f"with {value} in {name}, 1.0 where finite")
 
 
 @law(
@@ -107,7 +106,14 @@ def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
 
 @law(
     "values",
-    {"mode": "eval", "max_steps": 2, "min_batch": 1, "dtypes": ("float32",), "usual": True},
+    {
+        "mode": "eval",
+        "max_steps": 2,
+        "min_batch": 1,
+        "dtypes": ("float32",),
+        "usual": True,
+        "choices": (),
+    },
 )
 def autocast(pair: Pair) -> None:
     """Under autocast to bfloat16, results have nn.GRU's dtype, within bfloat16's rounding.

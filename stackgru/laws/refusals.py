@@ -51,7 +51,7 @@ def _refused(pair: Pair) -> Iterator[tuple[str, Tensor, Tensor]]:
         yield "a sequence of no steps", input[:0], h0
 
 
-@law("conduct", {"min_batch": 1, "max_steps": 3}, question="conduct", strict=True)
+@law("conduct", {"min_batch": 1, "max_steps": 3, "choices": ()}, question="conduct", strict=True)
 def refusals(pair: Pair) -> None:
     """What nn.GRU refuses, the target refuses: wrong widths, depths, rows, axes and dtypes.
 

@@ -31,7 +31,7 @@ _MODULES = (
     "transforms",
 )
 #: Rises when the statement or the domain of a law changes, or a law is added or removed.
-CATALOGUE_VERSION = 2
+CATALOGUE_VERSION = 3
 _laws: dict[str, Law] = {}
 
 

@@ -38,7 +38,7 @@ from stackgru.outcomes import NotApplicable, Violated, assert_equal
 from stackgru.targets.adapter import ConventionAdapter
 
 #: Tracing takes milliseconds per layer and step, whatever the sizes.
-_SMALL = {"min_batch": 1, "max_layers": 3, "max_steps": 2, "max_size": 16}
+_SMALL = {"min_batch": 1, "max_layers": 3, "max_steps": 2, "max_size": 16, "choices": ("grad",)}
 
 
 def _prepare(attribute: str, transform: Transform) -> Callable[[], object]:
@@ -53,7 +53,7 @@ def _needs(where: Any, attribute: str, what: str) -> None:
 
 @law(
     "transforms",
-    {"max_steps": 3},
+    {"max_steps": 3, "choices": ("grad",)},
     question="conduct",
     share=0.5,
     prepare=_prepare("func", called_with),
@@ -93,7 +93,7 @@ def _assert_near_with_other_weights(pair: Pair) -> None:
 
 @law(
     "transforms",
-    {"max_steps": 3},
+    {"max_steps": 3, "choices": ("h0", "batch_first")},
     question="conduct",
     share=0.5,
     prepare=importing("torch._dynamo"),
@@ -170,7 +170,7 @@ def compile(pair: Pair) -> None:
 
 @law(
     "transforms",
-    {"mode": "eval", "max_steps": 3, "min_batch": 1, "dtypes": FULL_PRECISION},
+    {"mode": "eval", "max_steps": 3, "min_batch": 1, "dtypes": FULL_PRECISION, "choices": ()},
     question="conduct",
     share=0.5,
     prepare=importing("torch.func", "torch._functorch.vmap"),

@@ -189,6 +189,7 @@ def test_settings_of_the_folder_do_not_count(tmp_path, command):
     assert process.returncode == 0, process.stderr
 
 
+@pytest.mark.nightly
 def test_one_seed_finds_the_same_case(tmp_path):
     """In processes of their own: what is drawn depends on what else has been imported, too."""
     arguments = ("check", f"{HANDWRITTEN}:DropoutOfItsOwnSeed", "--laws", "same-draws", "--seed", 5)

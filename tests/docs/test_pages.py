@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import re
 import shlex
@@ -18,6 +19,7 @@ import stackgru
 from examples.handwritten import Right
 from examples.implementations import IMPLEMENTATIONS
 from examples.implementations.table import HEAD, write_page
+from stackgru.cases.case import Case
 from stackgru.cli.main import cli
 from stackgru.engine.known import read_known
 from stackgru.laws.registry import all_laws
@@ -211,6 +213,13 @@ def test_the_page_of_laws_is_generated():
     result = CliRunner().invoke(cli, ["laws", "--markdown"])
     assert result.exit_code == 0
     assert PAGES["docs/laws.md"] == result.output
+
+
+def test_the_fields_of_a_case_are_all_there():
+    shown = re.findall(r"^\| (`.*?`) \|.*\|$", PAGES["docs/violations.md"], flags=re.MULTILINE)
+    names = [name for cell in shown for name in re.findall(r"`(\w+)`", cell)]
+    wanted = [one.name for one in dataclasses.fields(Case) if one.name != "numbers"]
+    assert [name for name in names if name in wanted] == wanted
 
 
 def test_options_are_those_of_the_program():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -24,6 +25,9 @@ from tests.subjects.right.layouts import Whole
 from tests.subjects.right.sequences import LayerByLayer
 
 ROWS = Case(2, 3, 2, 3, 3)
+BATCH_FIRST = replace(ROWS, batch_first=True)
+UNBATCHED = replace(ROWS, form="unbatched")
+PACKED = replace(ROWS, form="packed", lengths="2,3,1")
 
 
 class NoBatchFirst(Whole):
@@ -80,19 +84,24 @@ class Flattens(LayerByLayer):
 
 test_a_violation_shows_what_was_seen = caught_but_not(
     Whole,
-    ("layouts", NoBatchFirst, ROWS, r"^batch first: the target raised ValueError: not batch fir"),
-    ("layouts", PackedOutputIsPadded, ROWS, r"output: got Tensor, expected PackedSequence$"),
+    (
+        "layouts",
+        NoBatchFirst,
+        BATCH_FIRST,
+        r"^batch first: the target raised ValueError: not batch fir",
+    ),
+    ("layouts", PackedOutputIsPadded, PACKED, r"output: got Tensor, expected PackedSequence$"),
     (
         "layouts",
         PackedOutputForgetsItsOrder,
-        Case(2, 3, 2, 3, 3, seed=1),
+        PACKED,
         r"^packed, not sorted: sorted_indices of output: got .*, expected the input's",
     ),
-    ("layouts", UnbatchedStateIsAList, ROWS, r"^unbatched: hn: got list, expected a tensor"),
+    ("layouts", UnbatchedStateIsAList, UNBATCHED, r"^unbatched: hn: got list, expected a tensor"),
     (
         "layouts",
         UnbatchedStateHasRows,
-        ROWS,
+        UNBATCHED,
         r"^unbatched: hn: got shape \(2, 1, 3\), expected \(2, 3\)$",
     ),
     (
@@ -101,7 +110,7 @@ test_a_violation_shows_what_was_seen = caught_but_not(
         ROWS,
         r"^bidirectional: the target raised ValueError: not both ",
     ),
-    ("bidirectional", WayBackForgotten, Case(2, 3, 1, 3, 3, seed=1), r"^packed.*: hn: got "),
+    ("bidirectional", WayBackForgotten, replace(PACKED, num_layers=1), r"^packed.*: hn: got "),
 )
 
 
@@ -126,17 +135,21 @@ def test_what_a_sequence_does_not_take_is_a_violation_with_strict_only(
 
 
 @pytest.mark.parametrize(
-    ("fault", "message"),
+    ("fault", "case", "message"),
     [
-        (PackedIsRefused, r"^packed.* the target raised TypeError: a packed"),
-        (UnbatchedIsRefused, r"^unbatched: the target raised ValueError: the input must have"),
-        (Flattens, r"^unbatched: two dimensions mean something else to the target"),
+        (PackedIsRefused, PACKED, r"^packed.* the target raised TypeError: a packed"),
+        (
+            UnbatchedIsRefused,
+            UNBATCHED,
+            r"^unbatched: the target raised ValueError: the input must have",
+        ),
+        (Flattens, UNBATCHED, r"^unbatched: two dimensions mean something else to the target"),
     ],
 )
-def test_other_layouts_are_tried_where_one_is_refused_but_with_strict(fault, message):
-    assert re.match(message, refused("layouts", fault, ROWS))
+def test_other_layouts_are_tried_where_one_is_refused_but_with_strict(fault, case, message):
+    assert re.match(message, refused("layouts", fault, case))
     with pytest.raises(Violated, match=message):
-        check_law("layouts", fault, ROWS, strict=True)
+        check_law("layouts", fault, case, strict=True)
 
 
 def test_a_layout_that_gives_something_else_is_not_offered():
@@ -152,4 +165,4 @@ def test_a_layout_that_gives_something_else_is_not_offered():
     target = load(stackgru.Convention(Odd, returns="state, output"))
     assert target.kind == "sequence"
     with pytest.raises(Violated, match="unbatched: the target gave one tensor"):
-        all_laws()["layouts"].check(Pair(target, Case(2, 3, 1, 2, 2), strict=True))
+        all_laws()["layouts"].check(Pair(target, replace(UNBATCHED, num_layers=1), strict=True))

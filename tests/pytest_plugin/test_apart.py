@@ -55,7 +55,9 @@ def test_a_class_that_can_be_imported_by_its_name_is_checked_apart():
     assert "not isolated" in str(found).splitlines()[0]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.nightly)]
+)
 def test_an_interrupted_run_shows_what_there_is(number, tmp_path):
     process = start_check("--max-examples", 10, "-n", 1, cwd=tmp_path, mark="interrupted")
     process.stderr.readline()  # the first law's result

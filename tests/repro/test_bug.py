@@ -33,6 +33,7 @@ def finding(law="one-step", case=CASE):
     return Violation(law, str(Case.parse(case)), "output: got 0.0, expected 1.0")
 
 
+@pytest.mark.nightly
 def test_a_violation_that_is_not_there_again_is_labelled():
     bug = bug_for(load("torch.nn:GRU"), all_laws()["one-step"], finding())
     assert bug.report.violation.problem == "the case does not show the violation again"
@@ -141,6 +142,7 @@ def test_what_shows_by_chance_is_told_another_way():
     assert [run_in_process(script.text) for _ in range(20)] == [1] * 20
 
 
+@pytest.mark.nightly
 def test_what_another_process_does_not_show_is_no_report(monkeypatch):
     monkeypatch.setattr(f"{__name__}.IS_WRONG", 1)
     bug = bug_for(load(OnlyHere), all_laws()["equation"], FINDING, seconds=1)

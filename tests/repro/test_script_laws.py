@@ -114,10 +114,9 @@ def test_in_half_precision_one_layer_is_compared_with_its_mask(rate, line):
 def test_numbers_that_are_not_finite_are_put_in_as_the_law_does():
     law, target = all_laws()["magnitudes"], RIGHT["cell"]
     texts = []
-    for seed in range(20):
-        context = ScriptContext(
-            target, law, Case(2, 3, 2, 2, 3, seed=seed), "nothing", is_control=True
-        )
+    for place in ("nan:input:2:1:0", "-inf:input:0:0:1", "nan:h0:0:1:2", "inf:h0:1:0:1"):
+        case = Case(2, 3, 2, 2, 3, not_finite=place)
+        context = ScriptContext(target, law, case, "nothing", is_control=True)
         texts += [script_text(context, candidate) for candidate in values.magnitudes(context)]
     assert [run_in_process(text) for text in texts] == [0] * len(texts)
     assert any("reference(x[:1], h0)" in text for text in texts)  # one step from an infinite state

@@ -104,10 +104,11 @@ class BothWaysShuffled(torch.nn.GRU):
 @pytest.mark.parametrize("name", ["layouts", "bidirectional"])
 def test_layouts_agree_in_whatever_order_weights_come(name, monkeypatch):
     monkeypatch.setattr(plain, "OFTEN", 3)
-    context = ScriptContext(
-        load(BothWaysShuffled), all_laws()[name], Case(2, 3, 2, 2, 3), "nothing"
-    )
-    texts = [script_text(context, candidate) for candidate in candidates(context)]
+    target, texts = load(BothWaysShuffled), []
+    for form in ("unbatched", "packed") if name == "layouts" else ("packed",):
+        case = Case(2, 3, 2, 2, 3, form=form, lengths="2,3" if form == "packed" else "")
+        context = ScriptContext(target, all_laws()[name], case, "nothing")
+        texts += [script_text(context, candidate) for candidate in candidates(context)]
     statuses = [run_in_process(text) for text in texts]
     assert statuses.count(0) >= 7
     assert 1 not in statuses

@@ -14,10 +14,10 @@ from stackgru.bounds.backward import Direction, Gradients
 from stackgru.bounds.forward import StackInputs
 from stackgru.bounds.rounding import allowed
 from stackgru.cases.tensors import generator
-from stackgru.gru.parameters import gru_layers
+from stackgru.gru.parameters import gru_layers, gru_name, parameter_label
 from stackgru.harness.pair import Pair
 from stackgru.harness.reference import reference_masks
-from stackgru.laws.helpers.values import pick, under_masks, unroll
+from stackgru.laws.helpers.values import under_masks, unroll
 from stackgru.outcomes import Violated
 from stackgru.targets.importing import describe_error
 from stackgru.targets.weights import DirectWeights, by_label
@@ -56,7 +56,7 @@ def assert_same(
     wanted = None if thawed is None else pair.weights.weights_in(thawed)
     masks = reference_masks(pair)
     pair.seed()
-    expected = differentiate(taped(pair, reference, pair.reference, wanted))
+    expected = differentiate(taped(pair, reference, pair.call_reference, wanted))
     found = bounds_of(network_for(pair, masks))
     bounds = by_name(found.input, found.h0, found.layers)
 
@@ -147,12 +147,26 @@ def combination(pair: Pair, name: str = "") -> tuple[Tensor, Tensor, str]:
     case = pair.case
     outputs = noise(pair, f"factors of outputs {name}", (*pair.input.shape[:2], case.hidden_size))
     hn = pair.shown(noise(pair, f"factors of hn {name}", pair.h0.shape))
-    which = pick(pair, f"combination {name}", 0, 2)
-    if which == 0:
+    if case.loss == "both":
         return outputs, hn, "output and hn"
-    if which == 1:
+    if case.loss == "output":
         return outputs, torch.zeros_like(hn), "output alone"
     return torch.zeros_like(outputs), hn, "hn alone"
+
+
+def thawed_leaves(pair: Pair) -> list[str]:
+    """Return the target's leaves of which the case leaves any part to be differentiated."""
+    is_used = pair.takes_state and not pair.form.left_out
+    named = ["input", *(["h0"] if is_used else [])]
+    frozen = pair.case.frozen.split(",")
+    labels = {
+        parameter_label(name, layer)
+        for layer, weights in enumerate(pair.layers)
+        for name in weights
+        if gru_name(name, layer) not in frozen
+    }
+    leaves = [leaf for leaf in pair.weights.leaves if labels & {*pair.weights.weights_in([leaf])}]
+    return [*(name for name in named if name not in frozen), *leaves]
 
 
 def direction_for(pair: Pair) -> Direction:

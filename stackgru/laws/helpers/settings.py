@@ -22,13 +22,15 @@ def settings_watched(pair: Pair, what: str = "a call") -> Iterator[None]:
     """
     case = pair.case
     wanted = {
-        "the number of threads": 1 if case.seed % 8 else 2,  # the second costs much on busy cores
-        "the deterministic-algorithms flag": bool(case.seed % 2),
-        "the grad mode": case.seed // 2 % 4 != 3,
+        "the number of threads": case.threads,
+        "the deterministic-algorithms flag": case.deterministic,
+        "the grad mode": case.records,
+        "inference mode": case.grad == "inference",
     }
     with settings_known():
         for name, value in wanted.items():
-            SETTINGS[name].write(value)
+            if SETTINGS[name].read() != value:
+                SETTINGS[name].write(value)
         before = {name: setting.read() for name, setting in SETTINGS.items()}
         yield
         for name, setting in SETTINGS.items():

@@ -245,8 +245,3 @@ def normal(pair: Pair, name: str, shape: Sequence[int]) -> Tensor:
     """Return normal random numbers in the input's dtype, fixed by case and name."""
     numbers = torch.randn(shape, dtype=torch.float64, generator=generator(pair.case, name))
     return numbers.to(pair.input)
-
-
-def pick(pair: Pair, name: str, low: int, high: int) -> int:
-    """Return a number from low to high, fixed by the case."""
-    return int(torch.randint(low, high + 1, (), generator=generator(pair.case, name)))

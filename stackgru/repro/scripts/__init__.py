@@ -128,12 +128,16 @@ def _shows(text: str) -> bool:
 
 
 def _possible(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield all candidates, first as they are, then without gradients."""
+    """Yield all candidates, first as they are, then without gradients, and in inference mode."""
     with torch.random.fork_rng(devices=[]), settings_kept():
         found = list(candidates(context))
     yield from found
-    for candidate in found:
-        yield replace(candidate, lines=("torch.set_grad_enabled(False)", *candidate.lines))
+    modes: list[tuple[str, ...]] = [("torch.set_grad_enabled(False)",)]
+    if context.case.grad == "inference":
+        modes.append(("inference = torch.inference_mode()", "inference.__enter__()"))
+    for mode in modes:
+        for candidate in found:
+            yield replace(candidate, lines=(*mode, *candidate.lines))
 
 
 def _right(target: Target, case: Case) -> Target | None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from stackgru.harness.reference import expected
-from stackgru.laws.conduct import memory_layouts
-from stackgru.laws.helpers.values import pick
+from stackgru.laws.conduct import laid_out
 from stackgru.repro.scripts.context import Candidate, ScriptContext, attempt, own_build
 from stackgru.repro.scripts.gradients import flags
 from stackgru.repro.scripts.plain import reference_run
@@ -187,25 +186,26 @@ def _between(context: ScriptContext) -> Iterator[list[str]]:
     yield ["x.neg_(), h0.neg_()", context.run(), "x.neg_(), h0.neg_()"]
 
 
-_LAYOUT_TEXTS = (
-    "{0}.transpose(0, 1).contiguous().transpose(0, 1)",
-    "{0}.transpose(1, 2).contiguous().transpose(1, 2)",
-    "torch.cat([{0} * 0 + 7, {0}, {0} * 0 + 7], -1)[..., {0}.shape[-1] : -{0}.shape[-1]]",
-    "torch.stack([{0} * 0 + 7, {0}], -1).flatten(-2)[..., 1::2]",
-    "{0}[:, :1].expand_as({0})",
-    "{0}[:1].expand_as({0})",
-)
+_STRIDE_TEXTS = {
+    "contiguous": "{0}",
+    "rows-first": "{0}.transpose(0, 1).contiguous().transpose(0, 1)",
+    "rows-last": "{0}.transpose(1, 2).contiguous().transpose(1, 2)",
+    "slice": "torch.cat([{0} * 0 + 7, {0}, {0} * 0 + 7], -1)[..., {0}.shape[-1] : -{0}.shape[-1]]",
+    "every-second": "torch.stack([{0} * 0 + 7, {0}], -1).flatten(-2)[..., 1::2]",
+    "one-row": "{0}[:, :1].expand_as({0})",
+    "one-step": "{0}[:1].expand_as({0})",
+}
 
 
 def strided(context: ScriptContext) -> Iterator[Candidate]:
     """Yield strided tensors, compared with their contiguous copies."""
     pair = context.pair()
-    inputs, states = list(memory_layouts(pair.input)), list(memory_layouts(pair.h0))
-    which = pick(pair, "input layout", 0, 5), pick(pair, "h0 layout", 0, 5)
-    _, masks = reference_run(pair, by_steps=context.is_cell and pair.case.drops)
-    bound = expected(pair, masks, input=inputs[which[0]][1], h0=states[which[1]][1])
-    both = (_LAYOUT_TEXTS[which[0]], _LAYOUT_TEXTS[which[1]])
-    for x, h0 in ((both[0], "{0}"), ("{0}", both[1]), both):
+    case = context.case
+    _, masks = reference_run(pair, by_steps=context.is_cell and case.drops)
+    input, state = case.input_strides, case.state_strides
+    bound = expected(pair, masks, input=laid_out(pair.input, input), h0=laid_out(pair.h0, state))
+    both = (_STRIDE_TEXTS[input], _STRIDE_TEXTS[state])
+    for x, h0 in dict.fromkeys(((both[0], "{0}"), ("{0}", both[1]), both)):
         for part, error in (("observed, _", bound.outputs.error), ("_, observed", bound.hn.error)):
             copies = context.run(x="x.contiguous()", h0="h0.contiguous()")
             yield Candidate(

@@ -66,9 +66,14 @@ class ScriptContext:
         return self.target.kind == "cell"
 
     @property
+    def is_formed(self) -> bool:
+        """Whether the target is called in another form than nn.GRU's own."""
+        return self.case.batch_first or self.case.h0 != "given"
+
+    @property
     def called(self) -> str:
         """The name of what is called like nn.GRU: the target, or a function that adapts it."""
-        return "call" if self.target.convention.needs_adapter else "target"
+        return "call" if self.target.convention.needs_adapter or self.is_formed else "target"
 
     def run(self, module: str = "", x: str = "x", h0: str = "h0", steps: int = 0) -> str:
         """Return the text of a call that gives output and hn.

@@ -11,9 +11,8 @@ from stackgru.bounds import backward
 from stackgru.bounds.rounding import allowed
 from stackgru.gru.parameters import gru_layers
 from stackgru.harness.reference import expected
-from stackgru.laws.helpers.autograd import Grads, Tape, by_name, network_for
+from stackgru.laws.helpers.autograd import Grads, Tape, by_name, network_for, thawed_leaves
 from stackgru.laws.helpers.autograd import taped as taped_run
-from stackgru.laws.helpers.values import pick
 from stackgru.outcomes import Violated
 from stackgru.repro.scripts.context import Candidate, ScriptContext, attempt
 from stackgru.repro.scripts.plain import reference_run
@@ -70,8 +69,7 @@ def frozen(context: ScriptContext) -> Iterator[Candidate]:
     """Yield gradients of the rest, with the leaves frozen that the law freezes."""
     pair = context.pair()
     names = ["input", "h0", *pair.weights.leaves]
-    thawed = [name for name in names if pick(pair, f"frozen {name}", 0, 1)]
-    thawed = thawed or [names[pick(pair, "thawed", 0, len(names) - 1)]]
+    thawed = thawed_leaves(pair)
     yield from gradients(context, [name for name in names if name not in thawed])
 
 

@@ -9,22 +9,22 @@ from torch import nn
 
 from stackgru.gru.parameters import PARAMETERS, Layer
 from stackgru.harness.reference import expected
-from stackgru.laws.helpers.values import pick
 from stackgru.laws.layouts import both_ways
 from stackgru.repro.scripts.context import Candidate, ScriptContext, attempt
 
 
 def layouts(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield the target in every layout, compared with nn.GRU in the same layout."""
-    pair = context.pair()
-    bound = expected(pair, None)
+    """Yield the target in the layout of the case, compared with nn.GRU in it."""
+    case = context.case
+    bound = expected(context.pair(), None)
     errors = float(2 * bound.outputs.error.max()), float(2 * bound.hn.error.max())
-    batch_first = (("batch_first", True),)
-    if "batch_first" in context.target.options:
-        yield from _called(["x = x.transpose(0, 1)"], "x", "h0", errors, batch_first)
-        yield from _called([], "x[:, 0]", "h0[:, 0]", errors, batch_first)
-    yield from _called([], "x[:, 0]", "h0[:, 0]", errors, ())
-    yield from _packed(context, errors, ())
+    options = (("batch_first", True),) if case.batch_first else ()
+    if case.form == "plain":
+        yield from _called(["x = x.transpose(0, 1)"], "x", "h0", errors, options)
+    elif case.form == "unbatched":
+        yield from _called([], "x[:, 0]", "h0[:, 0]", errors, options)
+    else:
+        yield from _packed(context, errors, options)
 
 
 def bidirectional(context: ScriptContext) -> Iterator[Candidate]:
@@ -45,10 +45,8 @@ def bidirectional(context: ScriptContext) -> Iterator[Candidate]:
         f"    for right, own in zip(reference.parameters(), {own}):",
         "        own.copy_(right.uniform_(-1, 1))",
     )
-    for candidate in (
-        *_called(state, "x", "h0", (error, error), options),
-        *_packed(context, (error, error), options, state),
-    ):
+    packed = [] if case.form == "plain" else _packed(context, (error, error), options, state)
+    for candidate in (*_called(state, "x", "h0", (error, error), options), *packed):
         yield Candidate(
             candidate.lines, candidate.allowed, candidate.imports, options=options, weights=weights
         )
@@ -89,15 +87,10 @@ def _packed(
     options: tuple[tuple[str, object], ...],
     state: Sequence[str] = (),
 ) -> Iterator[Candidate]:
-    pair = context.pair()
-    steps, batch = pair.input.shape[:2]
-    lengths = [pick(pair, f"length {row}", 1, steps) for row in range(batch)]
-    is_sorted = bool(pick(pair, "sorted", 0, 1))
-    if is_sorted:
-        lengths.sort(reverse=True)
+    is_sorted = context.case.form == "packed-sorted"
     first = (
         *state,
-        f"lengths = torch.tensor({lengths})",
+        f"lengths = torch.tensor({context.case.row_lengths})",
         f"packed = torch.nn.utils.rnn.pack_padded_sequence(x, lengths, enforce_sorted={is_sorted})",
     )
     yield Candidate(

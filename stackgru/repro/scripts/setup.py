@@ -23,6 +23,8 @@ class NoScript(Exception):
 def built(context: ScriptContext, **changed: object) -> str:
     """Return the text that builds the target for the case, in its dtype and mode."""
     convention, case = context.target.convention, context.case
+    if case.batch_first:
+        changed.setdefault("batch_first", True)
     positional, by_name = arguments_of(convention, context.target.name)
     values: dict[str, object] = {
         "input_size": case.input_size,

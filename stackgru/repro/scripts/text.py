@@ -10,6 +10,7 @@ from dataclasses import replace
 from decimal import ROUND_CEILING, Context
 from pathlib import Path
 
+from stackgru.cases.case import Case
 from stackgru.repro.replay import AGREE, DIFFER
 from stackgru.repro.scripts.context import OWN_CLASS, Candidate, ScriptContext
 from stackgru.repro.scripts.setup import (
@@ -216,6 +217,8 @@ _OUT = {
 def _call_text(context: ScriptContext) -> str:
     """Return a function that is called like nn.GRU and calls the target by its convention."""
     convention = context.target.convention
+    if not convention.needs_adapter:
+        return _formed_call_text(context.case)
     x = "x[None]" if convention.time_axis else "x"
     x = "x.transpose(0, 1)" if convention.batch_first else x
     output = "output[0]" if convention.time_axis else "output"
@@ -247,6 +250,23 @@ def _call_text(context: ScriptContext) -> str:
         ]
     else:
         lines += [f"    output, new = target({x})", f"    return {output}, {new}"]
+    return "\n" + "\n".join(filter(None, lines)) + "\n"
+
+
+def _formed_call_text(case: Case) -> str:
+    """Return a function that is called like nn.GRU and calls the target in the case's form."""
+    left_out = case.h0 == "left-out"
+    how = [*["batch first"] * case.batch_first, *["without a state of zeros"] * left_out]
+    x = "x.transpose(0, 1)" if case.batch_first else "x"
+    output = "output.transpose(0, 1)" if case.batch_first else "output"
+    call = f"target({x}, *given)" if left_out else f"target({x}, state)"
+    lines = [
+        "def call(x, state):",
+        f'    """Call the target {" and ".join(how)}; return output and state time first."""',
+        "    given = (state,) if state.any() or state.grad_fn else ()" if left_out else "",
+        f"    output, new = {call}",
+        f"    return {output}, new",
+    ]
     return "\n" + "\n".join(filter(None, lines)) + "\n"
 
 

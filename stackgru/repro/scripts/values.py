@@ -10,9 +10,7 @@ import torch
 
 from stackgru.bounds import rounding
 from stackgru.bounds.rounding import Bounded
-from stackgru.cases.tensors import generator
 from stackgru.harness.reference import expected
-from stackgru.laws.helpers.values import pick
 from stackgru.laws.magnitudes import cast as autocast_to
 from stackgru.repro.scripts.context import Candidate, ScriptContext, attempt
 from stackgru.repro.scripts.plain import calls, plain, reference_run, unpacked
@@ -33,7 +31,7 @@ def hn_is_last(context: ScriptContext) -> Iterator[Candidate]:
 def chunks(context: ScriptContext) -> Iterator[Candidate]:
     """Yield a sequence in two pieces, each by a fresh copy, compared with the whole."""
     pair = context.pair()
-    k = pick(pair, "split", 1, context.case.seq_len - 1)
+    k = context.case.split
     bound = expected(pair, None)
     copied = "copy.deepcopy(target)"
     first = context.run(copied, f"x[:{k}]", steps=2)
@@ -55,9 +53,8 @@ def rows(context: ScriptContext) -> Iterator[Candidate]:
     pair = context.pair()
     batch = context.case.batch
     bound = expected(pair, None)
-    order = torch.randperm(batch, generator=generator(context.case, "permutation")).tolist()
-    alone = sorted({0, batch - 1, pick(pair, "row", 0, batch - 1)})
-    for some in (order, *([row] for row in alone)):
+    alone = sorted({0, batch - 1, context.case.row})
+    for some in ([*range(batch)][::-1], *([row] for row in alone)):
         for name, error in (("outputs", bound.outputs.error), ("hn", bound.hn.error)):
             at = (
                 "[some]"
@@ -78,7 +75,7 @@ def rows(context: ScriptContext) -> Iterator[Candidate]:
 
 def causal(context: ScriptContext) -> Iterator[Candidate]:
     """Yield earlier outputs with and without a change of later inputs."""
-    k = pick(context.pair(), "cut", 1, context.case.seq_len - 1)
+    k = context.case.split
     yield Candidate(
         (
             f"expected = {context.run()}[0][:{k}]",
@@ -122,23 +119,19 @@ def magnitudes(context: ScriptContext) -> Iterator[Candidate]:
     """Yield where results are finite if one number of the input or a state is not."""
     yield from plain(context)
     pair = context.pair()
-    if not pair.full_precision:
+    if not pair.full_precision or not context.case.not_finite:
         return
-    kind = pick(pair, "not finite", 0, 4)
-    value = ("nan", "inf", "-inf", "nan", "inf")[kind]
-    name, tensor = (("x", pair.input), ("h0", pair.h0 if kind == 3 else pair.h0[-1:]))[kind >= 3]
-    at = [pick(pair, f"place {axis}", 0, size - 1) for axis, size in enumerate(tensor.shape)]
-    at[0] += (context.case.num_layers - 1) * (kind == 4)
-    x, steps = (
-        ("x[:1]", 1) if kind == 4 and context.case.seq_len > 1 else ("x", context.case.seq_len)
-    )
+    value, name, at = context.case.place_not_finite
+    x, steps = "x", context.case.seq_len
+    if (value, name) == ("inf", "h0") and steps > 1:
+        x, steps = "x[:1]", 1
     for part in ("outputs", "hn"):
         one = context.is_cell and steps == 1 and part == "outputs"
         results = unpacked("results", part)
         run = context.run(x=x, steps=steps)
         yield Candidate(
             (
-                f'{name}[{", ".join(map(str, at))}] = float("{value}")',
+                f'{name.replace("input", "x")}[{", ".join(map(str, at))}] = float("{value}")',
                 *attempt("results.isfinite().tolist()", f"{results} = {run}"),
                 ("(results,), _" if one else results) + f" = reference({x}, h0)",
                 "expected = results.isfinite().tolist()",
