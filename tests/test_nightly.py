@@ -54,6 +54,7 @@ def test_a_crash_is_no_catch_and_what_is_recorded_is_not_run_again(tmp_path, cap
     }
 
 
+@pytest.mark.nightly
 def test_a_right_variant_that_is_accused_is_reported(tmp_path, capfd):
     own = tmp_path / "own.py"
     own.write_text(SUBJECTS)

@@ -41,6 +41,7 @@ def test_a_violation_that_is_not_there_again_is_labelled():
     assert "**The script does not show it" in bug.issue
 
 
+@pytest.mark.nightly
 def test_a_regression_of_torch_is_told_by_torch_alone():
     bug = bug_for(load(stackgru.StackingGRUCell), all_laws()["one-step"], finding())
     assert "stackgru" not in bug.script
@@ -95,6 +96,7 @@ def test_which_side_is_wrong():
     assert which_is_wrong(broken, Case(hidden_size=64, num_layers=6), strict=False) is None
 
 
+@pytest.mark.nightly
 def test_the_report_that_is_kept_as_an_example():
     pytest.importorskip("opacus", reason="opacus is not installed")
     (found,) = replay(ROOT / "examples" / "reports", times=1)
@@ -125,6 +127,7 @@ IS_WRONG = 0
         pytest.param(Case(dropout=0.5, mode="train"), marks=pytest.mark.nightly),
     ],
 )
+@pytest.mark.nightly
 def test_what_differs_now_and_then_is_called_until_it_does(case):
     target = load("tests.subjects.broken.conduct:RarelyWrong")
     bug = bug_for(target, all_laws()["equation"], replace(FINDING, case=str(case)))
@@ -152,6 +155,7 @@ def test_what_another_process_does_not_show_is_no_report(monkeypatch):
     assert "Not reproducible: in a clean process the two agree." in result.stderr
 
 
+@pytest.mark.nightly
 def test_plain_numbers_that_a_script_does_not_show_are_given_up(monkeypatch):
     """Then the numbers that the case draws are tried."""
     target, law = load(GAIN), all_laws()["equation"]
