@@ -30,6 +30,7 @@ ACTIONS = (
 
 #: How the input is laid out in a call.
 FORMS = ("plain", "unbatched", "packed", "packed-sorted")
+#: Whether h0 is an argument of a call; without it the state is zeros.
 STATES_GIVEN = ("given", "left-out")
 #: Whether gradients are recorded; as usual is in training and not in eval.
 GRADS = ("usual", "on", "off", "inference")

@@ -65,6 +65,15 @@ class NotBuiltBothWays(Whole):
         super().__init__(*args, **kwargs)
 
 
+class NotBuiltBatchFirst(Whole):
+    """It names the option batch_first, and refuses it."""
+
+    def __init__(self, *args, batch_first=False, **kwargs):
+        if batch_first:
+            raise ValueError("time first only")
+        super().__init__(*args, **kwargs)
+
+
 class UnbatchedStateIsAList(Whole):
     """Unbatched, hn is a list."""
 
@@ -150,6 +159,13 @@ def test_other_layouts_are_tried_where_one_is_refused_but_with_strict(fault, cas
     assert re.match(message, refused("layouts", fault, case))
     with pytest.raises(Violated, match=message):
         check_law("layouts", fault, case, strict=True)
+
+
+def test_batch_first_that_is_refused_leaves_the_values_to_be_judged():
+    message = r"NotBuiltBatchFirst\(.*batch_first=True\) raised ValueError: time first only"
+    assert re.search(message, refused("unrolled", NotBuiltBatchFirst, BATCH_FIRST))
+    with pytest.raises(Violated, match=message):
+        check_law("unrolled", NotBuiltBatchFirst, BATCH_FIRST, strict=True)
 
 
 def test_a_layout_that_gives_something_else_is_not_offered():

@@ -119,15 +119,8 @@ class OnlyHere(Stack):
 IS_WRONG = 0
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        Case(),
-        pytest.param(Case(2, 3, 2, 2, 3), marks=pytest.mark.nightly),
-        pytest.param(Case(dropout=0.5, mode="train"), marks=pytest.mark.nightly),
-    ],
-)
 @pytest.mark.nightly
+@pytest.mark.parametrize("case", [Case(), Case(2, 3, 2, 2, 3), Case(dropout=0.5, mode="train")])
 def test_what_differs_now_and_then_is_called_until_it_does(case):
     target = load("tests.subjects.broken.conduct:RarelyWrong")
     bug = bug_for(target, all_laws()["equation"], replace(FINDING, case=str(case)))
