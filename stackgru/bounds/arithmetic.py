@@ -104,6 +104,23 @@ class Number:
     def __getitem__(self, at: int) -> Number:
         return Number(self.value[at], self.error[at], self.form)
 
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def at(self, places: Tensor) -> Number:
+        """Return the number where ``places``, which broadcasts to it, is true; zero elsewhere."""
+        # What is nowhere may be anything, even NaN.
+        value, error = (part.masked_fill(~places, 0.0) for part in (self.value, self.error))
+        return Number(value, error, self.form)
+
+    def joined(self, other: Number) -> Number:
+        """Return the number and another, where one of them is zero without error."""
+        return Number(self.value + other.value, self.error + other.error, self.form)
+
+    def flip(self) -> Number:
+        """Return the steps from the last to the first."""
+        return Number(self.value.flip(0), self.error.flip(0), self.form)
+
     @property
     def rows(self) -> Number:
         """All rows (T * B, .) of all steps (T, B, .)."""
@@ -165,6 +182,26 @@ class Dual:
 
     def __getitem__(self, at: int) -> Dual:
         return Dual(self.value[at], self.tangent[at])
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def at(self, places: Tensor) -> Dual:
+        """Return the number where ``places``, which broadcasts to it, is true; zero elsewhere."""
+        return Dual(self.value.at(places), self.tangent.at(places))
+
+    def joined(self, other: Dual) -> Dual:
+        """Return the number and another, where one of them is zero without error."""
+        return Dual(self.value.joined(other.value), self.tangent.joined(other.tangent))
+
+    def flip(self) -> Dual:
+        """Return the steps from the last to the first."""
+        return Dual(self.value.flip(), self.tangent.flip())
+
+    def chunk(self, number: int) -> list[Dual]:
+        """Split the last axis."""
+        parts = zip(self.value.chunk(number), self.tangent.chunk(number), strict=True)
+        return [Dual(value, tangent) for value, tangent in parts]
 
     @property
     def rows(self) -> Dual:

@@ -27,7 +27,7 @@ from torch import Tensor
 from stackgru.bounds import rounding
 from stackgru.bounds.arithmetic import Dual, N, Number
 from stackgru.bounds.forward import StackInputs, Step, forward
-from stackgru.bounds.rounding import Bounded
+from stackgru.bounds.rounding import Bounded, in_direction
 from stackgru.gru.parameters import PARAMETERS, Layer
 
 
@@ -169,24 +169,49 @@ def _backward(
 ) -> _Found[N]:
     """Return the gradients, or with tangents their derivatives, back through layers and steps."""
     rows = stack.input.shape[0] * stack.input.shape[1]
+    if stack.active is not None:
+        outputs = outputs * stack.active
     from_above = steps[0].x.constant(outputs)
     h0, layers = [], []
-    for layer in reversed(range(len(steps))):
-        step, own = steps[layer], weights[layer]
-        dh = from_above.constant(hn[layer])
-        factors, found = _slopes(step), []
-        for t in reversed(range(len(outputs))):
-            gradient = from_above[t] + dh
-            x_gates, h_gates = _gates_backward([factor[t] for factor in factors], gradient)
-            dh = gradient * step.z[t] + h_gates @ own["weight_hh"]
-            found.append((x_gates, h_gates))
-        h0.append(dh)
-        of_x, of_h = (type(dh).stack(parts[::-1]) for parts in zip(*found, strict=True))
-        layers.append(_weights_backward(of_x.rows, of_h.rows, step, own, rows))
-        from_above = of_x @ own["weight_ih"]
+    for layer in reversed(range(0, len(steps), stack.directions)):
+        below = []
+        every = from_above.chunk(stack.directions)
+        for way in reversed(range(stack.directions)):
+            step, own = steps[layer + way], weights[layer + way]
+            above = every[way].flip() if way else every[way]
+            active = None if stack.active is None else in_direction(stack.active, way)
+            dh, of_x, of_h = _through_time(step, own, above, from_above.constant(hn[layer + way]), active)
+            h0.append(dh)
+            layers.append(_weights_backward(of_x.rows, of_h.rows, step, own, rows))
+            of_x = of_x @ own["weight_ih"]
+            below.append(of_x.flip() if way else of_x)
+        from_above = below[0] if len(below) == 1 else below[0] + below[1]
         if stack.masks is not None and layer > 0:
-            from_above = from_above.where(stack.masks[layer - 1], stack.scale)
+            mask = stack.masks[layer // stack.directions - 1]
+            from_above = from_above.where(mask, stack.scale)
     return _Found(from_above, h0[::-1], layers[::-1])
+
+
+def _through_time(
+    step: Step[N], own: Mapping[str, N], above: N, dh: N, active: Tensor | None
+) -> tuple[N, N, N]:
+    """Return the gradients of a layer's first state, and of its sums of x and of h.
+
+    Where a row has no input, its state is handed on as it is.
+    """
+    factors, found = _slopes(step), []
+    for t in reversed(range(len(factors[0]))):
+        gradient = above[t] + dh
+        x_gates, h_gates = _gates_backward([factor[t] for factor in factors], gradient)
+        before = gradient * step.z[t] + h_gates @ own["weight_hh"]
+        if active is not None:
+            before, dh = before.at(active[t]), dh.at(~active[t])
+            before = before.joined(dh)
+            x_gates, h_gates = x_gates.at(active[t]), h_gates.at(active[t])
+        dh = before
+        found.append((x_gates, h_gates))
+    of_x, of_h = (type(dh).stack(parts[::-1]) for parts in zip(*found, strict=True))
+    return dh, of_x, of_h
 
 
 def _slopes(step: Step[N]) -> list[N]:

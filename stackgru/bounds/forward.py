@@ -18,7 +18,7 @@ from torch import Tensor
 from stackgru.bounds import rounding
 from stackgru.bounds.arithmetic import N, Number
 from stackgru.bounds.formats import FORMATS, Format
-from stackgru.bounds.rounding import Bounded, Gates
+from stackgru.bounds.rounding import Bounded, Gates, in_direction
 from stackgru.gru.parameters import Layer
 
 
@@ -36,10 +36,11 @@ class Step(Generic[N]):
 
 @dataclass(frozen=True)
 class StackInputs:
-    """The stack that is differentiated: input (T, B, I), h0 (L, B, H) and parameters by layer.
+    """The stack that is differentiated: input (T, B, I), h0 (D L, B, H) and parameters by layer.
 
-    The masks between layers are bool and (L - 1, T, B, H), None without dropout; ``scale`` is the
-    factor of the values that they keep, ``dtype`` the format of the evaluation.
+    The masks between layers are bool and (L - 1, T, B, D H), None without dropout; ``scale`` is the
+    factor of the values that they keep, ``dtype`` the format of the evaluation. ``active`` is as in
+    rounding.sequence.
     """
 
     input: Tensor
@@ -48,6 +49,8 @@ class StackInputs:
     masks: Tensor | None
     scale: float
     dtype: torch.dtype
+    directions: int = 1
+    active: Tensor | None = None
 
     @property
     def form(self) -> Format:
@@ -56,18 +59,26 @@ class StackInputs:
 
 
 def forward(stack: StackInputs) -> list[Step[Number]]:
-    """Return every layer's steps."""
+    """Return every layer's steps, in the order in which it goes through them."""
     form = stack.form
     below = Bounded.exact(stack.input)
     steps = []
-    for layer, start in enumerate(stack.h0):
-        state = Bounded.exact(start)
-        found = list(rounding.over_time(below, state, stack.layers[layer], stack.dtype))
-        states = rounding.stacked([state, *(after for _, after in found)])
-        before = Bounded(states.value[:-1], states.error[:-1])
-        numbers = _numbers(Gates.stacked([gates for gates, _ in found]), form)
-        steps.append(Step(Number.of(below, form), Number.of(before, form), *numbers))
-        below = _dropped(stack, Bounded(states.value[1:], states.error[1:]), layer)
+    for layer in range(0, len(stack.h0), stack.directions):
+        ways = []
+        for way in range(stack.directions):
+            x, state = in_direction(below, way), Bounded.exact(stack.h0[layer + way])
+            rows = None if stack.active is None else in_direction(stack.active, way)
+            weights = stack.layers[layer + way]
+            found = list(rounding.over_time(x, state, weights, stack.dtype, rows))
+            states = rounding.stacked([state, *(after for _, after in found)])
+            before = Bounded(states.value[:-1], states.error[:-1])
+            numbers = _numbers(Gates.stacked([gates for gates, _ in found]), form)
+            steps.append(Step(Number.of(x, form), Number.of(before, form), *numbers))
+            ways.append(in_direction(Bounded(states.value[1:], states.error[1:]), way))
+        above = ways[0] if stack.directions == 1 else rounding.beside(*ways)
+        if stack.active is not None:
+            above = Bounded(above.value * stack.active, above.error * stack.active)
+        below = _dropped(stack, above, layer // stack.directions)
     return steps
 
 
@@ -86,6 +97,6 @@ def _numbers(gates: Gates, form: Format) -> list[Number]:
 
 
 def _dropped(stack: StackInputs, value: Bounded, layer: int) -> Bounded:
-    if stack.masks is None or layer == len(stack.layers) - 1:
+    if stack.masks is None or layer == len(stack.masks):
         return value
     return rounding.dropped(value, stack.masks[layer], stack.scale, stack.dtype)

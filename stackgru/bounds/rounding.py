@@ -53,6 +53,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -238,35 +239,71 @@ def sequence(
     masks: Tensor | None,
     scale: float,
     dtype: torch.dtype,
+    *,
+    directions: int = 1,
+    active: Tensor | None = None,
 ) -> tuple[Bounded, Bounded]:
-    """Return outputs (T, B, H) and hn (L, B, H) of exact input (T, B, I) and h0 (L, B, H).
+    """Return outputs (T, B, D H) and hn (D L, B, H) of exact input (T, B, I) and h0 (D L, B, H).
 
-    ``masks``, bool and (L - 1, T, B, H), are those between layers, None without dropout; ``scale``
-    is the factor of the values that they keep.
+    ``masks``, bool and (L - 1, T, B, D H), are those between layers, None without dropout;
+    ``scale`` is the factor of the values that they keep. ``active``, bool and (T, B, 1), tells
+    which rows have input at a step, all if None: the others keep their state, and give zeros.
     """
     below = Bounded.exact(input)
     last = []
-    for index, weights in enumerate(layers):
-        steps = over_time(below, Bounded.exact(h0[index]), weights, dtype)
-        above = stacked([state for _, state in steps])
-        last.append(Bounded(above.value[-1], above.error[-1]))
+    for index in range(0, len(layers), directions):
+        ways = []
+        for way in range(directions):
+            x, rows = in_direction(below, way), None if active is None else in_direction(active, way)
+            start = Bounded.exact(h0[index + way])
+            steps = over_time(x, start, layers[index + way], dtype, rows)
+            states = stacked([state for _, state in steps])
+            last.append(Bounded(states.value[-1], states.error[-1]))
+            ways.append(in_direction(states, way))
+        above = ways[0] if directions == 1 else beside(*ways)
+        if active is not None:
+            above = Bounded(above.value * active, above.error * active)
         below = above
-        if masks is not None and index < len(layers) - 1:
-            below = dropped(above, masks[index], scale, dtype)
+        if masks is not None and index < len(layers) - directions:
+            below = dropped(above, masks[index // directions], scale, dtype)
     return above, stacked(last)
 
 
+Flipped = TypeVar("Flipped", Bounded, Tensor)
+
+
+def in_direction(steps: Flipped, way: int) -> Flipped:
+    """Return steps in the order in which a layer goes through them: the second way from the end."""
+    if not way:
+        return steps
+    if isinstance(steps, Bounded):
+        return Bounded(steps.value.flip(0), steps.error.flip(0))
+    return steps.flip(0)
+
+
+def beside(one: Bounded, other: Bounded) -> Bounded:
+    """Return two directions' states as one output."""
+    values, errors = (one.value, other.value), (one.error, other.error)
+    return Bounded(torch.cat(values, -1), torch.cat(errors, -1))
+
+
 def over_time(
-    x: Bounded, h: Bounded, weights: Layer, dtype: torch.dtype
+    x: Bounded, h: Bounded, weights: Layer, dtype: torch.dtype, active: Tensor | None = None
 ) -> Iterator[tuple[Gates, Bounded]]:
     """Yield a layer's gates and new state of each step, from its inputs (T, B, I)."""
     form = FORMATS[dtype]
     relative = _relative_error(x, h, form)
     half = _Matrix(weights["weight_ih"], weights.get("bias_ih")).half(x, relative, form)
     matrix = _Matrix(weights["weight_hh"], weights.get("bias_hh"))
-    for parts in zip(half.value.unbind(), half.size.unbind(), half.error.unbind(), strict=True):
-        found = _gates(Half(*parts), matrix.half(h, relative, form), h, form, sigmoid)
-        h = new_state(found, h, dtype)
+    parts = zip(half.value.unbind(), half.size.unbind(), half.error.unbind(), strict=True)
+    for step, part in enumerate(parts):
+        found = _gates(Half(*part), matrix.half(h, relative, form), h, form, sigmoid)
+        new = new_state(found, h, dtype)
+        if active is not None:
+            rows = active[step]
+            value, error = (new.value, h.value), (new.error, h.error)
+            new = Bounded(torch.where(rows, *value), torch.where(rows, *error))
+        h = new
         yield found, h
 
 

@@ -30,8 +30,8 @@ ACTIONS = (
 
 #: How the input is laid out in a call.
 FORMS = ("plain", "unbatched", "packed", "packed-sorted")
-#: Whether h0 is an argument of a call; without it the state is zeros.
-STATES_GIVEN = ("given", "left-out")
+#: Whether h0 is an argument of a call; without it, or if it is None, the state is zeros.
+STATES_GIVEN = ("given", "left-out", "none")
 #: Whether gradients are recorded; as usual is in training and not in eval.
 GRADS = ("usual", "on", "off", "inference")
 #: How a (T or L, B, I or H) tensor lies in memory.
@@ -100,8 +100,9 @@ class Case:
         state: magnitude of h0.
         actions: what is done to the module: names in ACTIONS, separated by commas.
         form: how the input is laid out in a call, one of FORMS.
-        h0: whether the state is "given", or "left-out", which stands for zeros.
+        h0: whether the state is "given"; "left-out" and "none", an argument None, are zeros.
         batch_first: whether the module is built with batch_first.
+        bidirectional: whether it is built with bidirectional.
         lengths: steps of each packed row, separated by commas; all of them if empty.
         grad: whether gradients are recorded, one of GRADS.
         threads: how many threads torch may use.
@@ -140,6 +141,7 @@ class Case:
     form: str = "plain"
     h0: str = "given"
     batch_first: bool = False
+    bidirectional: bool = False
     lengths: str = ""
     grad: str = "usual"
     threads: int = 1
@@ -162,7 +164,7 @@ class Case:
             _check_whole(name, value)
             if value < least and name != "seed":
                 raise ValueError(f"{name} must be at least {least}, got {value}")
-        for name in ("bias", "batch_first", "deterministic"):
+        for name in ("bias", "batch_first", "bidirectional", "deterministic"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
         is_number = isinstance(self.dropout, (int, float)) and not isinstance(self.dropout, bool)
@@ -198,7 +200,7 @@ class Case:
             value, name, place = self.place_not_finite
             shape = {
                 "input": (self.seq_len, self.batch, self.input_size),
-                "h0": (self.num_layers, self.batch, self.hidden_size),
+                "h0": self.state_shape,
             }.get(name, ())
             is_inside = len(place) == len(shape) and all(map(operator.lt, place, shape))
             if value not in NOT_FINITE or not shape or not is_inside:
@@ -253,6 +255,21 @@ class Case:
         return dtype
 
     @property
+    def directions(self) -> int:
+        """How many ways each layer goes through a sequence."""
+        return 2 if self.bidirectional else 1
+
+    @property
+    def state_shape(self) -> tuple[int, int, int]:
+        """The shape of h0 and hn, (D L, B, H)."""
+        return self.directions * self.num_layers, self.batch, self.hidden_size
+
+    @property
+    def masks_shape(self) -> tuple[int, int, int, int]:
+        """The shape of all masks between layers, (L - 1, T, B, D H)."""
+        return self.num_layers - 1, self.seq_len, self.batch, self.directions * self.hidden_size
+
+    @property
     def row_lengths(self) -> list[int]:
         """The steps of each packed row; all of them if the case has none."""
         if not self.lengths:
@@ -271,8 +288,9 @@ class Case:
     def differentiable(self) -> list[str]:
         """The names of all that has gradients: input, h0, and nn.GRU's parameters."""
         names = PARAMETERS if self.bias else PARAMETERS[:2]
-        layers = range(self.num_layers)
-        return ["input", "h0", *(gru_name(name, layer) for layer in layers for name in names)]
+        ways = self.directions
+        layers = range(ways * self.num_layers)
+        return ["input", "h0", *(gru_name(name, layer, ways) for layer in layers for name in names)]
 
     @property
     def drops(self) -> bool:

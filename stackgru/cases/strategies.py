@@ -18,6 +18,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from stackgru.cases.case import (
+    FORMS,
     LOSSES,
     MAGNITUDES,
     MAX_SEED,
@@ -141,9 +142,11 @@ def _lengths(case: Case) -> st.SearchStrategy[str]:
     return drawn.map(lambda lengths: ",".join(map(str, lengths)))
 
 
-def _forms(case: Case, forms: Sequence[str]) -> st.SearchStrategy[str]:
-    """The forms that are possible for a number of rows."""
-    return st.sampled_from([one for one in forms if one != "unbatched" or case.batch == 1])
+@functools.cache
+def forms_of(forms: tuple[str, ...]) -> st.SearchStrategy[str]:
+    """Forms of calls; the plain one, if possible, as often as all others together."""
+    plain, others = [one for one in forms if one == "plain"], [one for one in forms if one != "plain"]
+    return st.sampled_from(plain * max(1, len(others)) + others)
 
 
 #: What a law may choose besides, and the values that the choice may have in a case.
@@ -151,8 +154,8 @@ _CHOICES: dict[str, Callable[[Case], st.SearchStrategy[Any]]] = {
     "grad": lambda case: grads(case.mode),
     "threads": lambda case: st.sampled_from([1] * 7 + [2]),  # the second costs much on busy cores
     "deterministic": lambda case: st.booleans(),
-    "h0": lambda case: st.sampled_from([*STATES_GIVEN, STATES_GIVEN[0]]),
     "batch_first": lambda case: st.booleans(),
+    "bidirectional": lambda case: st.sampled_from([False, False, True]),
     "lengths": _lengths,
     "split": lambda case: sizes(1, case.seq_len - 1),
     "row": lambda case: sizes(0, case.batch - 1),
@@ -168,7 +171,9 @@ _CHOICES: dict[str, Callable[[Case], st.SearchStrategy[Any]]] = {
 
 
 #: What is drawn if a law chooses nothing else: how the target is called.
-CALLED = ("grad", "h0", "batch_first")
+CALLED = ("form", "grad", "h0", "batch_first")
+#: What a law of whole sequences may choose besides: rows of their own lengths, and both ways.
+WHOLE = (*CALLED, "lengths", "bidirectional")
 
 
 @st.composite
@@ -193,7 +198,9 @@ def cases(
     extreme: bool = False,
     only: Mapping[str, Sequence[int]] | None = None,
     one_width: bool = False,
-    forms: Sequence[str] = (),
+    forms: Sequence[str] = FORMS[:1],
+    states: Sequence[str] = STATES_GIVEN[:1],
+    bidirectional: bool = False,
     choices: Sequence[str] = CALLED,
 ) -> Case:
     """Cases; an argument pins its field or limits it, None leaves it to be drawn.
@@ -201,8 +208,13 @@ def cases(
     ``partial`` restricts rates to (0, 1), ``usual`` keeps all magnitudes usual, and ``extreme``
     makes all magnitudes equally likely. ``only`` has the sizes that are possible, if not all are,
     and ``one_width`` makes input_size the hidden_size. ``choices`` names what else is drawn, each
-    of which may depend on those before it; what is not named keeps its default.
+    of which may depend on those before it; what is not named keeps its default. ``forms`` and
+    ``states`` are those that are possible.
     """
+    form = "plain"
+    if "form" in choices and max_batch:
+        possible = [one for one in forms if one != "unbatched" or min_batch <= 1 <= max_batch]
+        form = draw(forms_of(tuple(possible)), label="form")
     layers = num_layers
     if layers is None:
         layers = draw(sizes(min_layers, max_layers), label="num_layers")
@@ -213,7 +225,10 @@ def cases(
         "usual" if usual else draw(magnitudes(1 if extreme else often), label=label)
         for often, label in ((9, "weights"), (8, "input"), (7, "state"))
     )
-    batch = draw(batches(min_batch, max_batch), label="batch")
+    batch = 1
+    if form != "unbatched":
+        least = max(1, min_batch) if form != "plain" else min_batch
+        batch = draw(batches(least, max_batch), label="batch")
 
     def width(name: str, small: int) -> st.SearchStrategy[int]:
         possible = (only or {}).get(name) or (one_width and next(iter((only or {}).values()), None))
@@ -232,7 +247,7 @@ def cases(
     free = {
         "num_layers": num_layers is None and max_layers == MAX_LAYERS,
         "seq_len": seq_len is None and max_steps == MAX_STEPS,
-        "batch": max_batch == MAX_BATCH,
+        "batch": max_batch == MAX_BATCH and form != "unbatched",
         "hidden_size": max_size == MAX_SIZE and not only,
         "input_size": max_size == MAX_SIZE and not only and not one_width,
     }
@@ -253,8 +268,18 @@ def cases(
         weights=weights,
         input=input,
         state=state,
+        form=form,
+        bidirectional=bidirectional,
     )
     for name in choices:
-        possible = _forms(case, forms) if name == "form" else _CHOICES[name](case)
-        case = replace(case, **{name: draw(possible, label=name)})
+        if name == "form":
+            continue
+        drawn_from = _states(tuple(states)) if name == "h0" else _CHOICES[name](case)
+        case = replace(case, **{name: draw(drawn_from, label=name)})
     return case
+
+
+@functools.cache
+def _states(states: tuple[str, ...]) -> st.SearchStrategy[str]:
+    """Whether h0 is given, mostly."""
+    return st.sampled_from([states[0], *states])

@@ -23,8 +23,8 @@ def draw_input(case: Case) -> Tensor:
 
 
 def draw_h0(case: Case) -> Tensor:
-    """Return the case's initial state, of shape (L, B, H)."""
-    return draw_tensor(case, "h0", (case.num_layers, case.batch, case.hidden_size))
+    """Return the case's initial state, of shape (D L, B, H)."""
+    return draw_tensor(case, "h0", case.state_shape)
 
 
 def draw_weights(case: Case) -> list[Layer]:
@@ -33,7 +33,7 @@ def draw_weights(case: Case) -> list[Layer]:
     Rows have about unit norm, so the gates are neither linear nor saturated. Biases have the
     magnitude of the weights, but the usual one if the weights are zero.
     """
-    sizes = (case.input_size, case.hidden_size, case.num_layers, case.bias)
+    sizes = (case.input_size, case.hidden_size, case.num_layers, case.bias, case.directions)
     return [
         {name: draw_tensor(case, f"{name} {layer}", shape) for name, shape in shapes.items()}
         for layer, shapes in enumerate(parameter_shapes(*sizes))
@@ -57,7 +57,7 @@ def draw_tensor(case: Case, name: str, shape: Sequence[int]) -> Tensor:
 
 def magnitude_of(case: Case, name: str, shape: Sequence[int]) -> tuple[str, float]:
     """Return the magnitude of the tensor ``name``, and the scale of its usual numbers."""
-    if name == "h0" and case.h0 == "left-out":
+    if name == "h0" and case.h0 != "given":
         return "zero", 1.0
     if name in ("input", "h0"):
         return {"input": case.input, "h0": case.state}[name], 1.0

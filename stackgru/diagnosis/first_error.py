@@ -18,7 +18,7 @@ from stackgru.bounds import rounding
 from stackgru.bounds.rounding import Bounded, allowed
 from stackgru.cases.case import Case
 from stackgru.gru.parameters import Layer
-from stackgru.harness.masks import Injector
+from stackgru.harness.masks import ORDERS, TIME_ORDER, Injector
 from stackgru.harness.pair import Pair, Run
 from stackgru.harness.reference import reference_masks
 from stackgru.outcomes import NotApplicable, Violated, got_and_expected
@@ -108,7 +108,7 @@ def _steps_under_masks(pair: Pair) -> tuple[Run, Tensor | None]:
     if masks is None or not pair.case.drops:
         pair.seed()
         return pair.steps(), masks
-    injector = Injector([mask for step in masks.transpose(0, 1) for mask in step])
+    injector = Injector(ORDERS[TIME_ORDER](masks))
     with injector:
         run = pair.steps()
     if not injector.complete:

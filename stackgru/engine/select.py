@@ -8,6 +8,12 @@ from hypothesis import strategies as st
 
 from stackgru.cases.case import Case
 from stackgru.cases.strategies import CALLED, cases
+from stackgru.harness.accepted import (
+    accepted_forms,
+    accepted_states,
+    has_option,
+    refused_option,
+)
 from stackgru.laws.names import selected
 from stackgru.laws.registry import Law, all_laws
 from stackgru.options import DTYPES, Options
@@ -71,13 +77,16 @@ def _restrict(arguments: dict[str, Any], target: Target) -> str | None:
     if "bias" not in target.accepts:
         arguments["bias"] = True
     choices = arguments.get("choices", CALLED)
-    possible = {
-        "batch_first": "batch_first" in target.options and not convention.needs_adapter,
-        "h0": target.takes_no_state and not convention.needs_adapter,
-    }
-    arguments["choices"] = [name for name in choices if possible.get(name, True)]
-    if "batch_first" not in arguments["choices"] and "form" in choices and "batch_first" in choices:
-        arguments["forms"] = [form for form in arguments["forms"] if form != "plain"]
+    options = ("batch_first", "bidirectional")
+    if "forms" in arguments:  # only the laws of forms try what a target refuses
+        refused = {name for name in options if not has_option(target, name)}
+    else:
+        refused = {name for name in options if refused_option(target, name) is not None}
+        arguments["forms"] = accepted_forms(target)
+    if arguments.get("bidirectional") and "bidirectional" in refused:
+        return "the target's constructor has no argument bidirectional"
+    arguments["choices"] = [name for name in choices if name not in refused]
+    arguments["states"] = accepted_states(target)
     return None
 
 

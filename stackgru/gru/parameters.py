@@ -14,9 +14,13 @@ PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 Layer = Mapping[str, Tensor]
 
 
-def gru_name(name: str, layer: int) -> str:
-    """Return nn.GRU's name for a cell's parameter, e.g. ``weight_ih_l0`` for ``weight_ih``."""
-    return f"{name}_l{layer}"
+def gru_name(name: str, layer: int, directions: int = 1) -> str:
+    """Return nn.GRU's name for a cell's parameter, e.g. ``weight_ih_l0`` for ``weight_ih``.
+
+    With two directions, layers are counted as hn has them: each forward, then the same backward.
+    """
+    number, way = divmod(layer, directions)
+    return f"{name}_l{number}{'_reverse' * way}"
 
 
 def parameter_label(name: str, layer: int) -> str:
@@ -25,12 +29,13 @@ def parameter_label(name: str, layer: int) -> str:
 
 
 def parameter_shapes(
-    input_size: int, hidden_size: int, num_layers: int, bias: bool
+    input_size: int, hidden_size: int, num_layers: int, bias: bool, directions: int = 1
 ) -> list[dict[str, tuple[int, ...]]]:
     """Return each layer's shapes by the names in PARAMETERS, gates stacked in the order r, z, n."""
     gates = 3 * hidden_size
+    above = [directions * hidden_size] * (directions * (num_layers - 1))
     shapes = []
-    for width in [input_size] + [hidden_size] * (num_layers - 1):
+    for width in [input_size] * directions + above:
         layer: dict[str, tuple[int, ...]] = {
             "weight_ih": (gates, width),
             "weight_hh": (gates, hidden_size),
@@ -42,11 +47,12 @@ def parameter_shapes(
 
 
 def gru_layers(gru: nn.GRU) -> list[Layer]:
-    """Return the parameters of a unidirectional nn.GRU, layer by layer, by their cell names."""
+    """Return the parameters of an nn.GRU, layer by layer, by their cell names; see gru_name."""
     names = PARAMETERS if gru.bias else PARAMETERS[:2]
+    directions = 2 if gru.bidirectional else 1
     return [
-        {name: getattr(gru, gru_name(name, layer)) for name in names}
-        for layer in range(gru.num_layers)
+        {name: getattr(gru, gru_name(name, layer, directions)) for name in names}
+        for layer in range(directions * gru.num_layers)
     ]
 
 

@@ -13,7 +13,8 @@ from torch import nn
 from stackgru.bounds import rounding
 from stackgru.cases.case import Case
 from stackgru.gru.parameters import gru_layers
-from stackgru.harness.masks import Recorder, arrange
+from stackgru.harness.masks import Recorder, arrange, flat
+from stackgru.harness.orders import reference_order
 from stackgru.harness.pair import Pair
 from stackgru.outcomes import Violated
 from stackgru.targets.importing import TargetError
@@ -101,8 +102,7 @@ def _whole_sequences(target: Target) -> dict[str, str]:
         pair.seed()
         with Recorder() as recorder:
             reference = pair.run_reference()
-        shape = (layers - 1, case.seq_len, case.batch, case.hidden_size)
-        masks = arrange(recorder.draws, shape, "layer order")
+        masks = arrange(flat(recorder.draws), reference_order(pair), case.masks_shape)
         if masks is None:  # cuDNN's kernels show none, and without masks there is no bound
             return {}
         outputs, _ = rounding.sequence(

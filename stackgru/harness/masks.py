@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import permutations, product
 from typing import Any
 
 import torch
@@ -97,76 +98,127 @@ class Recorder(_Mode):
 class Injector(_Mode):
     """Replaces the masks that are drawn while it is entered by its own, in turn.
 
+    The generator moves on as it would. What is drawn in a backward pass from a state in which the
+    generator was before is drawn again, by a recomputation, and is the same mask.
+
     Args:
-        masks: the masks to use, each of the shape that will be drawn.
+        kept: which values are kept, bool and flat, in the order in which they will be drawn.
 
     Attributes:
-        asked: how many masks were drawn.
-        misfit: the first shape drawn that does not match its turn, or None.
+        drawn: how many values were drawn.
+        shapes: the shapes that were drawn, each in turn.
     """
 
-    def __init__(self, masks: Sequence[Tensor]) -> None:
+    def __init__(self, kept: Tensor) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._masks = masks
-        self.asked = 0
-        self.misfit: tuple[int, ...] | None = None
+        self._kept = kept
+        self._begun: list[tuple[Tensor, int]] = []
+        self.drawn = 0
+        self.shapes: list[tuple[int, ...]] = []
 
     @property
     def complete(self) -> bool:
-        """Whether exactly these masks were drawn, each in its shape."""
-        return self.asked == len(self._masks) and self.misfit is None
+        """Whether exactly these values were drawn."""
+        return self.drawn == len(self._kept)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run the operator, or fill in the next mask instead of drawing one."""
-        parts = _in_parts(self, func, args, kwargs or {})
+        """Run the operator, and put the next mask in the place of what it drew."""
+        kwargs = kwargs or {}
+        parts = _in_parts(self, func, args, kwargs)
         if parts is not NotImplemented:
             return parts
-        if func in _BERNOULLI or func is _aten.native_dropout.default:
-            mask = self._next(args[0].shape)
-            if mask is not None:
-                return _fill(func, args, mask)
-        return func(*args, **(kwargs or {}))
+        if func not in _BERNOULLI and func is not _aten.native_dropout.default:
+            return func(*args, **kwargs)
+        mask = self._next(args[0])
+        result = func(*args, **kwargs)
+        return result if mask is None else _fill(func, args, result, mask)
 
-    def _next(self, shape: torch.Size) -> Tensor | None:
-        self.asked += 1
-        if self.asked <= len(self._masks):
-            mask = self._masks[self.asked - 1]
-            if fits(shape, mask.shape):
-                return mask.reshape(shape)
-        if self.misfit is None:
-            self.misfit = tuple(shape)
-        return None
+    def _next(self, like: Tensor) -> Tensor | None:
+        """Return the mask in the place of one that is drawn, or None if there are no more."""
+        if not like.numel():
+            return None
+        state = generator_state(like)
+        start = None
+        if _in_backward():
+            start = next((at for other, at in self._begun if torch.equal(state, other)), None)
+        if start is None:
+            start = self.drawn
+            self._begun.append((state, start))
+            self.drawn += like.numel()
+            self.shapes.append(tuple(like.shape))
+        mask = self._kept[start : start + like.numel()]
+        return mask.reshape(like.shape) if len(mask) == like.numel() else None
 
 
-#: The orders in which a module may draw the masks between its layers, (L - 1, T, B, H): each maps
-#: them to the blocks that are drawn one after the other.
-ORDERS: dict[str, Callable[[Tensor], list[Tensor]]] = {
-    "layer order": lambda masks: list(masks),
-    "time order": lambda masks: list(masks.transpose(0, 1).flatten(0, 1)),
-    "layer order, step by step": lambda masks: [mask for layer in masks for mask in layer],
-    "layer order, batch first": lambda masks: [layer.transpose(0, 1) for layer in masks],
-    "all layers of a step at once": lambda masks: list(masks.transpose(0, 1)),
-    "all layers and steps at once": lambda masks: [masks],
+def generator_state(like: Tensor) -> Tensor:
+    """Return the state of the generator that draws for a tensor."""
+    if like.is_cuda:  # pragma: no cover - only where there is a GPU
+        return torch.cuda.get_rng_state(like.device)
+    return torch.get_rng_state()
+
+
+def _in_backward() -> bool:
+    """Whether a backward pass is under way."""
+    task = getattr(torch._C, "_current_graph_task_id", None)
+    return task is not None and task() != -1
+
+
+#: The axes of all masks between layers, (L - 1, T, B, H).
+_AXES = ("layers", "steps", "rows", "units")
+
+
+def _permuted(axes: tuple[int, ...], reversed_: tuple[int, ...]) -> Callable[[Tensor], Tensor]:
+    return lambda places: places.flip(reversed_).permute(axes).flatten()
+
+
+def _diagonals(sign: int) -> Callable[[Tensor], Tensor]:
+    def order(places: Tensor) -> Tensor:
+        both = product(*map(range, places.shape[:2]))
+        along = sorted(both, key=lambda at: (sum(at), sign * at[0]))
+        return torch.stack([places[at] for at in along]).flatten()
+
+    return order
+
+
+def _steps_at_once(number: int) -> Callable[[Tensor], Tensor]:
+    return lambda places: torch.cat([part.flatten() for part in places.split(number, 1)])
+
+
+#: nn.GRU's order, and that of whoever goes through all layers step by step.
+LAYER_ORDER, TIME_ORDER = "layers, steps, rows, units", "steps, layers, rows, units"
+#: Orders in which a module may draw the values of the masks between its layers, (L - 1, T, B, H),
+#: one after the other or several at once: each returns them, flat, in its order.
+ORDERS: dict[str, Callable[[Tensor], Tensor]] = {
+    ", ".join(_AXES[axis] for axis in axes)
+    + "".join(f", {_AXES[axis]} in reverse" for axis in reversed_): _permuted(axes, reversed_)
+    for reversed_ in ((), (0,), (1,), (0, 1))
+    for axes in permutations(range(4))
+}
+ORDERS |= {
+    "layer after layer along diagonals": _diagonals(1),
+    "step after step along diagonals": _diagonals(-1),
+    **{f"{number} steps at once": _steps_at_once(number) for number in range(2, 9)},
 }
 
-#: The orders in which a cell, which sees one step at a time, may draw them.
-CELL_ORDERS = ("time order", "all layers of a step at once")
+
+def flat(draws: Sequence[Draw]) -> Tensor:
+    """Return all values of recorded masks, in the order in which they were drawn."""
+    values = [one.mask.flatten().cpu() for one in draws]
+    return torch.cat([torch.zeros(0, dtype=torch.bool), *values])
 
 
-def arrange(draws: Sequence[Draw], shape: tuple[int, ...], order: str) -> Tensor | None:
-    """Return recorded masks as one tensor of shape (L - 1, T, B, H), bool.
+def arrange(kept: Tensor, order: Tensor, shape: tuple[int, ...]) -> Tensor | None:
+    """Return drawn values as masks of this shape; None if it were more or fewer.
 
-    None if these draws are not such masks in that order, a name in ORDERS.
+    Args:
+        kept: the values, flat, in the order in which they were drawn.
+        order: the places of the shape, counted flat, in that order.
+        shape: (L - 1, T, B, H); what has no place in the order is kept.
     """
-    places = torch.arange(torch.Size(shape).numel()).reshape(shape)
-    blocks = ORDERS[order](places)
-    if len(blocks) != len(draws):
+    if len(order) != len(kept):
         return None
-    masks = torch.zeros(places.numel(), dtype=torch.bool)
-    for block, draw in zip(blocks, draws, strict=True):
-        if not fits(draw.mask.shape, block.shape):
-            return None
-        masks[block.flatten()] = draw.mask.flatten().cpu()
+    masks = torch.ones(torch.Size(shape).numel(), dtype=torch.bool)
+    masks[order] = kept
     return masks.reshape(shape)
 
 
@@ -175,14 +227,13 @@ def fits(one: Sequence[int], other: Sequence[int]) -> bool:
     return [n for n in one if n != 1] == [n for n in other if n != 1]
 
 
-def _fill(func: Any, args: Any, mask: Tensor) -> Any:
-    if func in (_aten.bernoulli_.float, _aten.bernoulli_.Tensor):
-        return args[0].copy_(mask)
-    if func is _aten.native_dropout.default:
-        input, p = args[0], args[1]
-        mask = mask.to(input.device)
-        return input * mask / (1 - p), mask
-    return mask.to(args[0])
+def _fill(func: Any, args: Any, result: Any, mask: Tensor) -> Any:
+    """Put a mask in the place of what an operator drew."""
+    if func is not _aten.native_dropout.default:
+        return result.copy_(mask)
+    input, p = args[0], args[1]
+    mask = mask.to(input.device)
+    return input * mask / (1 - p), mask
 
 
 def _keep_probability(func: Any, args: Any, kwargs: Any) -> float:

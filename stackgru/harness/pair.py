@@ -12,11 +12,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from stackgru.cases.case import Case
 from stackgru.cases.tensors import draw_h0, draw_input
 from stackgru.gru.parameters import PARAMETERS, Layer, copy_layers, gru_layers
-from stackgru.harness.forms import Form
+from stackgru.harness.forms import Form, shapes_of_results
 from stackgru.options import FULL_PRECISION
 from stackgru.outcomes import NO_EXCEPTION, RefusedInput, Violated, assert_equal, assert_within
 from stackgru.targets.adapter import ConventionMismatch, last_alone, own_module
@@ -65,8 +66,9 @@ class Pair:
         module: the target's module.
         reference: the nn.GRU.
         weights: the target's weights, and its own parameters that store them.
+        form: how both are called.
         input: (T, B, I).
-        h0: (L, B, H); zeros if the target takes no state.
+        h0: (D L, B, H); zeros if the target takes no state.
         takes_state: whether the target gets a state.
         shows_state: whether it returns one.
         ratio: the largest ratio of difference to allowed difference so far.
@@ -97,18 +99,18 @@ class Pair:
         self.reference = _build_reference(case, case.bias and has_bias, target)
         self.weights.draw(case)
         copy_layers(self.layers, gru_layers(self.reference))
-        self.form = Form.of(case)
+        self.form = Form(case)
         self.input = self.form.laid_out(draw_input(case).to(target.device))
         self.h0 = self.taken(draw_h0(case).to(target.device))
 
     def _built(self) -> nn.Module:
-        """Build the target for the case; if it refuses batch_first, without that."""
+        """Build the target for the case; if it refuses batch_first or both ways, without them."""
         try:
             return self.target.build(self.case)
         except TargetError as error:
-            if not self.case.batch_first:
+            if not self.case.batch_first and not self.case.bidirectional:
                 raise
-            self.case = replace(self.case, batch_first=False)
+            self.case = replace(self.case, batch_first=False, bidirectional=False)
             module = self.target.build(self.case)
             self.refuse(str(error))
             return module
@@ -127,7 +129,8 @@ class Pair:
     def find_weights(self) -> None:
         """Find the weights of the module as it is now; a violation if they are not found."""
         try:
-            self.weights = self.target.weights(self.module, self.case)
+            directions = self.case.directions
+            self.weights = self.target.weights(self.module, self.case, directions)
         except TargetError as error:
             raise Violated(str(error)) from error
 
@@ -150,6 +153,11 @@ class Pair:
     def shows_layers(self) -> bool:
         """Whether a call shows the state of every layer."""
         return self.shows_state or self.case.num_layers == 1
+
+    @property
+    def shows_states(self) -> bool:
+        """Whether the states of all steps can be seen: those of one way, each row to its end."""
+        return not self.case.bidirectional and self.form.active is None
 
     def taken(self, h0: Tensor) -> Tensor:
         """Return a state as the target takes it: zeros, if it takes none."""
@@ -234,7 +242,8 @@ class Pair:
 
     def call_reference(self, input: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
         """Call nn.GRU once on these very tensors, (T, B, I) and (L, B, H), in the case's form."""
-        return self.form.call(self.reference, input, h0)
+        output, hn = self.form.of(self.reference)(input, h0)
+        return output, hn
 
     def grad_mode(self) -> AbstractContextManager[object]:
         """Return a context that records gradients or not, as the case has it."""
@@ -303,19 +312,44 @@ class Pair:
             Violated: if it returns results of another shape or dtype.
         """
         module = self.module if module is None else module
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                result = module(*self.form.arguments(*arguments))
-        except ConventionMismatch as error:
-            raise Violated(str(error)) from error
-        except RAISED as error:
-            raise TargetRaised(raised_text(error)) from error
+
+        def call(*given: Any) -> tuple[Any, Tensor]:
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    result = module(*given)
+            except ConventionMismatch as error:
+                raise Violated(str(error)) from error
+            except RAISED as error:
+                raise TargetRaised(raised_text(error)) from error
+            return self._checked_results(given, result)
+
+        output, hn = self.form.of(call)(*arguments)
+        return output, hn
+
+    def _checked_results(self, given: tuple[Any, ...], result: Any) -> tuple[Any, Tensor]:
+        """Return output and hn of a call with these arguments, or raise if they are none."""
         if not isinstance(result, (tuple, list)) or len(result) != 2:
             raise Violated(f"the target gave {type(result).__name__}, not an output and a state")
-        shapes = self.form.shapes(arguments[0], self.case)
-        checked = map(self.checked, ("output", "hn"), result, shapes)
-        return self.form.results(*checked)
+        output, hn = result
+        shapes = shapes_of_results(self.case, given)
+        if isinstance(given[0], PackedSequence):
+            output = self._checked_packed(output, given[0], shapes[0])
+        else:
+            output = self.checked("output", output, shapes[0])
+        return output, self.checked("hn", hn, shapes[1])
+
+    def _checked_packed(
+        self, output: Any, given: PackedSequence, shape: tuple[int, ...]
+    ) -> PackedSequence:
+        """Return an output that is packed as the input is, or raise."""
+        if not isinstance(output, PackedSequence):
+            raise Violated(f"output: got {type(output).__name__}, expected PackedSequence")
+        for name in ("batch_sizes", "sorted_indices", "unsorted_indices"):
+            own, other = getattr(output, name), getattr(given, name)
+            if (own is None) != (other is None) or (own is not None and not torch.equal(own, other)):
+                raise Violated(f"{name} of output: got {own}, expected the input's {other}")
+        return output._replace(data=self.checked("output", output.data, shape))
 
     def checked(self, what: str, value: Any, shape: tuple[int, ...]) -> Tensor:
         """Return a result that is a tensor of this shape and of the case's dtype, or raise."""
@@ -390,6 +424,7 @@ def _build_reference(case: Case, bias: bool, target: Target) -> nn.GRU:
             device=target.device,
             dtype=case.torch_dtype,
             batch_first=case.batch_first,
+            bidirectional=case.bidirectional,
         )
     gru.__class__ = nn.GRU if not target.unseen else _AsDriven  # type: ignore[assignment]
     if target.unseen:

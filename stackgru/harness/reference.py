@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from stackgru.bounds import rounding
 from stackgru.bounds.rounding import Bounded
-from stackgru.cases.case import Case
-from stackgru.harness.masks import Recorder, arrange
+from stackgru.harness.masks import Recorder, arrange, flat
+from stackgru.harness.orders import reference_order
 from stackgru.harness.pair import Pair, Run
 from stackgru.outcomes import NotApplicable
 
@@ -21,8 +21,8 @@ class Expected:
     """What a run should give, in float64, with the bound of one implementation.
 
     Attributes:
-        outputs: (T, B, H).
-        hn: (L, B, H).
+        outputs: (T, B, D H).
+        hn: (D L, B, H).
     """
 
     outputs: Bounded
@@ -39,7 +39,7 @@ def seeded_reference(pair: Pair) -> tuple[Run, Tensor | None]:
 def reference_masks(pair: Pair, seed: int | None = None) -> Tensor | None:
     """Return the masks that nn.GRU draws from a seed, the case's unless another is given.
 
-    They are bool, (L - 1, T, B, H), or None if nothing is dropped.
+    They are bool, (L - 1, T, B, D H), or None if nothing is dropped.
 
     Raises:
         NotApplicable: if nn.GRU's masks cannot be seen, as in cuDNN's fused kernels.
@@ -49,16 +49,19 @@ def reference_masks(pair: Pair, seed: int | None = None) -> Tensor | None:
         by_layer = _draws_layer_by_layer(case.torch_dtype, pair.input.device)
         pair.seed(seed)
         if by_layer:
-            return _drawn(_shape(case), case.dropout, pair.input)
+            order = reference_order(pair)
+            gaps = case.num_layers - 1
+            kept = _drawn(gaps, len(order) // gaps, case.dropout, pair.input)
+            return arrange(kept, order, case.masks_shape)
         with recorder:
             pair.run_reference()
     return layer_masks(pair, recorder)
 
 
-def _drawn(shape: tuple[int, ...], dropout: float, like: Tensor) -> Tensor:
-    """Draw masks from torch's generator, layer by layer."""
-    masks = [like.new_empty(shape[1:]).bernoulli_(1 - dropout) for _ in range(shape[0])]
-    return torch.stack(masks).bool().cpu()
+def _drawn(gaps: int, values: int, dropout: float, like: Tensor) -> Tensor:
+    """Draw as many values for each gap from torch's generator."""
+    masks = [like.new_empty(values).bernoulli_(1 - dropout) for _ in range(gaps)]
+    return torch.cat(masks).bool().cpu()
 
 
 @functools.cache
@@ -74,28 +77,21 @@ def _draws_layer_by_layer(dtype: torch.dtype, device: torch.device) -> bool:
         with Recorder() as recorder:
             gru(input)
         torch.manual_seed(0)
-        masks = _drawn((3, 3, 2, 5), 0.25, input)
-    seen = [draw.mask.cpu() for draw in recorder.draws]
-    return len(seen) == len(masks) and all(map(torch.equal, seen, masks))
-
-
-def _shape(case: Case) -> tuple[int, ...]:
-    """Return the shape of all masks of a case."""
-    return case.num_layers - 1, case.seq_len, case.batch, case.hidden_size
+        masks = _drawn(3, 3 * 2 * 5, 0.25, input)
+    return torch.equal(flat(recorder.draws), masks)
 
 
 def layer_masks(pair: Pair, recorder: Recorder) -> Tensor | None:
-    """Return the masks that nn.GRU drew, bool, (L - 1, T, B, H), or None if nothing is dropped.
+    """Return the masks that nn.GRU drew, bool, (L - 1, T, B, D H), or None if nothing is dropped.
 
     Raises:
         NotApplicable: if nn.GRU's masks cannot be seen, as in cuDNN's fused kernels.
     """
     case = pair.case
-    shape = _shape(case)
     if not case.drops:
         all_dropped = case.mode == "train" and case.dropout == 1 and case.num_layers > 1
-        return torch.zeros(shape, dtype=torch.bool) if all_dropped else None
-    masks = arrange(recorder.draws, shape, "layer order")
+        return torch.zeros(case.masks_shape, dtype=torch.bool) if all_dropped else None
+    masks = arrange(flat(recorder.draws), reference_order(pair), case.masks_shape)
     if masks is None:
         raise NotApplicable(
             "the masks that nn.GRU draws cannot be seen on this build and device: "
@@ -114,6 +110,15 @@ def expected(
     """Compute the results that the equation gives under these masks, with their bounds."""
     input = pair.input if input is None else input
     h0 = pair.h0 if h0 is None else pair.taken(h0)
-    scale, dtype = pair.case.dropout_scale, pair.case.torch_dtype
-    outputs, hn = rounding.sequence(input, h0, pair.layers, masks, scale, dtype)
+    case = pair.case
+    outputs, hn = rounding.sequence(
+        input,
+        h0,
+        pair.layers,
+        masks,
+        case.dropout_scale,
+        case.torch_dtype,
+        directions=case.directions,
+        active=pair.form.active if len(input) == case.seq_len else None,
+    )
     return Expected(outputs, Bounded(pair.shown(hn.value), pair.shown(hn.error)))

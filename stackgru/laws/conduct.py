@@ -5,19 +5,20 @@ from __future__ import annotations
 import contextlib
 import copy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
-from stackgru.cases.strategies import CALLED
-from stackgru.harness.masks import Injector, Recorder, arrange
+from stackgru.cases.strategies import WHOLE
+from stackgru.harness.masks import Draw, Injector, Recorder, flat
+from stackgru.harness.orders import arranged
 from stackgru.harness.pair import Pair, Run, TargetRaised
 from stackgru.harness.reference import expected, layer_masks
 from stackgru.laws.helpers.settings import settings_watched
 from stackgru.laws.helpers.transforms import arguments_of
-from stackgru.laws.helpers.values import HN, OUTPUT, of_itself, orders, other_input, unroll
+from stackgru.laws.helpers.values import HN, OUTPUT, of_itself, other_input, unroll
 from stackgru.laws.registry import importing, law
 from stackgru.options import FULL_PRECISION
 from stackgru.outcomes import NotApplicable, Violated, assert_equal
@@ -26,7 +27,7 @@ from stackgru.targets.importing import describe_error
 
 @law(
     "conduct",
-    {"max_steps": 3, "choices": (*CALLED, "threads", "deterministic")},
+    {"max_steps": 3, "choices": (*WHOLE, "threads", "deterministic")},
     question="conduct",
     decides="conduct",
 )
@@ -106,7 +107,7 @@ def _backward(run: Run) -> None:
 
 @law(
     "conduct",
-    {"max_steps": 3, "choices": (*CALLED, "more_rows")},
+    {"max_steps": 3, "choices": (*WHOLE, "more_rows")},
     question="conduct",
     decides="conduct",
 )
@@ -158,7 +159,7 @@ def _calls_in_between(pair: Pair) -> None:
     case, input, h0 = pair.case, pair.input, pair.h0
     calls = [(other_input(pair, "call in between"), h0.flip(1)), (input, h0[:-1])]
     for rows in (1, 0, case.batch + 3):
-        shape = (case.num_layers, rows, case.hidden_size)
+        shape = (len(h0), rows, case.hidden_size)
         calls.append((input.new_ones(case.seq_len, rows, case.input_size), h0.new_ones(shape)))
     calls.append((input.new_ones(case.seq_len, case.batch, case.input_size + 1), h0))
     for call in calls:
@@ -195,7 +196,7 @@ def laid_out(tensor: Tensor, strides: str) -> Tensor:
         "min_batch": 1,
         "max_steps": 3,
         "dtypes": FULL_PRECISION,
-        "choices": (*CALLED, "input_strides", "state_strides"),
+        "choices": (*WHOLE, "input_strides", "state_strides"),
     },
     question="conduct",
 )
@@ -216,16 +217,13 @@ def _assert_strided(pair: Pair) -> None:
     pair.seed()
     with pair.grad_mode(), Recorder() as recorder:
         plain = unroll(pair, input.contiguous(), h0.contiguous())
-    masks = [draw.mask for draw in recorder.draws]
     pair.seed()
-    with pair.grad_mode(), _masks_watched(pair, what, masks):
+    with pair.grad_mode(), _masks_watched(pair, what, recorder.draws):
         run = unroll(pair, input, h0)
     if not pair.case.drops:
         orders_seen = [layer_masks(pair, recorder)]
     else:
-        shape = (pair.case.num_layers - 1, *pair.input.shape[:2], pair.case.hidden_size)
-        every = (arrange(recorder.draws, shape, order) for order in orders(pair))
-        orders_seen = [masks for masks in every if masks is not None]
+        orders_seen = [*arranged(pair, recorder.draws)]
     if not orders_seen:
         return  # other laws judge masks that are not nn.GRU's; values are compared in eval
     # Two orders can have the same shapes; the larger bound is that of the masks drawn, or above.
@@ -237,7 +235,7 @@ def _assert_strided(pair: Pair) -> None:
 
 
 @contextmanager
-def _masks_watched(pair: Pair, what: str, masks: list[Tensor]) -> Iterator[None]:
+def _masks_watched(pair: Pair, what: str, draws: Sequence[Draw]) -> Iterator[None]:
     """Replace the masks that the target draws by these; with --strict it must draw them itself.
 
     Recent builds fill a mask in memory order, and a cell's result inherits the strides of its
@@ -246,16 +244,15 @@ def _masks_watched(pair: Pair, what: str, masks: list[Tensor]) -> Iterator[None]
     if pair.strict:
         with Recorder() as recorder:
             yield
-        own = [draw.mask for draw in recorder.draws]
-        if len(own) != len(masks) or not all(map(torch.equal, own, masks)):
+        if not torch.equal(flat(recorder.draws), flat(draws)):
             raise Violated(f"{what}, the masks differ from those drawn with contiguous tensors")
         return
-    injector = Injector(masks)
+    injector = Injector(flat(draws))
     with injector:
         yield
     if not injector.complete:
         raise Violated(
-            f"{what}, the target draws masks of other shapes than with contiguous tensors"
+            f"{what}, the target draws other numbers of masks than with contiguous tensors"
         )
 
 
@@ -300,7 +297,7 @@ def _assert_gru_runs_on_meta(pair: Pair, input: Tensor, h0: Tensor) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            pair.form.call(copy.deepcopy(pair.reference).to("meta"), input, h0)
+            pair.form.of(copy.deepcopy(pair.reference).to("meta"))(input, h0)
     except Exception as error:
         reason = f"nn.GRU itself does not run on the meta device: {describe_error(error)}"
         raise NotApplicable(reason) from error

@@ -13,15 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stackgru.bounds.rounding import Bounded
+from stackgru.bounds.rounding import Bounded, allowed
 from stackgru.cases.case import Case
-from stackgru.harness.pair import Pair
+from stackgru.harness.pair import Pair, plain, raised_text
 from stackgru.harness.reference import Expected, expected
-from stackgru.laws.layouts import Refused, assert_results, called
+from stackgru.laws.helpers.values import HN, OUTPUT
 from stackgru.laws.registry import law
 from stackgru.options import FULL_PRECISION
 from stackgru.outcomes import Violated
-from stackgru.targets.adapter import adapt, own_module
+from stackgru.targets.adapter import ConventionMismatch, adapt, own_module
 from stackgru.targets.importing import RAISED, TargetError, describe_error, with_article
 
 #: Arguments by position, and by name.
@@ -221,3 +221,33 @@ def _described(value: object) -> str:
     if isinstance(value, Tensor):
         return f"{value.dtype} {tuple(value.shape)}"
     return with_article(type(value).__name__)
+
+
+class Refused(Exception):
+    """The target raised, but nn.GRU gives a result."""
+
+
+def called(module: nn.Module, *arguments: Any, **keywords: Any) -> tuple[Any, Any]:
+    """Call a module with arguments that nn.GRU accepts."""
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            outputs, hn = module(*arguments, **keywords)
+    except ConventionMismatch as error:
+        raise Refused(str(error)) from error
+    except Exception as error:
+        raise Refused(raised_text(error)) from error
+    outputs, hn = (plain(one) if isinstance(one, Tensor) else one for one in (outputs, hn))
+    return outputs, hn
+
+
+def assert_results(pair: Pair, what: str, outputs: Any, hn: Any, bound: Expected) -> None:
+    """Raise a violation if results differ from the equation's by more than rounding."""
+    __tracebackhide__ = True
+    for name, value, right, axes in (
+        ("output", outputs, bound.outputs, OUTPUT),
+        ("hn", hn, bound.hn, HN),
+    ):
+        pair.checked(f"{what}: {name}", value, tuple(right.value.shape))
+        error = allowed(right, pair.case.torch_dtype)
+        pair.within(value, right.value, error, f"{what}: {name}", axes)

@@ -40,7 +40,8 @@ from stackgru.targets.importing import describe_error
 from stackgru.targets.weights import DirectWeights
 
 #: How the target is called, but for the grad mode.
-_CALLED = ("h0", "batch_first")
+_CALLED = ("form", "h0", "batch_first")
+_WHOLE = (*_CALLED, "lengths", "bidirectional")
 _SMALL = {"min_batch": 1, "max_layers": 4, "max_steps": 4}
 _SMALLER = {"min_batch": 1, "max_batch": 3, "max_layers": 3, "max_steps": 3, "max_size": 12}
 
@@ -51,7 +52,7 @@ _prepare_backward = importing("torch.fx.experimental.symbolic_shapes")
 
 @law(
     "gradients",
-    {"min_batch": 1, "choices": (*_CALLED, "loss")},
+    {"min_batch": 1, "choices": (*_WHOLE, "loss")},
     question="gradients",
     decides="gradients",
     prepare=_prepare_backward,
@@ -103,7 +104,7 @@ def second_derivatives(pair: Pair) -> None:
 
 @law(
     "gradients",
-    {**_SMALL, "dtypes": FULL_PRECISION, "choices": (*_CALLED, "frozen", "loss")},
+    {**_SMALL, "dtypes": FULL_PRECISION, "choices": (*_WHOLE, "frozen", "loss")},
     question="gradients",
     prepare=_prepare_backward,
 )
@@ -127,7 +128,7 @@ def frozen(pair: Pair) -> None:
 
 @law(
     "gradients",
-    {**_SMALLER, "dtypes": FULL_PRECISION, "choices": ("batch_first",)},
+    {**_SMALLER, "dtypes": FULL_PRECISION, "choices": ("form", "batch_first")},
     question="gradients",
     share=0.5,
     prepare=importing("torch.func", "torch._functorch.eager_transforms", "torch._dynamo"),
@@ -169,7 +170,7 @@ def forward_mode(pair: Pair) -> None:
         "max_steps": 2,
         "max_size": 48,  # each update is a backward pass with its bound
         "dtypes": FULL_PRECISION,
-        "choices": (*_CALLED, "loss", "optimiser", "updates"),
+        "choices": (*_WHOLE, "loss", "optimiser", "updates"),
     },
     question="gradients",
     prepare=importing("torch._dynamo"),  # for torch.optim
@@ -220,7 +221,7 @@ def _pushed(
             return torch.func.functional_call(module, given, arguments)
 
         if module is pair.reference:
-            return pair.form.call(with_parameters, input, h0)
+            return pair.form.of(with_parameters)(input, h0)  # type: ignore[no-any-return]
         run = unroll(pair, input, h0, with_parameters)
         return run.outputs, run.hn
 

@@ -7,14 +7,20 @@ import random
 import torch
 
 from stackgru.cases.case import Case
-from stackgru.harness.masks import Recorder, arrange
+from stackgru.cases.strategies import CALLED, WHOLE
+from stackgru.harness.masks import Recorder
+from stackgru.harness.orders import arranged
 from stackgru.harness.pair import Pair
-from stackgru.laws.helpers.values import orders, other_input
+from stackgru.laws.helpers.values import listed, masks_of_a_step, other_input
 from stackgru.laws.registry import law
-from stackgru.outcomes import Violated
+from stackgru.outcomes import NotApplicable, Violated
 
 
-@law("randomness", {"mode": "train", "seq_len": 1, "min_batch": 1}, question="seeds")
+@law(
+    "randomness",
+    {"mode": "train", "seq_len": 1, "min_batch": 1, "choices": WHOLE},
+    question="seeds",
+)
 def same_draws(pair: Pair) -> None:
     """After one step from the same seed, torch's generator is in the state that nn.GRU leaves."""
     pair.seed()
@@ -30,11 +36,11 @@ def same_draws(pair: Pair) -> None:
 
 @law(
     "randomness",
-    {"mode": "eval", "max_steps": 3},
-    {"mode": "train", "dropout": 0.0, "max_steps": 3},
-    {"mode": "train", "dropout": 1.0, "max_steps": 3},
-    {"mode": "train", "num_layers": 1, "max_steps": 3},
-    {"mode": "train", "max_batch": 0, "max_steps": 3},
+    {"mode": "eval", "max_steps": 3, "choices": WHOLE},
+    {"mode": "train", "dropout": 0.0, "max_steps": 3, "choices": WHOLE},
+    {"mode": "train", "dropout": 1.0, "max_steps": 3, "choices": WHOLE},
+    {"mode": "train", "num_layers": 1, "max_steps": 3, "choices": WHOLE},
+    {"mode": "train", "max_batch": 0, "max_steps": 3, "choices": WHOLE},
     question="seeds",
 )
 def no_draws(pair: Pair) -> None:
@@ -48,7 +54,7 @@ def no_draws(pair: Pair) -> None:
         raise Violated("Python's random generator changed its state, but nn.GRU draws nothing here")
 
 
-@law("randomness", {"min_batch": 1, "max_steps": 4}, question="seeds")
+@law("randomness", {"min_batch": 1, "max_steps": 4, "choices": WHOLE}, question="seeds")
 def repeatable(pair: Pair) -> None:
     """The same seed gives the same result twice, bit for bit, with other calls in between.
 
@@ -66,10 +72,19 @@ def repeatable(pair: Pair) -> None:
 
 @law(
     "randomness",
-    {"mode": "train", "partial": True, "min_layers": 2, "max_steps": 4, "min_batch": 1},
+    {
+        "mode": "train",
+        "partial": True,
+        "min_layers": 2,
+        "max_steps": 4,
+        "min_batch": 1,
+        "choices": (*CALLED, "bidirectional"),
+    },
 )
 def mask_count(pair: Pair) -> None:
     """Each step draws num_layers - 1 masks of (batch, hidden_size) at the right rate, no others.
+
+    Both ways together, of twice the width; one by one or several at once, in any order.
 
     No two of them are equal, except by chance.
     """
@@ -78,15 +93,14 @@ def mask_count(pair: Pair) -> None:
         pair.run()
     if recorder.others:
         others = ", ".join(sorted(set(recorder.others)))
+        if not recorder.draws:
+            raise NotApplicable(f"the target draws random numbers by {others}, not as masks")
         raise Violated(f"the target draws random numbers by {others}, nn.GRU draws only masks")
-    shape = (case.num_layers - 1, case.seq_len, case.batch, case.hidden_size)
-    every = [arrange(recorder.draws, shape, order) for order in orders(pair)]
-    masks = next((one for one in every if one is not None), None)
+    masks = next(arranged(pair, recorder.draws), None)
     if masks is None:
-        seen = [tuple(draw.mask.shape) for draw in recorder.draws]
+        seen = listed([tuple(draw.mask.shape) for draw in recorder.draws])
         raise Violated(
-            f"shapes of the masks drawn: got {_listed(seen)}, expected {shape[2:]} for each of "
-            f"num_layers - 1 = {shape[0]} masks in each of {shape[1]} steps"
+            f"shapes of the masks drawn: got {seen}, expected {masks_of_a_step(pair)}"
         )
     for draw in recorder.draws:
         # The rate may have been rounded once more on its way through 1 - p.
@@ -106,9 +120,5 @@ def mask_count(pair: Pair) -> None:
 
 def _equal_by_chance(case: Case) -> float:
     """Return the probability that two masks of (batch, hidden_size) are equal."""
-    return float((case.dropout**2 + (1 - case.dropout) ** 2) ** (case.batch * case.hidden_size))
-
-
-def _listed(shapes: list[tuple[int, ...]]) -> str:
-    shown = ", ".join(map(str, shapes[:4]))
-    return f"{shown}, ... ({len(shapes)} in all)" if len(shapes) > 4 else shown or "none"
+    _, _, rows, units = case.masks_shape
+    return float((case.dropout**2 + (1 - case.dropout) ** 2) ** (rows * units))

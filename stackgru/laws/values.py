@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from stackgru.bounds.formats import FORMATS
-from stackgru.cases.strategies import CALLED
+from stackgru.cases.strategies import CALLED, WHOLE
 from stackgru.harness.pair import Pair, Run
 from stackgru.harness.reference import expected, seeded_reference
 from stackgru.laws.helpers.values import (
@@ -40,23 +40,29 @@ def equation(pair: Pair) -> None:
         assert_equation(pair, Run(whole.outputs, whole.hn, whole.outputs[:, None]), inside=True)
 
 
-@law("values", {"seq_len": 1, "min_batch": 1}, question="seeds", decides="seeds")
+@law(
+    "values",
+    {"seq_len": 1, "min_batch": 1, "choices": WHOLE},
+    question="seeds",
+    decides="seeds",
+)
 def one_step(pair: Pair) -> None:
     """After one step from the same seed, output and hn are nn.GRU's, in any mode and dropout."""
     reference, masks = seeded_reference(pair)
     pair.seed()
     run = pair.run()
-    if pair.full_precision:
+    if pair.full_precision or not pair.shows_states:
         assert_end_to_end(pair, run, reference, expected(pair, masks))
-    assert_equation(pair, Run(run.outputs, run.hn, run.hn[None]), masks)
+    if pair.shows_states:
+        assert_equation(pair, Run(run.outputs, run.hn, run.hn[None]), masks)
 
 
 @law(
     "values",
-    {"mode": "eval", "min_batch": 1},
-    {"mode": "train", "dropout": 0.0, "min_batch": 1},
-    {"mode": "train", "dropout": 1.0, "min_batch": 1},
-    {"mode": "train", "num_layers": 1, "min_batch": 1},
+    {"mode": "eval", "min_batch": 1, "choices": WHOLE},
+    {"mode": "train", "dropout": 0.0, "min_batch": 1, "choices": WHOLE},
+    {"mode": "train", "dropout": 1.0, "min_batch": 1, "choices": WHOLE},
+    {"mode": "train", "num_layers": 1, "min_batch": 1, "choices": WHOLE},
     half=("cell",),
     decides="values",
 )
@@ -74,7 +80,12 @@ def unrolled(pair: Pair) -> None:
         assert_equation(pair, run, masks)
 
 
-@law("values", {"mode": "train", "min_batch": 1}, half=("cell",), decides="training")
+@law(
+    "values",
+    {"mode": "train", "min_batch": 1, "choices": WHOLE},
+    half=("cell",),
+    decides="training",
+)
 def same_masks(pair: Pair) -> None:
     """In training, under nn.GRU's own masks, every output and hn are nn.GRU's."""
     reference, masks = seeded_reference(pair)
@@ -145,7 +156,7 @@ def _assert_chunks(pair: Pair) -> None:
         "min_batch": 2,
         "max_steps": 3,
         "dtypes": FULL_PRECISION,
-        "choices": (*CALLED, "row"),
+        "choices": (*CALLED, "bidirectional", "row"),
     },
 )
 def rows(pair: Pair) -> None:
@@ -188,7 +199,7 @@ def causal(pair: Pair) -> None:
 
 @law(
     "values",
-    {"mode": "eval", "max_steps": 3, "min_batch": 1, "choices": ("grad",)},
+    {"mode": "eval", "max_steps": 3, "min_batch": 1, "choices": ("form", "grad", "batch_first")},
     without_state=True,
 )
 def default_state(pair: Pair) -> None:

@@ -71,8 +71,9 @@ class Target(TargetInfo):
         Raises:
             TargetError: if the constructor raises, or gives something other than a module.
         """
-        if case.batch_first:
-            options.setdefault("batch_first", True)
+        for name in ("batch_first", "bidirectional"):
+            if getattr(case, name):
+                options.setdefault(name, True)
         own = construct(self.convention, self.name, case, self.device, **options)
         module = adapt(own, self.convention, case.num_layers)
         module.train(case.mode == "train")  # which may return None

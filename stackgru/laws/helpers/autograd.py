@@ -139,13 +139,15 @@ def network_for(pair: Pair, masks: Tensor | None) -> StackInputs:
     """Return the inputs of the bounds: these masks and the target's current parameters."""
     case = pair.case
     layers = [{name: value.detach() for name, value in layer.items()} for layer in pair.layers]
-    return StackInputs(pair.input, pair.h0, layers, masks, case.dropout_scale, case.torch_dtype)
+    scale, dtype, active = case.dropout_scale, case.torch_dtype, pair.form.active
+    return StackInputs(pair.input, pair.h0, layers, masks, scale, dtype, case.directions, active)
 
 
 def combination(pair: Pair, name: str = "") -> tuple[Tensor, Tensor, str]:
     """Return factors of outputs and hn, and a name of their combination: one of them, or both."""
     case = pair.case
-    outputs = noise(pair, f"factors of outputs {name}", (*pair.input.shape[:2], case.hidden_size))
+    shape = *pair.input.shape[:2], case.directions * case.hidden_size
+    outputs = noise(pair, f"factors of outputs {name}", shape)
     hn = pair.shown(noise(pair, f"factors of hn {name}", pair.h0.shape))
     if case.loss == "both":
         return outputs, hn, "output and hn"
@@ -156,14 +158,14 @@ def combination(pair: Pair, name: str = "") -> tuple[Tensor, Tensor, str]:
 
 def thawed_leaves(pair: Pair) -> list[str]:
     """Return the target's leaves of which the case leaves any part to be differentiated."""
-    is_used = pair.takes_state and not pair.form.left_out
+    is_used = pair.takes_state and pair.case.h0 == "given"
     named = ["input", *(["h0"] if is_used else [])]
     frozen = pair.case.frozen.split(",")
     labels = {
         parameter_label(name, layer)
         for layer, weights in enumerate(pair.layers)
         for name in weights
-        if gru_name(name, layer) not in frozen
+        if gru_name(name, layer, pair.case.directions) not in frozen
     }
     leaves = [leaf for leaf in pair.weights.leaves if labels & {*pair.weights.weights_in([leaf])}]
     return [*(name for name in named if name not in frozen), *leaves]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -13,7 +13,8 @@ from torch import Tensor
 from stackgru.bounds import rounding
 from stackgru.bounds.rounding import Bounded
 from stackgru.cases.tensors import generator
-from stackgru.harness.masks import CELL_ORDERS, ORDERS, Injector, Recorder
+from stackgru.harness.masks import Injector, Recorder
+from stackgru.harness.orders import assert_told, orders_of
 from stackgru.harness.pair import Pair, Run
 from stackgru.harness.reference import Expected, expected
 from stackgru.outcomes import NotApplicable, Violated
@@ -28,11 +29,6 @@ ANOTHER_EQUATION = "not where its equation is another, whose rounding is unknown
 Result = TypeVar("Result")
 
 
-def orders(pair: Pair) -> tuple[str, ...]:
-    """Return the orders in which a target of this kind may draw its masks."""
-    return CELL_ORDERS if pair.kind == "cell" or pair.case.seq_len == 1 else tuple(ORDERS)
-
-
 def under_masks(
     pair: Pair, masks: Tensor | None, run: Callable[[], Result], compare: Callable[[Result], None]
 ) -> None:
@@ -40,19 +36,21 @@ def under_masks(
 
     Args:
         pair: the pair.
-        masks: nn.GRU's, (L - 1, T, B, H), or None if nothing is dropped.
+        masks: nn.GRU's, (L - 1, T, B, D H), or None if nothing is dropped.
         run: runs the target; the masks that it draws are replaced.
         compare: raises Violated if the result is wrong.
 
     Raises:
         Violated: if the comparison fails in every order in which the target may draw its masks.
-        NotApplicable: if the target draws random numbers, but not as masks.
+        NotApplicable: if the target draws random numbers, but not as masks, or its masks in an
+            order that cannot be told.
     """
     __tracebackhide__ = True
-    arranged: list[list[Tensor]] = [[]]
+    in_order: Iterator[Tensor] = iter([torch.ones(0, dtype=torch.bool)])
     if pair.case.drops:
         assert masks is not None  # noqa: S101 - layer_masks raises otherwise
-        arranged = [ORDERS[order](masks) for order in orders(pair)]
+        values = masks.flatten()
+        in_order = (values[order] for order in orders_of(pair))
     else:
         pair.seed()
         before = pair.generator_state()
@@ -61,24 +59,26 @@ def under_masks(
             compare(result)
             return
     violations = []
-    for injected in arranged:
-        injector, ratio = Injector(injected), pair.ratio
+    for kept in in_order:
+        injector, ratio = Injector(kept), pair.ratio
         pair.seed()
         with injector:
             result = run()
         try:
-            _assert_complete(pair, injector, len(injected))
+            _assert_complete(pair, injector)
             compare(result)
         except Violated as violation:
             violations.append((injector.complete, violation))
             pair.ratio = ratio
         else:
             return
-    # The target's order is unknown and none fits; show the violation of the nearest.
+    if pair.case.drops:
+        assert_told(pair)
+    # None of the orders fits; show the violation of the nearest.
     raise max(violations, key=lambda item: item[0])[1]
 
 
-def _assert_complete(pair: Pair, injector: Injector, number: int) -> None:
+def _assert_complete(pair: Pair, injector: Injector) -> None:
     if injector.complete:
         return
     pair.seed()
@@ -90,15 +90,20 @@ def _assert_complete(pair: Pair, injector: Injector, number: int) -> None:
             f"the target draws random numbers by {others}, not as masks, so they cannot be "
             "replaced by nn.GRU's masks"
         )
-    seen = f" (one of shape {injector.misfit})" if injector.misfit else ""
-    case = pair.case
-    right = "none"
-    if number:
-        right = (
-            f"{case.seq_len * (case.num_layers - 1)} of shape {(case.batch, case.hidden_size)}, "
-            "num_layers - 1 per step"
-        )
-    raise Violated(f"masks drawn by the target: got {injector.asked}{seen}, expected {right}")
+    right = masks_of_a_step(pair) if pair.case.drops else "none"
+    raise Violated(f"masks drawn by the target: got {listed(injector.shapes)}, expected {right}")
+
+
+def masks_of_a_step(pair: Pair) -> str:
+    """Return which masks nn.GRU draws, in words."""
+    gaps, steps, *shape = pair.case.masks_shape
+    return f"{tuple(shape)} for each of num_layers - 1 = {gaps} masks in each of {steps} steps"
+
+
+def listed(shapes: Sequence[tuple[int, ...]]) -> str:
+    """Return shapes in words."""
+    shown = ", ".join(map(str, shapes[:4]))
+    return f"{shown}, ... ({len(shapes)} in all)" if len(shapes) > 4 else shown or "none"
 
 
 def assert_end_to_end(pair: Pair, run: Run, other: Run, bound: Expected, what: str = "") -> None:

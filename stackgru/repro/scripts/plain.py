@@ -9,7 +9,7 @@ from torch import Tensor
 
 from stackgru.bounds import rounding
 from stackgru.bounds.rounding import Bounded
-from stackgru.harness.masks import Recorder, arrange
+from stackgru.harness.masks import ORDERS, TIME_ORDER, Recorder, arrange, flat
 from stackgru.harness.pair import Pair, Run
 from stackgru.harness.reference import expected, layer_masks
 from stackgru.outcomes import NO_EXCEPTION
@@ -166,9 +166,9 @@ def reference_run(pair: Pair, *, by_steps: bool) -> tuple[Run, Tensor | None]:
             run = Run(torch.cat(outputs), state)
     if not by_steps or not pair.case.drops:
         return run, layer_masks(pair, recorder)
-    case = pair.case
-    shape = (case.num_layers - 1, case.seq_len, case.batch, case.hidden_size)
-    return run, arrange(recorder.draws, shape, "time order")
+    shape = pair.case.masks_shape
+    order = ORDERS[TIME_ORDER](torch.arange(torch.Size(shape).numel()).reshape(shape))
+    return run, arrange(flat(recorder.draws), order, shape)
 
 
 def unpacked(name: str, part: str) -> str:

@@ -1,0 +1,125 @@
+"""In which order a target draws its masks, told by what they do.
+
+Only what a mask does tells whether it is nn.GRU's: several may be drawn at once, with merged axes,
+in any order, and again by a recomputation. An order that is not nn.GRU's is looked for once for
+each target: in one small case each value that it draws is dropped by itself, and has to do what one
+of nn.GRU's does.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from stackgru.cases.case import Case
+from stackgru.harness.masks import LAYER_ORDER, ORDERS, TIME_ORDER, Draw, Injector, arrange, flat
+from stackgru.harness.pair import Pair, Run
+from stackgru.outcomes import NotApplicable, Violated
+from stackgru.targets.target import Target
+
+#: Small, and large enough that all of ORDERS differ.
+_PROBE = Case(
+    input_size=2, hidden_size=2, num_layers=4, batch=2, seq_len=5, dropout=0.5, mode="train"
+)
+_SEEDS = range(1, 4)  # of which the first may give a value that hardly matters
+
+
+def reference_order(pair: Pair) -> Tensor:
+    """Return the places in all masks, (L - 1, T, B, D H), in the order in which nn.GRU draws."""
+    return next(_in_case(pair, [LAYER_ORDER]))
+
+
+def orders_of(pair: Pair) -> Iterator[Tensor]:
+    """Yield the orders in which a target may draw its masks; see reference_order.
+
+    First those of its kind: a cell goes step by step, a sequence so or layer by layer. Then what
+    was found out about this target.
+    """
+    known = [TIME_ORDER] if pair.kind == "cell" else [LAYER_ORDER, TIME_ORDER]
+    seen: list[Tensor] = []
+    for names in (lambda: known, lambda: [*(found_orders(pair.target) or ())]):
+        for order in _in_case(pair, names()):
+            if not any(map(order.equal, seen)):
+                seen.append(order)
+                yield order
+
+
+def arranged(pair: Pair, draws: Sequence[Draw]) -> Iterator[Tensor]:
+    """Yield what a run's masks may have been, bool and (L - 1, T, B, D H)."""
+    kept, active = flat(draws), pair.form.active
+    for order in orders_of(pair):
+        masks = arrange(kept, order, pair.case.masks_shape)
+        if masks is not None:
+            yield masks if active is None else masks | ~active
+
+
+def assert_told(pair: Pair) -> None:
+    """Raise NotApplicable if a target's masks do what nn.GRU's do, in an order that is unknown."""
+    if found_orders(pair.target) == ():
+        raise NotApplicable("the order in which the target draws its masks cannot be told")
+
+
+def _in_case(pair: Pair, names: Sequence[str]) -> Iterator[Tensor]:
+    """Yield orders for a case: of packed rows in their order or the case's, and of padded ones."""
+    places = torch.arange(torch.Size(pair.case.masks_shape).numel()).reshape(pair.case.masks_shape)
+    active = pair.form.active
+    for rows in (pair.form.places(places), *([places] if pair.case.form == "packed" else [])):
+        for name in names:
+            order = ORDERS[name](rows)
+            if active is not None:
+                yield order[active.expand(pair.case.masks_shape).flatten()[order]]
+            yield order
+
+
+@functools.lru_cache(maxsize=64)
+def found_orders(target: Target) -> tuple[str, ...] | None:
+    """Return the orders in which a target may draw its masks, by what each value does.
+
+    Returns:
+        Names in ORDERS, none if it is none of these; None if its masks do not do what nn.GRU's do.
+    """
+    dtype = "float32" if "float64" in dict(target.refused_dtypes) else "float64"
+    case = target.fitted(_PROBE)
+    for seed in _SEEDS:
+        with torch.random.fork_rng(devices=[]):
+            try:
+                pair = Pair(target, replace(case, dtype=dtype, seed=seed))
+                order = _order(pair)
+            except Violated:
+                return None
+        if order is not None:
+            places = torch.arange(len(order)).reshape(pair.case.masks_shape)
+            found = (name for name, of in ORDERS.items() if torch.equal(of(places), order))
+            return tuple(found)
+    return None
+
+
+def _order(pair: Pair) -> Tensor | None:
+    """Return the place of each value that the target draws, or None if one has none."""
+    number = torch.Size(pair.case.masks_shape).numel() * pair.case.drops
+    own, right = _dropped(pair, pair.run, number), _dropped(pair, pair.run_reference, number)
+    if own is None or right is None or not number:
+        return None
+    apart = (right[:, None] - right).abs().amax(-1) + torch.eye(number) * 2.0**10
+    near = (own[:, None] - right).abs().amax(-1)
+    order = near.argmin(1)
+    is_clear = bool(near.amin(1).amax() < apart.amin() / 4)
+    return order if is_clear and len(order.unique()) == number else None
+
+
+def _dropped(pair: Pair, run: Callable[[], Run], number: int) -> Tensor | None:
+    """Return a run's results, a row for each value drawn that alone is dropped."""
+    found = []
+    for kept in ~torch.eye(number, dtype=torch.bool):
+        pair.seed()
+        with Injector(kept) as injector:
+            results = run()
+        if not injector.complete:
+            return None  # another number of values
+        found.append(torch.cat([results.outputs.flatten(), results.hn.flatten()]).double())
+    return torch.stack(found)
+
