@@ -128,7 +128,7 @@ def frozen(pair: Pair) -> None:
 
 @law(
     "gradients",
-    {**_SMALLER, "dtypes": FULL_PRECISION, "choices": ("form", "batch_first")},
+    {**_SMALLER, "dtypes": FULL_PRECISION, "choices": ("batch_first",)},
     question="gradients",
     share=0.5,
     prepare=importing("torch.func", "torch._functorch.eager_transforms", "torch._dynamo"),

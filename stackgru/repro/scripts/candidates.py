@@ -9,7 +9,6 @@ from stackgru.repro.scripts import (
     conduct,
     drop_in,
     gradients,
-    layouts,
     life,
     plain,
     randomness,
@@ -24,7 +23,6 @@ _Source = Callable[[ScriptContext], Iterator[Candidate]]
 
 _OF_LAW: dict[str, _Source] = {
     **values.CANDIDATES,
-    **layouts.CANDIDATES,
     **randomness.CANDIDATES,
     **gradients.CANDIDATES,
     **conduct.CANDIDATES,

@@ -68,7 +68,8 @@ class ScriptContext:
     @property
     def is_formed(self) -> bool:
         """Whether the target is called in another form than nn.GRU's own."""
-        return self.case.batch_first or self.case.h0 != "given"
+        case = self.case
+        return case.batch_first or case.h0 != "given" or case.form != "plain"
 
     @property
     def called(self) -> str:

@@ -23,8 +23,9 @@ class NoScript(Exception):
 def built(context: ScriptContext, **changed: object) -> str:
     """Return the text that builds the target for the case, in its dtype and mode."""
     convention, case = context.target.convention, context.case
-    if case.batch_first:
-        changed.setdefault("batch_first", True)
+    for name in ("batch_first", "bidirectional"):
+        if getattr(case, name):
+            changed.setdefault(name, True)
     positional, by_name = arguments_of(convention, context.target.name)
     values: dict[str, object] = {
         "input_size": case.input_size,
@@ -68,6 +69,7 @@ def reference_text(context: ScriptContext, **changed: object) -> str:
     has_bias = case.bias and context.unused_pair.reference.bias
     options = {"dropout": case.dropout} if case.num_layers > 1 and case.dropout else {}
     options |= {} if has_bias else {"bias": False}
+    options |= {"bidirectional": True} if case.bidirectional else {}
     shown = "".join(f", {key}={value!r}" for key, value in {**options, **changed}.items())
     sizes = f"{case.input_size}, {case.hidden_size}, {case.num_layers}"
     return f"nn.GRU({sizes}{shown}){_as(case)}"
@@ -83,11 +85,11 @@ def weight_lines(context: ScriptContext, *, with_reference: bool) -> list[str]:
     case, pair = context.case, context.unused_pair
     sizes = case.input_size, case.hidden_size, case.num_layers, case.bias and pair.reference.bias
     texts = {}
-    for layer, shapes in enumerate(parameter_shapes(*sizes)):
+    for layer, shapes in enumerate(parameter_shapes(*sizes, case.directions)):
         for name, shape in shapes.items():
             there = name in pair.layers[layer]
             text = tensor_text(context, f"{name} {layer}", shape) if there else "torch.zeros()"
-            texts[gru_name(name, layer)] = text
+            texts[gru_name(name, layer, case.directions)] = text
     shown = {key: text for key, text in texts.items() if not text.startswith("torch.zeros(")}
     names = _own_names(pair)
     modules = ("target", "reference") if with_reference else ("target",)
@@ -150,7 +152,7 @@ def _own_names(pair: Pair) -> dict[str, str] | None:
     """Return the target's names of nn.GRU's parameters; None if both have the same order."""
     module = getattr(pair.module, "module", pair.module)
     wanted = {
-        gru_name(name, index): value
+        gru_name(name, index, pair.case.directions): value
         for index, layer in enumerate(pair.layers)
         for name, value in layer.items()
     }

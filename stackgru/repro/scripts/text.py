@@ -6,11 +6,14 @@ import json
 import re
 import sysconfig
 import textwrap
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import ROUND_CEILING, Context
 from pathlib import Path
+from typing import Any
 
 from stackgru.cases.case import Case
+from stackgru.harness import forms
 from stackgru.repro.replay import AGREE, DIFFER
 from stackgru.repro.scripts.context import OWN_CLASS, Candidate, ScriptContext
 from stackgru.repro.scripts.setup import (
@@ -20,6 +23,7 @@ from stackgru.repro.scripts.setup import (
     tensor_text,
     weight_lines,
 )
+from stackgru.repro.scripts.source import source_of
 from stackgru.targets.importing import RENAMED, import_target
 
 #: The target's name in scripts about torch's own cells.
@@ -61,19 +65,30 @@ def script_text(context: ScriptContext, candidate: Candidate) -> str:
     parts = [
         _docstring(context),
         "\n".join(f"import {name}" for name in sorted({"sys", *candidate.imports})),
-        "\n".join(["import torch", *(["from torch import nn"] if needs_nn else [])]),
+        "\n".join(_torch_imports(needs_nn, packs="packed(" in setting_up)),
         *([] if context.is_of_torch else ["\n".join(_import_lines(context))]),
     ]
     drawn = _DRAWN_WHOLE if "whole=True" in setting_up else _DRAWN
-    functions = [
+    functions: list[tuple[str, bool]] = [
         (_STACK, context.is_of_torch),
         (drawn, "drawn(" in setting_up),
         (_RUN, "run" in uses),
-        (_call_text(context), "call" in uses),
+        (_call_text(context), "call" in uses and context.target.convention.needs_adapter),
+        *((source_of(one), True) for one in _adapters(context, uses)),
     ]
     head = "\n\n".join(parts) + "\n"
-    head += "".join(f"\n{function.rstrip()}\n\n" for function, used in functions if used)
+    shown = [f"\n\n{function.strip()}\n" for function, used in functions if used]
+    head += "".join(shown) + "\n" * bool(shown)
     return f"{head}\n{setting_up}\n{candidate.text}\n\n{_comparison(candidate)}\n"
+
+
+def _torch_imports(needs_nn: bool, packs: bool) -> Iterator[str]:
+    """Yield the lines that import torch, and what the script uses of it."""
+    yield "import torch"
+    if needs_nn:
+        yield "from torch import nn"
+    if packs:
+        yield "from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence"
 
 
 def _uses(context: ScriptContext, candidate: Candidate) -> set[str]:
@@ -153,9 +168,13 @@ def _set_up(context: ScriptContext, candidate: Candidate, uses: set[str]) -> str
         lines += candidate.weights
     elif candidate.builds and "target" in uses:
         lines += weight_lines(context, with_reference="reference" in uses)
+    if _adapters(context, uses):
+        lines.append(f"call = {_formed(case, 'target')}")
+        if case.lengths and "reference" in uses:
+            lines.append(f"reference = {_formed(replace(case, h0='given'), 'reference')}")
     shapes = {
         "x": (case.seq_len, case.batch, case.input_size),
-        "h0": (case.num_layers, case.batch, case.hidden_size),
+        "h0": case.state_shape,
     }
     meaning = {"x": "(steps, rows, input_size)", "h0": "(layers, rows, hidden_size)"}
     for name, drawn_as in (("x", "input"), ("h0", "h0")):
@@ -217,8 +236,6 @@ _OUT = {
 def _call_text(context: ScriptContext) -> str:
     """Return a function that is called like nn.GRU and calls the target by its convention."""
     convention = context.target.convention
-    if not convention.needs_adapter:
-        return _formed_call_text(context.case)
     x = "x[None]" if convention.time_axis else "x"
     x = "x.transpose(0, 1)" if convention.batch_first else x
     output = "output[0]" if convention.time_axis else "output"
@@ -253,21 +270,32 @@ def _call_text(context: ScriptContext) -> str:
     return "\n" + "\n".join(filter(None, lines)) + "\n"
 
 
-def _formed_call_text(case: Case) -> str:
-    """Return a function that is called like nn.GRU and calls the target in the case's form."""
-    left_out = case.h0 == "left-out"
-    how = [*["batch first"] * case.batch_first, *["without a state of zeros"] * left_out]
-    x = "x.transpose(0, 1)" if case.batch_first else "x"
-    output = "output.transpose(0, 1)" if case.batch_first else "output"
-    call = f"target({x}, *given)" if left_out else f"target({x}, state)"
-    lines = [
-        "def call(x, state):",
-        f'    """Call the target {" and ".join(how)}; return output and state time first."""',
-        "    given = (state,) if state.any() or state.grad_fn else ()" if left_out else "",
-        f"    output, new = {call}",
-        f"    return {output}, new",
+def _adapters(context: ScriptContext, uses: set[str]) -> list[Callable[..., Any]]:
+    """Return the functions that call a module in the case's form, if the script does."""
+    case = context.case
+    if "call" not in uses or context.target.convention.needs_adapter:
+        return []
+    found: list[tuple[Callable[..., Any], bool]] = [
+        (forms.batch_first, case.batch_first),
+        (forms.unbatched, case.form == "unbatched"),
+        (forms.packed, case.form.startswith("packed")),
+        (forms.left_out, case.h0 != "given"),
     ]
-    return "\n" + "\n".join(filter(None, lines)) + "\n"
+    return [one for one, is_used in found if is_used]
+
+
+def _formed(case: Case, module: str) -> str:
+    """Return the text of a module that is called in the case's form; see forms.Form.of."""
+    whole = f"batch_first({module})" if case.batch_first else module
+    if case.form == "unbatched":
+        whole = f"unbatched({module}, {whole})"
+    elif case.form != "plain":
+        lengths, is_sorted = case.row_lengths, case.form == "packed-sorted"
+        given = f"{case.seq_len}, {lengths}, enforce_sorted={is_sorted}"
+        whole = f"packed({module}, {module}, {given})"
+    if case.h0 == "given":
+        return whole
+    return f"left_out({whole}{', None' * (case.h0 == 'none')})"
 
 
 def rounded_up(bound: float) -> str:
