@@ -8,9 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from stackgru.harness import masks as masks_module
-from stackgru.harness.masks import ORDERS, Draw, Injector, Recorder, arrange
+from stackgru.harness.masks import ORDERS, Draw, Injector, Recorder, arrange, flat
 
 
 def test_records_the_masks_of_gru():
@@ -43,13 +44,14 @@ def test_records_and_injects_every_way_to_draw_a_mask(draw):
     assert torch.equal(recorder.draws[0].mask, drawn != 0)
     assert recorder.draws[0].keep == 0.25
     mask = torch.tensor([[True, False] * 2] * 3)
-    before = torch.get_rng_state()
-    with Injector([mask]) as injector:
+    after = torch.get_rng_state()
+    torch.manual_seed(3)
+    with Injector(mask.flatten()) as injector:
         given = draw()
     assert torch.equal(given != 0, mask)
     assert given.dtype == drawn.dtype
     assert injector.complete
-    assert torch.equal(before, torch.get_rng_state()), "an injected mask draws nothing"
+    assert torch.equal(after, torch.get_rng_state()), "the generator moves on as it would"
 
 
 @pytest.mark.parametrize("rates", [[0.25, 0.5], [0.5, 0.25], []])
@@ -83,13 +85,13 @@ def test_the_mask_of_native_dropout_is_not_its_output():
 
 def test_an_injected_mask_of_native_dropout_is_scaled_and_given_back():
     kept = torch.tensor([True, False])
-    with Injector([kept]):
+    with Injector(kept):
         output, mask = torch.native_dropout(torch.tensor([3.0, 5.0]), 0.75, True)
     assert output.tolist() == [12.0, 0.0]
     assert torch.equal(mask, kept)
 
 
-@pytest.mark.parametrize("mode", [Recorder, lambda: Injector([])])
+@pytest.mark.parametrize("mode", [Recorder, lambda: Injector(torch.zeros(0) > 0)])
 def test_other_operators_run_as_they_would(mode):
     with mode():
         assert torch.zeros(2, dtype=torch.float64).dtype == torch.float64
@@ -128,67 +130,85 @@ def test_the_rate_is_recorded_before_a_mask_overwrites_it():
     assert recorder.draws[0].keep == 0.5
 
 
-def test_a_misfit_is_recorded():
-    with Injector([torch.ones(2, 3, dtype=torch.bool)]) as injector:
-        torch.empty(4).bernoulli_(0.5)
-        torch.empty(2, 3).bernoulli_(0.5)
-    assert not injector.complete
-    assert injector.asked == 2
-    assert injector.misfit == (4,)
-
-
-def test_the_first_misfit_is_recorded_and_the_masks_after_it_are_given():
-    masks = [torch.ones(2, 3) > 0, torch.ones(4) > 0]
-    with Injector(masks) as injector:
-        torch.empty(5).bernoulli_(0.5)
-        given = torch.empty(1, 4).bernoulli_(0.0)
-        torch.empty(6).bernoulli_(0.5)
-    assert given.tolist() == [[1.0] * 4]
-    assert injector.asked == 3
-    assert injector.misfit == (5,)
+def test_masks_are_given_value_by_value_whatever_the_shapes():
+    kept = torch.tensor([True, False, False, True, True, False])
+    with Injector(kept) as injector:
+        one = torch.empty(2).bernoulli_(0.5)
+        nothing = torch.empty(0, 3).bernoulli_(0.5)
+        other = torch.empty(2, 2).bernoulli_(0.5)
+    assert torch.equal(torch.cat([one, other.flatten()]) != 0, kept)
+    assert nothing.shape == (0, 3)
+    assert injector.complete
+    assert injector.shapes == [(2,), (2, 2)]
 
 
 @pytest.mark.parametrize(("asked", "complete"), [(0, False), (1, False), (2, True), (3, False)])
-def test_all_masks_and_no_more_are_complete(asked, complete):
-    with Injector([torch.ones(4) > 0] * 2) as injector:
+def test_all_values_and_no_more_are_complete(asked, complete):
+    with Injector(torch.ones(8) > 0) as injector:
         for _ in range(asked):
             torch.empty(4).bernoulli_(0.5)
-    assert injector.asked == asked
+    assert injector.drawn == 4 * asked
     assert injector.complete == complete
-    assert injector.misfit == ((4,) if asked == 3 else None)
+
+
+def test_what_a_backward_pass_draws_again_is_the_same_mask():
+    kept = torch.tensor([True, False, False, True])
+    x = torch.ones(2, requires_grad=True)
+    torch.manual_seed(5)
+    with Injector(kept) as injector:
+        y = checkpoint(F.dropout, x, 0.5, use_reentrant=False)
+        z = checkpoint(F.dropout, y, 0.5, use_reentrant=False)
+        z.sum().backward()
+    assert injector.complete
+    assert (y != 0).tolist() == [True, False]
+    assert x.grad.tolist() == [0.0, 0.0], "the second mask keeps what the first has dropped"
+
+
+def test_what_is_drawn_again_from_one_seed_in_a_forward_pass_is_drawn_twice():
+    with Injector(torch.ones(4) > 0) as injector:
+        for _ in range(2):
+            torch.manual_seed(0)
+            torch.empty(4).bernoulli_(0.5)
+    assert injector.drawn == 8
 
 
 def test_the_orders_are_what_they_are_called():
-    masks = torch.arange(120).reshape(2, 3, 4, 5)
-    layers, steps = range(2), range(3)
+    masks = torch.arange(2 * 4 * 2 * 3).reshape(2, 4, 2, 3)
+    layers, steps = range(2), range(4)
     expected = {
-        "layer order": [masks[layer] for layer in layers],
-        "time order": [masks[layer, step] for step in steps for layer in layers],
-        "layer order, step by step": [masks[layer, step] for layer in layers for step in steps],
-        "layer order, batch first": [masks[layer].permute(1, 0, 2) for layer in layers],
-        "all layers of a step at once": [masks[:, step] for step in steps],
-        "all layers and steps at once": [masks],
+        "layers, steps, rows, units": [masks],
+        "steps, layers, rows, units": [masks[layer, step] for step in steps for layer in layers],
+        "layers, rows, steps, units": [masks[layer].transpose(0, 1) for layer in layers],
+        "units, layers, steps, rows": [masks[..., unit] for unit in range(3)],
+        "steps, layers, rows, units, steps in reverse": [
+            masks[layer, step] for step in reversed(steps) for layer in layers
+        ],
+        "layer after layer along diagonals": [
+            masks[at] for at in [(0, 0), (0, 1), (1, 0), (0, 2), (1, 1), (0, 3), (1, 2), (1, 3)]
+        ],
+        "step after step along diagonals": [
+            masks[at] for at in [(0, 0), (1, 0), (0, 1), (1, 1), (0, 2), (1, 2), (0, 3), (1, 3)]
+        ],
+        "3 steps at once": [
+            *(masks[layer, :3] for layer in layers),
+            *(masks[layer, 3:] for layer in layers),
+        ],
     }
-    assert expected.keys() == ORDERS.keys()
     for order, blocks in expected.items():
-        for own, block in zip(ORDERS[order](masks), blocks, strict=True):
-            assert torch.equal(own, block)
+        flat_blocks = torch.cat([block.flatten() for block in blocks])
+        assert torch.equal(ORDERS[order](masks), flat_blocks), order
 
 
-@pytest.mark.parametrize("order", ORDERS)
-def test_orders_go_forth_and_back(order):
-    masks = torch.rand(2, 3, 4, 5) < 0.5
-    draws = [Draw(block.clone(), 0.5) for block in ORDERS[order](masks)]
-    assert torch.equal(arrange(draws, (2, 3, 4, 5), order), masks)
-    assert arrange(draws[1:], (2, 3, 4, 5), order) is None
+def test_orders_go_forth_and_back():
+    shape = (3, 5, 2, 2)
+    masks = torch.rand(shape) < 0.5
+    places = torch.arange(masks.numel()).reshape(shape)
+    for order, of in ORDERS.items():
+        kept = flat([Draw(block, 0.5) for block in of(masks).split(4)])
+        assert torch.equal(arrange(kept, of(places), shape), masks), order
+        assert arrange(kept[1:], of(places), shape) is None
 
 
-def test_a_mask_without_its_dimensions_of_size_one_fits():
-    drawn = torch.tensor([True, False, True])
-    arranged = arrange([Draw(drawn, 0.5)], (1, 1, 1, 3), "layer order")
-    assert torch.equal(arranged, drawn[None, None, None])
-
-
-def test_draws_of_another_shape_are_in_no_order():
-    draws = [Draw(torch.ones(1, 5, dtype=torch.bool), 0.5)] * 6
-    assert all(arrange(draws, (2, 3, 4, 5), order) is None for order in ORDERS)
+def test_what_has_no_place_is_kept():
+    arranged = arrange(torch.tensor([False]), torch.tensor([1]), (1, 1, 1, 3))
+    assert arranged.flatten().tolist() == [True, False, True]
