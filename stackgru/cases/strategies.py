@@ -11,8 +11,10 @@ contained some twenty independent ones. Different lists are different strategies
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 from hypothesis import strategies as st
@@ -143,10 +145,19 @@ def _lengths(case: Case) -> st.SearchStrategy[str]:
 
 
 @functools.cache
-def forms_of(forms: tuple[str, ...]) -> st.SearchStrategy[str]:
-    """Forms of calls; the plain one, if possible, as often as all others together."""
-    plain, others = [one for one in forms if one == "plain"], [one for one in forms if one != "plain"]
-    return st.sampled_from(plain * max(1, len(others)) + others)
+def ways_to_call(possible: tuple[Call, ...]) -> st.SearchStrategy[Call]:
+    """Ways to call a module, the plainest first; what is usual is drawn more often."""
+    plain = _PLAIN_CALL[0]
+
+    def strangeness(call: Call) -> int:
+        return sum(map(operator.ne, call, plain))
+
+    def weight(call: Call) -> int:
+        form, h0, _, bidirectional = map(operator.eq, call, plain)
+        return (3 if form else 1) * (3 if h0 else 1) * (2 if bidirectional else 1)
+
+    ordered = sorted(possible, key=strangeness)
+    return st.sampled_from([one for one in ordered for _ in range(weight(one))])
 
 
 #: What a law may choose besides, and the values that the choice may have in a case.
@@ -154,8 +165,6 @@ _CHOICES: dict[str, Callable[[Case], st.SearchStrategy[Any]]] = {
     "grad": lambda case: grads(case.mode),
     "threads": lambda case: st.sampled_from([1] * 7 + [2]),  # the second costs much on busy cores
     "deterministic": lambda case: st.booleans(),
-    "batch_first": lambda case: st.booleans(),
-    "bidirectional": lambda case: st.sampled_from([False, False, True]),
     "lengths": _lengths,
     "split": lambda case: sizes(1, case.seq_len - 1),
     "row": lambda case: sizes(0, case.batch - 1),
@@ -169,6 +178,12 @@ _CHOICES: dict[str, Callable[[Case], st.SearchStrategy[Any]]] = {
     "updates": lambda case: sizes(1, 3),
 }
 
+
+#: What belongs to a way to call a module, of which a target may refuse some.
+CALL = ("form", "h0", "batch_first", "bidirectional")
+Call = tuple[str, str, bool, bool]
+_PLAIN_CALL: tuple[Call, ...] = (("plain", "given", False, False),)
+EVERY_CALL: tuple[Call, ...] = tuple(product(FORMS, STATES_GIVEN, (False, True), (False, True)))
 
 #: What is drawn if a law chooses nothing else: how the target is called.
 CALLED = ("form", "grad", "h0", "batch_first")
@@ -198,8 +213,7 @@ def cases(
     extreme: bool = False,
     only: Mapping[str, Sequence[int]] | None = None,
     one_width: bool = False,
-    forms: Sequence[str] = FORMS[:1],
-    states: Sequence[str] = STATES_GIVEN[:1],
+    calls: Sequence[Call] = _PLAIN_CALL,
     bidirectional: bool = False,
     choices: Sequence[str] = CALLED,
 ) -> Case:
@@ -208,13 +222,13 @@ def cases(
     ``partial`` restricts rates to (0, 1), ``usual`` keeps all magnitudes usual, and ``extreme``
     makes all magnitudes equally likely. ``only`` has the sizes that are possible, if not all are,
     and ``one_width`` makes input_size the hidden_size. ``choices`` names what else is drawn, each
-    of which may depend on those before it; what is not named keeps its default. ``forms`` and
-    ``states`` are those that are possible.
+    of which may depend on those before it; what is not named keeps its default. ``calls`` are
+    the values of CALL that are possible together.
     """
-    form = "plain"
-    if "form" in choices and max_batch:
-        possible = [one for one in forms if one != "unbatched" or min_batch <= 1 <= max_batch]
-        form = draw(forms_of(tuple(possible)), label="form")
+    possible = tuple(one for one in calls if _is_chosen(one, choices, bidirectional=bidirectional))
+    possible = tuple(one for one in possible if _has_rows(one, min_batch, max_batch))
+    call = dict(zip(CALL, draw(ways_to_call(possible), label="call"), strict=True))
+    form = call["form"]
     layers = num_layers
     if layers is None:
         layers = draw(sizes(min_layers, max_layers), label="num_layers")
@@ -268,18 +282,25 @@ def cases(
         weights=weights,
         input=input,
         state=state,
-        form=form,
-        bidirectional=bidirectional,
+        **call,
     )
     for name in choices:
-        if name == "form":
-            continue
-        drawn_from = _states(tuple(states)) if name == "h0" else _CHOICES[name](case)
-        case = replace(case, **{name: draw(drawn_from, label=name)})
+        if name not in CALL:
+            case = replace(case, **{name: draw(_CHOICES[name](case), label=name)})
     return case
 
 
-@functools.cache
-def _states(states: tuple[str, ...]) -> st.SearchStrategy[str]:
-    """Whether h0 is given, mostly."""
-    return st.sampled_from([states[0], *states])
+def _is_chosen(call: Call, choices: Sequence[str], *, bidirectional: bool) -> bool:
+    """Whether a call is plain but for what a law chooses, and both ways if it has to be."""
+    plain = (*_PLAIN_CALL[0][:-1], bidirectional)
+    return all(
+        value == default or (name in choices and not (bidirectional and name == CALL[-1]))
+        for name, value, default in zip(CALL, call, plain, strict=True)
+    )
+
+
+def _has_rows(call: Call, min_batch: int, max_batch: int) -> bool:
+    """Whether a call can be made with the numbers of rows that a law wants."""
+    if call[0] == "unbatched":
+        return min_batch <= 1 <= max_batch
+    return call[0] == "plain" or max_batch > 0

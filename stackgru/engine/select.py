@@ -7,13 +7,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from stackgru.cases.case import Case
-from stackgru.cases.strategies import CALLED, cases
-from stackgru.harness.accepted import (
-    accepted_forms,
-    accepted_states,
-    has_option,
-    refused_option,
-)
+from stackgru.cases.strategies import cases
+from stackgru.harness.accepted import accepted_calls, possible_calls
 from stackgru.laws.names import selected
 from stackgru.laws.registry import Law, all_laws
 from stackgru.options import DTYPES, Options
@@ -76,17 +71,11 @@ def _restrict(arguments: dict[str, Any], target: Target) -> str | None:
         arguments["num_layers"] = target.layers
     if "bias" not in target.accepts:
         arguments["bias"] = True
-    choices = arguments.get("choices", CALLED)
-    options = ("batch_first", "bidirectional")
-    if "forms" in arguments:  # only the laws of forms try what a target refuses
-        refused = {name for name in options if not has_option(target, name)}
-    else:
-        refused = {name for name in options if refused_option(target, name) is not None}
-        arguments["forms"] = accepted_forms(target)
-    if arguments.get("bidirectional") and "bidirectional" in refused:
+    if arguments.get("bidirectional") and not any(call[-1] for call in possible_calls(target)):
         return "the target's constructor has no argument bidirectional"
-    arguments["choices"] = [name for name in choices if name not in refused]
-    arguments["states"] = accepted_states(target)
+    # Only the laws of forms try what a target refuses.
+    tries_all = arguments.pop("refused", False)
+    arguments["calls"] = possible_calls(target) if tries_all else accepted_calls(target)
     return None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from stackgru.cases.case import FORMS, Case
+from stackgru.cases.case import Case
 from stackgru.cases.strategies import CALLED
 from stackgru.harness.pair import Pair, TargetRaised
 from stackgru.harness.reference import expected
@@ -20,7 +20,7 @@ _ANY_FORM = {
     "max_batch": 5,
     "max_steps": 6,
     "dtypes": FULL_PRECISION,
-    "forms": FORMS,
+    "refused": True,
     "choices": ("form", "h0", "batch_first", "lengths"),
 }
 

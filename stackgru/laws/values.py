@@ -199,7 +199,7 @@ def causal(pair: Pair) -> None:
 
 @law(
     "values",
-    {"mode": "eval", "max_steps": 3, "min_batch": 1, "choices": ("form", "grad", "batch_first")},
+    {"mode": "eval", "max_steps": 3, "min_batch": 1, "choices": ("grad", "batch_first")},
     without_state=True,
 )
 def default_state(pair: Pair) -> None:
