@@ -12,6 +12,7 @@ from torch import nn
 
 from tests.subjects import classes_in
 from tests.subjects.broken import (
+    both_ways,
     calls,
     conduct,
     contexts,
@@ -24,15 +25,22 @@ from tests.subjects.broken import (
     layouts,
     life,
     masks,
+    packed,
     precision,
     rare_inputs,
     rates,
     refusals,
+    sequence_contexts,
+    sequence_life,
     sequence_masks,
+    sequence_parameters,
+    sequence_results,
+    sequence_states,
     sequences,
     sizes,
     states,
     strict_only,
+    unbatched,
     variants,
     ways,
 )
@@ -58,7 +66,12 @@ CELLS = (
 )
 
 #: Broken sequence modules.
-SEQUENCES = (*_kind(is_sequence=True), *_faults(sequences, sequence_masks, layouts, forms))
+SEQUENCES = (
+    *_kind(is_sequence=True),
+    *_faults(sequences, sequence_masks, layouts, forms, packed, unbatched, both_ways),
+    *_faults(sequence_states, sequence_results, sequence_life, sequence_parameters),
+    *_faults(sequence_contexts),
+)
 
 #: Violations with --strict only: what they take that nn.GRU refuses, the other way round, and
 #: those that are not built, called or loaded as nn.GRU is.
