@@ -12,6 +12,7 @@ from torch import nn
 
 from tests.subjects import classes_in
 from tests.subjects.broken import (
+    both_ways,
     calls,
     conduct,
     contexts,
@@ -27,6 +28,7 @@ from tests.subjects.broken import (
     life,
     masks,
     nested,
+    packed,
     parameters,
     passes,
     precision,
@@ -34,13 +36,19 @@ from tests.subjects.broken import (
     rates,
     refusals,
     results,
+    sequence_contexts,
+    sequence_life,
     sequence_masks,
+    sequence_parameters,
+    sequence_results,
+    sequence_states,
     sequences,
     situations,
     sizes,
     states,
     stored,
     strict_only,
+    unbatched,
     under_autocast,
     variants,
     ways,
@@ -69,7 +77,12 @@ CELLS = (
 )
 
 #: Broken sequence modules.
-SEQUENCES = (*_kind(is_sequence=True), *_faults(sequences, sequence_masks, layouts, forms))
+SEQUENCES = (
+    *_kind(is_sequence=True),
+    *_faults(sequences, sequence_masks, layouts, forms, packed, unbatched, both_ways),
+    *_faults(sequence_states, sequence_results, sequence_life, sequence_parameters),
+    *_faults(sequence_contexts),
+)
 
 #: Violations with --strict only: what they take that nn.GRU refuses, the other way round, and
 #: those that are not built, called or loaded as nn.GRU is.
