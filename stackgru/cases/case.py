@@ -34,6 +34,8 @@ FORMS = ("plain", "unbatched", "packed", "packed-sorted")
 STATES_GIVEN = ("given", "left-out", "none")
 #: Whether gradients are recorded; as usual is in training and not in eval.
 GRADS = ("usual", "on", "off", "inference")
+#: What input and h0 are where gradients are recorded.
+ARGUMENTS_AS = ("plain", "leaves", "parameters", "results")
 #: How a (T or L, B, I or H) tensor lies in memory.
 STRIDES = (
     "contiguous",
@@ -58,6 +60,7 @@ _CHOICES = {
     "form": FORMS,
     "h0": STATES_GIVEN,
     "grad": GRADS,
+    "arguments": ARGUMENTS_AS,
     "input_strides": STRIDES,
     "state_strides": STRIDES,
     "loss": LOSSES,
@@ -75,6 +78,7 @@ _WHOLE = {
     "split": 1,
     "row": 0,
     "more_rows": 0,
+    "calls": 0,
     "updates": 1,
 }
 _ALWAYS_SHOWN = 9  # the fields up to seed; the others are shown only if not at their default
@@ -105,6 +109,9 @@ class Case:
         bidirectional: whether it is built with bidirectional.
         lengths: steps of each packed row, separated by commas; all of them if empty.
         grad: whether gradients are recorded, one of GRADS.
+        arguments: what input and h0 are where they are, one of ARGUMENTS_AS.
+        calls: how many calls were made before.
+        trained: whether parameters require gradients.
         threads: how many threads torch may use.
         deterministic: whether torch is to use deterministic algorithms.
         split: the step before which a sequence is cut in two.
@@ -144,6 +151,9 @@ class Case:
     bidirectional: bool = False
     lengths: str = ""
     grad: str = "usual"
+    arguments: str = "plain"
+    calls: int = 0
+    trained: bool = True
     threads: int = 1
     deterministic: bool = False
     split: int = 1
@@ -164,7 +174,7 @@ class Case:
             _check_whole(name, value)
             if value < least and name != "seed":
                 raise ValueError(f"{name} must be at least {least}, got {value}")
-        for name in ("bias", "batch_first", "bidirectional", "deterministic"):
+        for name in ("bias", "batch_first", "bidirectional", "trained", "deterministic"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
         is_number = isinstance(self.dropout, (int, float)) and not isinstance(self.dropout, bool)

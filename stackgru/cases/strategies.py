@@ -20,6 +20,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from stackgru.cases.case import (
+    ARGUMENTS_AS,
     FORMS,
     LOSSES,
     MAGNITUDES,
@@ -166,6 +167,9 @@ _CHOICES: dict[str, Callable[[Case], st.SearchStrategy[Any]]] = {
     "threads": lambda case: st.sampled_from([1] * 7 + [2]),  # the second costs much on busy cores
     "deterministic": lambda case: st.booleans(),
     "lengths": _lengths,
+    "arguments": lambda case: st.sampled_from(ARGUMENTS_AS),
+    "calls": lambda case: st.sampled_from([0] * 12 + [1, 2, 3, 5, 10, 33, 100, 300]),
+    "trained": lambda case: st.sampled_from([True, True, False]),
     "split": lambda case: sizes(1, case.seq_len - 1),
     "row": lambda case: sizes(0, case.batch - 1),
     "more_rows": lambda case: sizes(0, 3),

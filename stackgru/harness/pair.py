@@ -19,10 +19,18 @@ from stackgru.cases.tensors import draw_h0, draw_input
 from stackgru.gru.parameters import PARAMETERS, Layer, copy_layers, gru_layers
 from stackgru.harness.forms import Form, shapes_of_results
 from stackgru.options import FULL_PRECISION
-from stackgru.outcomes import NO_EXCEPTION, RefusedInput, Violated, assert_equal, assert_within
+from stackgru.outcomes import (
+    NO_EXCEPTION,
+    NotApplicable,
+    RefusedInput,
+    Violated,
+    assert_equal,
+    assert_within,
+)
 from stackgru.targets.adapter import ConventionMismatch, last_alone, own_module
 from stackgru.targets.importing import RAISED, TargetError, describe_error
 from stackgru.targets.target import Target
+from stackgru.targets.weights import DirectWeights
 
 #: Called so before torch 2.0, where the name below now disables more.
 DisableTorchFunction = getattr(
@@ -133,6 +141,11 @@ class Pair:
             self.weights = self.target.weights(self.module, self.case, directions)
         except TargetError as error:
             raise Violated(str(error)) from error
+
+    def assert_own_parameters(self) -> None:
+        """Raise NotApplicable if the layers' weights are not all of the module's parameters."""
+        if type(self.weights) is not DirectWeights:
+            raise NotApplicable("the layers' weights lie otherwise in the target's own parameters")
 
     @property
     def full_precision(self) -> bool:
@@ -250,6 +263,32 @@ class Pair:
         if self.case.grad == "inference":
             return torch.inference_mode()
         return torch.set_grad_enabled(self.case.records)
+
+    @contextmanager
+    def in_context(self) -> Iterator[None]:
+        """Run what the case has it run in: its grad mode and number of threads."""
+        threads = torch.get_num_threads()
+        try:
+            if threads != self.case.threads:
+                torch.set_num_threads(self.case.threads)
+            with self.grad_mode():
+                yield
+        finally:
+            if threads != self.case.threads:
+                torch.set_num_threads(threads)
+
+    def as_argument(self, value: Tensor) -> Tensor:
+        """Return a copy of input or state as the case hands it over, where gradients are recorded.
+
+        That is as it is, as a leaf that requires gradients, as a parameter, or as a result.
+        """
+        copied = value.clone(memory_format=torch.preserve_format)
+        if self.case.arguments == "plain" or not torch.is_grad_enabled():
+            return copied
+        if self.case.arguments == "parameters":
+            return nn.Parameter(copied)
+        leaf = copied.requires_grad_()
+        return leaf if self.case.arguments == "leaves" else leaf * 1
 
     @contextmanager
     def copied(self) -> Iterator[None]:

@@ -7,6 +7,7 @@ the statement does not hold.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stackgru.cases.case import Case
+from stackgru.harness.judge import Statement, judge
 from stackgru.harness.pair import Pair
 from stackgru.options import KINDS
 
@@ -24,6 +26,7 @@ _MODULES = (
     "randomness",
     "divergence",
     "gradients",
+    "results",
     "conduct",
     "drop_in",
     "refusals",
@@ -46,6 +49,8 @@ class Law:
             "sequences", "gradients", "conduct" or "drop-in".
         statement: the docstring, on one line.
         check: raises Violated where the statement does not hold.
+        source: the function that is the law, for scripts; None if it is no plain one.
+        module: where it is written.
         domains: arguments of strategies.cases; the law's domain is the union of these.
         decides: the question that is answered with "yes" only if this law was tried; "" if none.
         kinds: the kinds of target it applies to.
@@ -63,6 +68,8 @@ class Law:
     question: str
     statement: str
     check: Callable[[Pair], None]
+    source: Statement | None
+    module: str
     domains: tuple[Mapping[str, Any], ...]
     decides: str
     kinds: tuple[str, ...]
@@ -102,20 +109,25 @@ def law(
     stateful: bool = False,
     without_state: bool = False,
     prepare: Callable[[], object] = bool,
-) -> Callable[[Callable[[Pair], None]], Callable[[Pair], None]]:
+    needs: Callable[[Pair], object] = bool,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a function as a law; see Law for the arguments."""
 
-    def register(check: Callable[[Pair], None]) -> Callable[[Pair], None]:
-        name = check.__name__.replace("_", "-")
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        name = function.__name__.replace("_", "-")
         if name in _laws:
             raise ValueError(f"two laws are called {name!r}")
-        statement = " ".join((inspect.getdoc(check) or "").split())
+        statement = " ".join((inspect.getdoc(function) or "").split())
+        is_plain = "target" in inspect.signature(function).parameters
+        check = functools.partial(judge, function, needs) if is_plain else function
         _laws[name] = Law(
             name,
             family,
             question,
             statement,
             check,
+            function if is_plain else None,
+            function.__module__,
             domains,
             decides,
             kinds,
@@ -126,7 +138,7 @@ def law(
             without_state,
             prepare,
         )
-        return check
+        return function
 
     return register
 
@@ -153,5 +165,5 @@ def all_laws() -> dict[str, Law]:
         importlib.import_module(f"stackgru.laws.{module}")
     # Families may have been imported in any order.
     rank = {f"stackgru.laws.{module}": place for place, module in enumerate(_MODULES)}
-    every = sorted(_laws.items(), key=lambda item: rank.get(item[1].check.__module__, len(rank)))
+    every = sorted(_laws.items(), key=lambda item: rank.get(item[1].module, len(rank)))
     return dict(every)

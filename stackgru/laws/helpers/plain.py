@@ -1,0 +1,49 @@
+"""What laws that are plain functions of torch share; a script shows those that it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Results = tuple[Tensor, Tensor]
+
+
+def seeded(module: Callable[..., Results], x: Tensor, h0: Tensor, seed: int) -> Results:
+    """Call a module from a seed."""
+    if x.is_cuda:
+        torch.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)  # a hundredth of manual_seed's time
+    return module(x, h0)
+
+
+def leaf_of(value: Tensor) -> Tensor:
+    """Return a copy that is a leaf of the graph and requires gradients."""
+    return value.detach().clone().requires_grad_()
+
+
+def total(results: Sequence[Tensor]) -> Tensor:
+    """Return the sum of all results."""
+    return sum(result.sum() for result in results)  # type: ignore[return-value]
+
+
+def gradients_of(results: Sequence[Tensor], leaves: Sequence[Tensor]) -> list[Tensor | None]:
+    """Return the gradients of the sum of all results; None where nothing flows to."""
+    wanted = [leaf for leaf in leaves if leaf.requires_grad]
+    return list(torch.autograd.grad(total(results), wanted, retain_graph=True, allow_unused=True))
+
+
+def fill(module: nn.Module, values: Sequence[Tensor]) -> None:
+    """Write values into the parameters of a module."""
+    with torch.no_grad():
+        for parameter, value in zip(module.parameters(), values):  # noqa: B905 - Python 3.9
+            parameter.copy_(value)
+
+
+def memory_of(value: Tensor) -> Any:
+    """Return what identifies the memory of a tensor."""
+    storage = value.untyped_storage() if hasattr(value, "untyped_storage") else value.storage()
+    return storage.data_ptr() or id(storage)
