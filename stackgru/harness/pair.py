@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -354,8 +355,7 @@ class Pair:
 
         def call(*given: Any) -> tuple[Any, Tensor]:
             try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
+                with _unwarned():
                     result = module(*given)
             except ConventionMismatch as error:
                 raise Violated(str(error)) from error
@@ -405,6 +405,17 @@ class Pair:
         with self.grad_mode():
             output, hn = self.call(*(argument.clone() for argument in arguments))
         return output.detach().clone(), hn.detach().clone()
+
+
+@contextmanager
+def _unwarned() -> Iterator[None]:
+    """Ignore warnings, which are the whole process's: in its main thread only."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def raised_text(error: BaseException) -> str:

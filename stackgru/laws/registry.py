@@ -28,6 +28,7 @@ _MODULES = (
     "gradients",
     "results",
     "conduct",
+    "module",
     "drop_in",
     "refusals",
     "life",
