@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 
 import torch
 
-from stackgru.gru.parameters import PARAMETERS, gru_name
+from stackgru.gru.parameters import gru_name, parameter_shapes
 from stackgru.options import DTYPES, did_you_mean
 
 #: Simplest first: shrinking ends at the first one that still shows the violation.
@@ -34,6 +34,7 @@ FORMS = ("plain", "unbatched", "packed", "packed-sorted")
 STATES_GIVEN = ("given", "left-out", "none")
 #: Whether gradients are recorded; as usual is in training and not in eval.
 GRADS = ("usual", "on", "off", "inference")
+AUTOCAST = ("", "bfloat16", "float16")
 #: What input and h0 are where gradients are recorded.
 ARGUMENTS_AS = ("plain", "leaves", "parameters", "results")
 #: How a (T or L, B, I or H) tensor lies in memory.
@@ -60,6 +61,7 @@ _CHOICES = {
     "form": FORMS,
     "h0": STATES_GIVEN,
     "grad": GRADS,
+    "autocast": AUTOCAST,
     "arguments": ARGUMENTS_AS,
     "input_strides": STRIDES,
     "state_strides": STRIDES,
@@ -109,6 +111,7 @@ class Case:
         bidirectional: whether it is built with bidirectional.
         lengths: steps of each packed row, separated by commas; all of them if empty.
         grad: whether gradients are recorded, one of GRADS.
+        autocast: the dtype of autocast, one of AUTOCAST; none if empty.
         arguments: what input and h0 are where they are, one of ARGUMENTS_AS.
         calls: how many calls were made before.
         trained: whether parameters require gradients.
@@ -151,6 +154,7 @@ class Case:
     bidirectional: bool = False
     lengths: str = ""
     grad: str = "usual"
+    autocast: str = ""
     arguments: str = "plain"
     calls: int = 0
     trained: bool = True
@@ -180,7 +184,8 @@ class Case:
         is_number = isinstance(self.dropout, (int, float)) and not isinstance(self.dropout, bool)
         if not is_number or not 0 <= self.dropout <= 1 or math.isnan(self.dropout):
             raise ValueError(f"dropout must be in [0, 1], got {self.dropout}")
-        object.__setattr__(self, "dropout", float(self.dropout))
+        if self.dropout not in (0, 1):  # which may be whole numbers
+            object.__setattr__(self, "dropout", float(self.dropout))
         if not 0 <= self.seed <= MAX_SEED:
             raise ValueError(f"seed must be in 0 to 2**64 - 1, got {self.seed}")
         for name, choices in _CHOICES.items():
@@ -208,15 +213,12 @@ class Case:
                 raise ValueError(f"lengths must be sorted, the longest first, got {self.lengths}")
         if self.not_finite:
             value, name, place = self.place_not_finite
-            shape = {
-                "input": (self.seq_len, self.batch, self.input_size),
-                "h0": self.state_shape,
-            }.get(name, ())
+            shape = self.shapes.get(name, ())
             is_inside = len(place) == len(shape) and all(map(operator.lt, place, shape))
             if value not in NOT_FINITE or not shape or not is_inside:
                 raise ValueError(
-                    "not_finite must be one of nan, inf and -inf, input or h0, and a place in "
-                    f"it, as in nan:input:0:0:0, got {self.not_finite!r}"
+                    "not_finite must be one of nan, inf and -inf, input, h0 or a parameter, and a "
+                    f"place in it, as in nan:input:0:0:0, got {self.not_finite!r}"
                 )
         for name in filter(None, self.frozen.split(",")):
             if name not in self.differentiable:
@@ -295,12 +297,22 @@ class Case:
         return value, name, tuple(int(one) if one.isdecimal() else MAX_SEED for one in axes)
 
     @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of input, h0, and nn.GRU's parameters by their names."""
+        found: dict[str, tuple[int, ...]] = {
+            "input": (self.seq_len, self.batch, self.input_size),
+            "h0": self.state_shape,
+        }
+        sizes = self.input_size, self.hidden_size, self.num_layers, self.bias, self.directions
+        for layer, shapes in enumerate(parameter_shapes(*sizes)):
+            named = {gru_name(name, layer, self.directions): one for name, one in shapes.items()}
+            found.update(named)
+        return found
+
+    @property
     def differentiable(self) -> list[str]:
         """The names of all that has gradients: input, h0, and nn.GRU's parameters."""
-        names = PARAMETERS if self.bias else PARAMETERS[:2]
-        ways = self.directions
-        layers = range(ways * self.num_layers)
-        return ["input", "h0", *(gru_name(name, layer, ways) for layer in layers for name in names)]
+        return list(self.shapes)
 
     @property
     def drops(self) -> bool:
@@ -337,7 +349,7 @@ def _read(kind: type, name: str, value: str) -> object:
             raise ValueError(f"{name} must be True or False, got {value!r}")
         return value == "True"
     try:
-        return kind(value)
+        return kind(value) if value not in ("0", "1") else int(value)
     except ValueError:
         expected = {"int": "a whole number", "float": "a number"}[kind.__name__]
         raise ValueError(f"{name} must be {expected}, got {value!r}") from None

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from stackgru.cases.case import (
     ARGUMENTS_AS,
+    AUTOCAST,
     FORMS,
     LOSSES,
     MAGNITUDES,
@@ -53,7 +54,7 @@ def rates(*, partial: bool = False) -> st.SearchStrategy[float]:
     middle = [0.5, 0.1, 0.9, 0.25, 0.75]
     if partial:
         return st.sampled_from(middle * 3 + _EDGES) | st.floats(0.01, 0.99)
-    return st.sampled_from([0.0, *middle * 3, 1.0, 1.0, *_EDGES]) | st.floats(0.01, 0.99)
+    return st.sampled_from([0.0, *middle * 3, 1.0, 0, 1, *_EDGES]) | st.floats(0.01, 0.99)
 
 
 @functools.cache
@@ -102,7 +103,7 @@ def grads(mode: str) -> st.SearchStrategy[str]:
 
 
 def _not_finite(case: Case) -> st.SearchStrategy[str]:
-    """Places of a NaN or an infinity: anywhere in the input, a NaN in h0, or an infinity there.
+    """Places of a NaN or an infinity: in the input or h0, and of a NaN in a weight.
 
     What comes of an infinite state, later or in the layer above, is inf for some and NaN for others
     who are right: it is put into the last layer's.
@@ -115,11 +116,13 @@ def _not_finite(case: Case) -> st.SearchStrategy[str]:
     rows, last = range(case.batch), case.num_layers - 1
     of_input = range(case.seq_len), rows, range(case.input_size)
     units = range(case.hidden_size)
+    weights = [(name, tuple(map(range, shape))) for name, shape in [*case.shapes.items()][2:]]
     return st.one_of(
         st.just(""),
         *(place(value, "input", of_input) for value in NOT_FINITE),
         place("nan", "h0", (range(case.num_layers), rows, units)),
         place("inf", "h0", ([last], rows, units)),
+        st.sampled_from(weights).flatmap(lambda one: place("nan", *one)),
     )
 
 
@@ -167,6 +170,7 @@ _CHOICES: dict[str, Callable[[Case], st.SearchStrategy[Any]]] = {
     "threads": lambda case: st.sampled_from([1] * 7 + [2]),  # the second costs much on busy cores
     "deterministic": lambda case: st.booleans(),
     "lengths": _lengths,
+    "autocast": lambda case: st.sampled_from(AUTOCAST[1:]),
     "arguments": lambda case: st.sampled_from(ARGUMENTS_AS),
     "calls": lambda case: st.sampled_from([0] * 12 + [1, 2, 3, 5, 10, 33, 100, 300]),
     "trained": lambda case: st.sampled_from([True, True, False]),

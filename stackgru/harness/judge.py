@@ -149,7 +149,7 @@ def _calling_gru(pair: Pair) -> Callable[..., tuple[Tensor, Tensor]]:
 def assert_same(what: str, observed: Any, expected: Any) -> None:
     """Raise a violation if two values differ; tensors to the bit, also those in a tuple or list."""
     __tracebackhide__ = True
-    if isinstance(observed, (tuple, list)) and isinstance(expected, (tuple, list)):
+    if has_tensors(observed) and isinstance(expected, (tuple, list)):
         if len(observed) != len(expected):
             raise Violated(f"{what}: got {len(observed)}, expected {len(expected)}")
         for number, (own, other) in enumerate(zip(observed, expected, strict=True)):
@@ -161,6 +161,13 @@ def assert_same(what: str, observed: Any, expected: Any) -> None:
         assert_equal(observed, expected, what=what)
     elif observed is not expected and observed != expected:
         raise Violated(f"{what}: got {_shown(observed)}, expected {_shown(expected)}")
+
+
+def has_tensors(value: Any) -> bool:
+    """Whether a value is a tuple or list with a tensor in it."""
+    return isinstance(value, (tuple, list)) and any(
+        isinstance(one, Tensor) or has_tensors(one) for one in value
+    )
 
 
 def _shown(value: Any) -> str:

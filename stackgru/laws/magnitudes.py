@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from stackgru.bounds import rounding
+from stackgru.bounds import backward, rounding
+from stackgru.bounds.formats import FORMATS
 from stackgru.bounds.rounding import Bounded
 from stackgru.cases.strategies import CALLED, WHOLE
+from stackgru.gru.parameters import copy_layers, gru_layers, gru_name
 from stackgru.harness.pair import Pair, Run
 from stackgru.harness.reference import expected, reference_masks
+from stackgru.laws.helpers.autograd import as_violation, by_name, differentiated, network_for
 from stackgru.laws.helpers.values import (
     ANOTHER_EQUATION,
     STATES,
@@ -21,6 +26,7 @@ from stackgru.laws.helpers.values import (
     assert_equation,
     is_equation,
     of_itself,
+    unroll,
 )
 from stackgru.laws.registry import law
 from stackgru.options import FULL_PRECISION
@@ -41,8 +47,8 @@ from stackgru.targets.importing import describe_error
 def magnitudes(pair: Pair) -> None:
     """From subnormal to saturating numbers, results are nn.GRU's, and NaN and inf stay in place.
 
-    In eval, within rounding; a NaN or inf in the input or a state makes the same results
-    non-finite as in nn.GRU.
+    In eval, within rounding; a NaN or inf in the input or a state, or a NaN in a weight, makes the
+    same results non-finite as in nn.GRU.
     """
     assert_equation(pair, pair.steps())
     if pair.kind == "sequence" and pair.full_precision:
@@ -55,7 +61,10 @@ def magnitudes(pair: Pair) -> None:
         return
     input, h0 = pair.input.clone(), pair.h0.clone()
     value, name, place = pair.case.place_not_finite
-    {"input": input, "h0": h0}[name][place] = float(value)
+    if name in ("input", "h0"):
+        {"input": input, "h0": h0}[name][place] = float(value)
+    else:
+        _put_into_a_weight(pair, name, place)
     if (value, name) == ("inf", "h0"):
         input = input[:1]  # what comes of it later is inf for some and NaN for others who are right
     run, reference = pair.run(input, h0), pair.run_reference(input, h0)
@@ -68,6 +77,17 @@ def magnitudes(pair: Pair) -> None:
         if (value, name) != ("inf", "h0"):
             raise
         pair.refuse(f"an infinite h0: {error}")  # which nobody has
+
+
+def _put_into_a_weight(pair: Pair, name: str, place: tuple[int, ...]) -> None:
+    """Put NaN into one of the target's weights, and into nn.GRU's."""
+    for number, own in enumerate(copied := [dict(layer) for layer in pair.layers]):
+        for key, weight in own.items():
+            if gru_name(key, number) == name:
+                own[key] = weight.detach().clone()
+                own[key][place] = float("nan")
+    pair.weights.write(copied)
+    copy_layers(pair.layers, gru_layers(pair.reference))
 
 
 @law(
@@ -117,18 +137,20 @@ def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
         "min_batch": 1,
         "dtypes": ("float32",),
         "usual": True,
-        "choices": (),
+        "choices": ("autocast",),
     },
 )
 def autocast(pair: Pair) -> None:
-    """Under autocast to bfloat16, results have nn.GRU's dtype, within bfloat16's rounding.
+    """Under autocast, results and gradients are nn.GRU's within the rounding of its dtype.
 
-    Where they are nn.GRU's without it.
+    Where they are nn.GRU's without it; to bfloat16 and float16, and in nn.GRU's own dtype.
     """
     if pair.is_scripted:
         raise NotApplicable("TorchScript casts scripted modules by rules of its own")
     try:
         _assert_under_autocast(pair)
+        if pair.case.seq_len == 1 and pair.case.num_layers == 1 and pair.refused is None:
+            _assert_gradients_under_autocast(pair)
     except Violated as error:
         if error.violation.difference is None or is_equation(pair):
             raise
@@ -136,7 +158,7 @@ def autocast(pair: Pair) -> None:
 
 
 def _assert_under_autocast(pair: Pair) -> None:
-    with _autocast():
+    with torch.no_grad(), autocast_to(pair):
         dtype = pair.reference(pair.input, pair.h0)[0].dtype
         state = pair.h0
         for x in pair.input:
@@ -158,25 +180,104 @@ def _assert_under_autocast(pair: Pair) -> None:
 
 
 def _assert_autocast(pair: Pair, x: Tensor, before: Tensor, hn: Tensor) -> None:
-    below = cast(Bounded.exact(x))
+    to = getattr(torch, pair.case.autocast)
+    below = cast(Bounded.exact(x), to)
     last = len(pair.layers) - 1
     for index, weights in enumerate(pair.layers):
-        state = cast(Bounded.exact(before[index]))
-        new = rounding.layer(below, state, weights, torch.bfloat16)
+        state = cast(Bounded.exact(before[index]), to)
+        new = rounding.layer(below, state, weights, to)
         if pair.shows_state or index == last:
             what = f"under autocast: new state of layer {index}"
-            error = rounding.allowed(new, torch.bfloat16)
-            pair.within(hn[index], new.value, error, what, STATES[2:])
-        below = cast(Bounded.exact(hn[index]) if pair.shows_state else new)
+            pair.within(hn[index], new.value, rounding.allowed(new, to), what, STATES[2:])
+        below = cast(Bounded.exact(hn[index]) if pair.shows_state else new, to)
 
 
-def cast(value: Bounded) -> Bounded:
+def _assert_gradients_under_autocast(pair: Pair) -> None:
+    """Raise a violation if a step's gradients are not those without autocast, within its rounding.
+
+    The bound charges each operation with four roundings of the dtype, or more; doubled, it has room
+    for the casts of both factors of a product.
+    """
+    outputs, hn = torch.ones_like(pair.h0), torch.ones_like(pair.h0)
+    network = replace(network_for(pair, None), dtype=getattr(torch, pair.case.autocast))
+    found = backward.gradients(network, outputs, hn)
+    right = by_name(found.input, found.h0, found.layers)
+    leaves = {"input": pair.input.clone(), "h0": pair.h0.clone(), **pair.weights.leaves}
+    for leaf in leaves.values():
+        leaf.requires_grad_()
+    with torch.enable_grad(), as_violation("gradients under autocast"):
+        with autocast_to(pair):
+            run = unroll(pair, leaves["input"], leaves["h0"])
+        grads = differentiated(leaves, [run.outputs, run.hn], [outputs, hn])
+    for name, value in pair.weights.to_layers(grads).items():
+        what = f"under autocast: gradient of {name}"
+        pair.within(value, right[name].value, 2 * right[name].error, what)
+
+
+def cast(value: Bounded, dtype: torch.dtype = torch.bfloat16) -> Bounded:
     """Return a value as autocast hands it to a product."""
-    # Both factors of a product are cast to bfloat16: one rounding of each, here both of the one.
-    return Bounded(value.value, value.error + 2.01 * 2.0**-8 * value.value.abs())
+    # Both factors of a product are cast: one rounding of each, here both of the one.
+    form = FORMATS[dtype]
+    error = 4.02 * form.unit * value.value.abs() + form.smallest
+    return Bounded(value.value, value.error + error)
 
 
-@contextmanager
-def _autocast() -> Iterator[None]:
-    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
-        yield
+def autocast_to(pair: Pair) -> torch.autocast:
+    """Return the context of the case's autocast."""
+    return torch.autocast("cpu", dtype=getattr(torch, pair.case.autocast))
+
+
+#: A law of chance is false in this part of all examples at most, if errors are independent.
+_FALSE = 1e-10
+#: What is given away for errors that are not: so large a part of them may lean one way.
+_LEAN = 0.25
+
+
+@law(
+    "values",
+    {
+        "mode": "eval",
+        "min_batch": 2,
+        "dtypes": ("bfloat16", "float16"),
+        "usual": True,
+        "choices": (),
+    },
+    share=0.5,
+)
+def unbiased(pair: Pair) -> None:
+    """In half precision, the errors of new states do not lean one way, nor towards zero.
+
+    Each is compared with the equation of its own input and old state. Of n independent errors, as
+    likely above as below, the signs sum up to more than sqrt(2 n log(2 / q)) with probability q at
+    most (Hoeffding 1963); a quarter of n is given away besides. States next to 0 and 1 are left
+    out: saturated ones all lean one way.
+    """
+    if not pair.shows_layers or (pair.kind == "sequence" and not pair.is_carried):
+        raise NotApplicable("the states of its layers are not seen")
+    leans = []
+    for value, error in _local_errors(pair):
+        counted = (value.abs() > 0.125) & (value.abs() < 0.875) & (error != 0)
+        leans.append(torch.stack([error[counted].sign(), (error * value)[counted].sign()]))
+    both = torch.cat(leans, 1)
+    number = both.shape[1]
+    allowed = (2 * number * math.log(2 / _FALSE)) ** 0.5 + _LEAN * number
+    for lean, what in zip(both.sum(1).abs().tolist(), ("one way", "to or from zero"), strict=True):
+        if lean > allowed:
+            raise Violated(
+                f"errors of {number} new states lean {what}: the sum of their signs is {lean:g}",
+                difference=lean,
+                allowed=allowed,
+            )
+
+
+def _local_errors(pair: Pair) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield each layer's new states of all steps by the equation, and the target's errors."""
+    run = pair.run() if pair.kind == "sequence" and pair.case.num_layers == 1 else pair.steps()
+    states = run.outputs[:, None] if run.states is None else run.states
+    before = torch.cat([pair.h0[None], states[:-1]])
+    below = pair.input
+    for index, weights in enumerate(pair.layers):
+        x, state = Bounded.exact(below), Bounded.exact(before[:, index])
+        right = rounding.layer(x, state, weights, pair.case.torch_dtype).value
+        yield right, states[:, index].double().cpu() - right
+        below = states[:, index]

@@ -119,7 +119,7 @@ def hooks(target: Called, reference: Called, x: Tensor, h0: Tensor) -> Iterator[
     counts = []
     for called in (target, reference):
         ran: list[str] = []
-        module = called.module
+        module = getattr(called, "module", called)
         handles = [
             module.register_forward_pre_hook(lambda *_, ran=ran: ran.append("before")),  # type: ignore[misc]
             module.register_forward_hook(lambda *_, ran=ran: ran.append("after")),  # type: ignore[misc]

@@ -24,6 +24,7 @@ NAMES = {
     "magnitudes": ("values", "training"),
     "dtypes": ("values", "training"),
     "autocast": ("values", "training"),
+    "unbiased": ("values", "training"),
     "layouts": ("values", "conduct"),
     "bidirectional": ("values", "conduct"),
     "empty-batch": ("values", "training"),

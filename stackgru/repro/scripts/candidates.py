@@ -17,6 +17,7 @@ from stackgru.repro.scripts import (
     values,
 )
 from stackgru.repro.scripts.context import Candidate, ScriptContext
+from stackgru.repro.scripts.of_law import of_law
 from stackgru.targets.importing import TargetError
 
 _Source = Callable[[ScriptContext], Iterator[Candidate]]
@@ -48,6 +49,7 @@ def candidates(context: ScriptContext) -> Iterator[Candidate]:
     """Yield the candidates of the context's law, then those of any law."""
     yield from law_candidates(context)
     yield from common_candidates(context)
+    yield from _possible([of_law], context)
 
 
 def law_candidates(context: ScriptContext) -> Iterator[Candidate]:

@@ -110,6 +110,7 @@ class Candidate:
         builds: whether the target is built before the lines; otherwise they build it.
         options: further arguments of both constructors.
         weights: lines that give both modules their weights, if those are not the case's.
+        functions: texts of functions that the lines call.
     """
 
     lines: tuple[str, ...]
@@ -118,6 +119,7 @@ class Candidate:
     builds: bool = True
     options: tuple[tuple[str, object], ...] = ()
     weights: tuple[str, ...] | None = None
+    functions: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:

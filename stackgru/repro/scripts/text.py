@@ -61,11 +61,13 @@ def script_text(context: ScriptContext, candidate: Candidate) -> str:
     candidate = _named(context, candidate)
     uses = _uses(context, candidate)
     setting_up = _set_up(context, candidate, uses)
-    needs_nn = "nn." in candidate.text + setting_up or context.is_of_torch
+    everything = "\n".join([candidate.text, setting_up, *candidate.functions])
+    needs_nn = "nn." in everything or context.is_of_torch
+    plain = {"sys", *(name for name in candidate.imports if not name.startswith("torch"))}
     parts = [
         _docstring(context),
-        "\n".join(f"import {name}" for name in sorted({"sys", *candidate.imports})),
-        "\n".join(_torch_imports(needs_nn, packs="packed(" in setting_up)),
+        "\n".join(map(_import_line, sorted(plain))),
+        "\n".join(_torch_imports(candidate, needs_nn, packs="packed(" in everything)),
         *([] if context.is_of_torch else ["\n".join(_import_lines(context))]),
     ]
     drawn = _DRAWN_WHOLE if "whole=True" in setting_up else _DRAWN
@@ -75,6 +77,7 @@ def script_text(context: ScriptContext, candidate: Candidate) -> str:
         (_RUN, "run" in uses),
         (_call_text(context), "call" in uses and context.target.convention.needs_adapter),
         *((source_of(one), True) for one in _adapters(context, uses)),
+        *((text, True) for text in candidate.functions),
     ]
     head = "\n\n".join(parts) + "\n"
     shown = [f"\n\n{function.strip()}\n" for function, used in functions if used]
@@ -82,11 +85,19 @@ def script_text(context: ScriptContext, candidate: Candidate) -> str:
     return f"{head}\n{setting_up}\n{candidate.text}\n\n{_comparison(candidate)}\n"
 
 
-def _torch_imports(needs_nn: bool, packs: bool) -> Iterator[str]:
+def _import_line(name: str) -> str:
+    """Return the line that imports a module, or a name of one: ``module name``."""
+    module, _, of_it = name.partition(" ")
+    return f"from {module} import {of_it}" if of_it else f"import {module}"
+
+
+def _torch_imports(candidate: Candidate, needs_nn: bool, packs: bool) -> Iterator[str]:
     """Yield the lines that import torch, and what the script uses of it."""
     yield "import torch"
     if needs_nn:
         yield "from torch import nn"
+    others = {name for name in candidate.imports if name.startswith("torch")}
+    yield from map(_import_line, sorted(others - {"torch", "torch nn"}))
     if packs:
         yield "from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence"
 
@@ -169,9 +180,9 @@ def _set_up(context: ScriptContext, candidate: Candidate, uses: set[str]) -> str
     elif candidate.builds and "target" in uses:
         lines += weight_lines(context, with_reference="reference" in uses)
     if _adapters(context, uses):
-        lines.append(f"call = {_formed(case, 'target')}")
+        lines.append(f"call = {formed(case, 'target')}")
         if case.lengths and "reference" in uses:
-            lines.append(f"reference = {_formed(replace(case, h0='given'), 'reference')}")
+            lines.append(f"reference = {formed(replace(case, h0='given'), 'reference')}")
     shapes = {
         "x": (case.seq_len, case.batch, case.input_size),
         "h0": case.state_shape,
@@ -272,9 +283,12 @@ def _call_text(context: ScriptContext) -> str:
 
 def _adapters(context: ScriptContext, uses: set[str]) -> list[Callable[..., Any]]:
     """Return the functions that call a module in the case's form, if the script does."""
-    case = context.case
-    if "call" not in uses or context.target.convention.needs_adapter:
-        return []
+    is_formed = "call" in uses and not context.target.convention.needs_adapter
+    return adapters(context.case) if is_formed else []
+
+
+def adapters(case: Case) -> list[Callable[..., Any]]:
+    """Return the functions that call a module in a case's form."""
     found: list[tuple[Callable[..., Any], bool]] = [
         (forms.batch_first, case.batch_first),
         (forms.unbatched, case.form == "unbatched"),
@@ -284,7 +298,7 @@ def _adapters(context: ScriptContext, uses: set[str]) -> list[Callable[..., Any]
     return [one for one, is_used in found if is_used]
 
 
-def _formed(case: Case, module: str) -> str:
+def formed(case: Case, module: str) -> str:
     """Return the text of a module that is called in the case's form; see forms.Form.of."""
     whole = f"batch_first({module})" if case.batch_first else module
     if case.form == "unbatched":

@@ -8,9 +8,10 @@ from dataclasses import replace
 
 import torch
 
-from stackgru.bounds import rounding
+from stackgru.bounds import backward, rounding
 from stackgru.bounds.rounding import Bounded
 from stackgru.harness.reference import expected
+from stackgru.laws.helpers.autograd import network_for
 from stackgru.laws.magnitudes import cast as autocast_to
 from stackgru.repro.scripts.context import Candidate, ScriptContext, attempt
 from stackgru.repro.scripts.plain import calls, plain, reference_run, unpacked
@@ -160,16 +161,16 @@ def dtypes(context: ScriptContext) -> Iterator[Candidate]:
 
 
 def autocast(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield a step under autocast, compared with nn.GRU's."""
+    """Yield a step under autocast, and its gradients, compared with nn.GRU's."""
     pair, case = context.pair(), context.case
+    to = getattr(torch, case.autocast)
     weights, x, before = pair.layers[0], pair.input[0], pair.h0[0]
-    new = rounding.layer(
-        autocast_to(Bounded.exact(x)), autocast_to(Bounded.exact(before)), weights, torch.bfloat16
-    )
+    below, state = autocast_to(Bounded.exact(x), to), autocast_to(Bounded.exact(before), to)
+    new = rounding.layer(below, state, weights, to)
     plain = rounding.layer(Bounded.exact(x), Bounded.exact(before), weights, torch.float32)
-    errors = rounding.allowed(new, torch.bfloat16) + rounding.allowed(plain, torch.float32)
+    errors = rounding.allowed(new, to) + rounding.allowed(plain, torch.float32)
     one = "x[0]" if context.is_cell else "x[:1]"
-    under = 'with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):'
+    under = f'with torch.no_grad(), torch.autocast("cpu", dtype=torch.{case.autocast}):'
     yield Candidate(
         (
             under,
@@ -187,6 +188,21 @@ def autocast(context: ScriptContext) -> Iterator[Candidate]:
             f"expected = reference(x[:1], h0)[1]{place}  # without autocast",
         )
         yield Candidate(lines, float(errors[row, unit]))
+    if case.seq_len > 1 or case.num_layers > 1:
+        return
+    ones = torch.ones_like(pair.h0)
+    network = replace(network_for(pair, None), dtype=to)
+    found = backward.gradients(network, ones, ones)
+    for leaf, bound in (("x", found.input), ("h0", found.h0)):
+        lines = (
+            f"{leaf}.requires_grad_()",
+            f'with torch.autocast("cpu", dtype=torch.{case.autocast}):',
+            f"    output, hn = target({one}, h0)",
+            f"(observed,) = torch.autograd.grad(output.sum() + hn.sum(), {leaf})",
+            "output, hn = reference(x[:1], h0)  # without autocast",
+            f"(expected,) = torch.autograd.grad(output.sum() + hn.sum(), {leaf})",
+        )
+        yield Candidate(lines, float(2.01 * bound.error.max()))
 
 
 def empty_batch(context: ScriptContext) -> Iterator[Candidate]:
