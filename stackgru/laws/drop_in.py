@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from stackgru.bounds.rounding import Bounded, allowed
 from stackgru.cases.case import Case
+from stackgru.harness.masks import Recorder
 from stackgru.harness.pair import Pair, plain, raised_text
 from stackgru.harness.reference import Expected, expected
 from stackgru.laws.helpers.values import HN, OUTPUT
@@ -48,7 +49,8 @@ def drop_in(pair: Pair) -> None:
     """A sequence is built, called and loaded as nn.GRU is, by position and by name.
 
     With nn.GRU's defaults; its state_dict has the names, shapes and order of nn.GRU's, and each
-    loads the other's. A difference counts with --strict only.
+    loads the other's. A seed gives it nn.GRU's fresh weights; it has nn.GRU's attributes, of which
+    a rate that is set later counts, and can be printed. A difference counts with --strict only.
     """
     case, target = pair.case, pair.target
     differences = [*target.unseen]
@@ -67,7 +69,15 @@ def drop_in(pair: Pair) -> None:
         f"called with {how}": partial(_assert_called, pair, module, *given)
         for how, given in ways_to_call(pair.input, pair.h0).items()
     }
-    for checks in (built, calls, {"state_dict": partial(_assert_loaded, pair, module)}):
+    others = {
+        "state_dict": _assert_loaded,
+        "fresh weights": _assert_fresh,
+        "attributes": _assert_attributes,
+        "repr": _assert_repr,
+        "a rate that is set later": _assert_rate_can_be_set,
+    }
+    each = [{what: partial(check, pair, module)} for what, check in others.items()]
+    for checks in (built, calls, *each):
         differences += islice(_differences(checks), 1)
     if differences:
         pair.refuse("; ".join(differences))
@@ -190,6 +200,80 @@ def _assert_loaded(pair: Pair, module: nn.Module) -> None:
     _load(fresh, right)
     _load(pair.reference, module.state_dict())
     _assert_same_tensors(dict(module.named_parameters()), dict(pair.reference.named_parameters()))
+
+
+#: What code reads of an nn.GRU.
+ATTRIBUTES = (
+    "input_size",
+    "hidden_size",
+    "num_layers",
+    "bias",
+    "batch_first",
+    "dropout",
+    "bidirectional",
+)
+
+
+def _assert_fresh(pair: Pair, module: nn.Module) -> None:
+    """Raise a violation if a seed gives other initial weights than nn.GRU's."""
+    case = pair.case
+    fresh = []
+    for build in (pair.target.factory, nn.GRU):
+        pair.seed()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                built = build(case.input_size, case.hidden_size, case.num_layers)
+            except RAISED as error:
+                raise Violated(describe_error(error)) from error
+        fresh.append(dict(built.named_parameters()))
+    for name, own in fresh[0].items():  # other names are other differences
+        if name in fresh[1] and not torch.equal(own, fresh[1][name]):
+            raise Violated(f"{name} is another from the same seed")
+
+
+def _assert_attributes(pair: Pair, module: nn.Module) -> None:
+    """Raise a violation if an attribute that code reads is not nn.GRU's."""
+    gru = pair.reference
+    for name in ATTRIBUTES:
+        right = pair.case.batch_first and module is own_module(pair.module)
+        right = right if name == "batch_first" else getattr(gru, name)
+        if not hasattr(module, name):
+            raise Violated(f"there is no {name}")
+        own = getattr(module, name)
+        if isinstance(own, (nn.Module, Tensor)) or own != right:
+            shown = with_article(type(own).__name__) if isinstance(own, nn.Module) else repr(own)
+            raise Violated(f"{name} is {shown}, nn.GRU's is {right!r}")
+    try:
+        module.flatten_parameters()
+    except RAISED as error:
+        raise Violated(f"flatten_parameters raised {describe_error(error)}") from error
+
+
+def _assert_repr(pair: Pair, module: nn.Module) -> None:
+    """Raise a violation if the module cannot be printed."""
+    try:
+        repr(module)
+    except RAISED as error:
+        raise Violated(f"raised {describe_error(error)}") from error
+
+
+def _assert_rate_can_be_set(pair: Pair, module: nn.Module) -> None:
+    """Raise a violation if a rate that is set later is not the one at which masks are drawn."""
+    if pair.case.num_layers == 1 or not isinstance(getattr(module, "dropout", None), float | int):
+        return
+    before, mode = module.dropout, module.training
+    try:
+        module.dropout = 0.25
+        module.train()
+        with torch.no_grad(), Recorder() as recorder:
+            called(module, pair.input.clone(), pair.h0.clone())
+    finally:
+        module.dropout = before
+        module.train(mode)
+    rates = {round(1 - draw.keep, 9) for draw in recorder.draws}
+    if rates != {0.25}:
+        raise Violated(f"masks are drawn at {sorted(rates) or 'no rate'}, where 0.25 was set")
 
 
 def _load(module: nn.Module, tensors: dict[str, Tensor]) -> None:

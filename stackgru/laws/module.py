@@ -9,14 +9,15 @@ import random
 import sys
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from stackgru.harness.judge import Called, Seen
-from stackgru.laws.helpers.plain import Results, fill, leaf_of, seeded, total
+from stackgru.laws.helpers.plain import Results, fill, leaf_of, memory_of, seeded, total
 from stackgru.laws.registry import law
 
 _SMALL = {"min_batch": 1, "max_batch": 4, "max_layers": 3, "max_steps": 3, "max_size": 16}
@@ -113,29 +114,48 @@ def in_threads(target: Called, x: Tensor, h0: Tensor) -> Iterator[Seen]:
             yield f"results of thread {number}", results, right
 
 
+def shapes_of(tensors: Iterable[Tensor | None]) -> list[tuple[int, ...] | None]:
+    """Return the shapes of tensors; None for what is none."""
+    return [None if one is None else tuple(one.shape) for one in tensors]
+
+
 @law("conduct", {**_SMALL, "seq_len": 1, "choices": ()}, question="conduct", share=0.3)
 def hooks(target: Called, reference: Called, x: Tensor, h0: Tensor) -> Iterator[Seen]:
-    """Hooks run once a call: before it, after it, and in a backward pass."""
-    counts = []
-    for called in (target, reference):
-        ran: list[str] = []
+    """Hooks run once a call, before it, after it and in a backward pass, which sees all of it."""
+    ran: list[list[str]] = [[], []]
+    seen: dict[str, list[tuple[int, ...] | None]] = {}
+    for called, names in zip((target, reference), ran, strict=True):
         module = getattr(called, "module", called)
+
+        def before(module: nn.Module, given: Any, names: list[str] = names) -> None:
+            names.append("before")
+
+        def after(module: nn.Module, given: Any, results: Any, names: list[str] = names) -> None:
+            names.append("after")
+            seen["input"], seen["output"] = shapes_of(given), shapes_of(results)
+
+        def backward(module: nn.Module, inputs: Any, outputs: Any, names: list[str] = names) -> None:
+            names.append("backward")
+            seen["gradients of the input"] = shapes_of(inputs)
+            seen["gradients of the output"] = shapes_of(outputs)
+
         handles = [
-            module.register_forward_pre_hook(lambda *_, ran=ran: ran.append("before")),  # type: ignore[misc]
-            module.register_forward_hook(lambda *_, ran=ran: ran.append("after")),  # type: ignore[misc]
-            module.register_full_backward_hook(lambda *_, ran=ran: ran.append("backward")),  # type: ignore[misc]
+            module.register_forward_pre_hook(before),
+            module.register_forward_hook(after),
+            module.register_full_backward_hook(backward),
         ]
         with torch.enable_grad():
             total(called(leaf_of(x), leaf_of(h0))).backward()
         for handle in handles:
             handle.remove()
         called(x, h0)
-        counts.append(ran)
-    yield "hooks that ran", *counts
+        for what in ("input", "output") if called is target else ():
+            yield f"shapes of the {what}", seen.get(f"gradients of the {what}"), seen.get(what)
+    yield "hooks that ran", *ran
 
 
 class Parent(nn.Module):
-    """A module that holds another.
+    """A module that holds another, and ties a parameter to one of its.
 
     Args:
         child: the other.
@@ -144,49 +164,67 @@ class Parent(nn.Module):
     def __init__(self, child: nn.Module) -> None:
         super().__init__()
         self.child = child
+        self.tied = next(child.parameters())
 
 
-@law("conduct", {**_SMALL, "dtypes": ("float64", "float32"), "choices": ()}, question="conduct", share=0.5)
-def nested(
-    target: Called, build: type[Called], x: Tensor, h0: Tensor, seed: int
-) -> Iterator[Seen]:
-    """Whatever is done to its parent happens to it: modes, dtypes, copies, saving and loading."""
+_NESTED = {**_SMALL, "dtypes": ("float64", "float32"), "choices": ()}
+
+
+@law("conduct", _NESTED, question="conduct", share=0.5)
+def nested(target: Called, build: type[Called], x: Tensor, h0: Tensor, seed: int) -> Iterator[Seen]:
+    """Saved, loaded and copied, by itself or in a parent, it gives the same results, bit for bit."""
     with torch.no_grad():
         right = seeded(target, x, h0, seed)
-        parent = copy.deepcopy(Parent(target))
-        yield "results of a copy", seeded(parent.child, x, h0, seed), right
-        fill(parent, [parameter + 1 for parameter in parent.parameters()])
-        yield "results after its copy has changed", seeded(target, x, h0, seed), right
-        fresh = Parent(build())
-        fresh.load_state_dict({f"child.{name}": one for name, one in target.state_dict().items()})
-        yield "results of what it was loaded into", seeded(fresh.child, x, h0, seed), right
-        yield "keys through its parent", list(Parent(target).state_dict()), [
-            f"child.{name}" for name in target.state_dict()
-        ]
-        for dtype in (torch.float32, torch.float64):
-            direct, through = copy.deepcopy(target), Parent(copy.deepcopy(target))
-            direct.module.to(dtype)
-            through.to(dtype)
-            own, other = (
-                [(one.dtype, one.clone()) for one in (*module.parameters(), *module.buffers())]
-                for module in (through.child, direct)
-            )
-            yield f"parameters after {dtype}", own, other
-        for mode in (False, True):
-            direct, through = copy.deepcopy(target), Parent(copy.deepcopy(target))
-            direct.module.train(mode)
-            through.train(mode)
-            results = [seeded(one, x, h0, seed) for one in (through.child, direct)]
-            yield f"results after train({mode})", *results
-        emptied = Parent(copy.deepcopy(target)).apply(
-            lambda module: fill(module, [0 * one for one in module.parameters()])
+        module = target.module
+        keys = [f"child.{name}" for name in module.state_dict()]
+        yield "keys in a parent", list(Parent(module).state_dict())[-len(keys) :], keys
+        saved = module.state_dict()
+        shared = [memory_of(saved[name]) for name, _ in module.named_parameters() if name in saved]
+        yield "memory of a state_dict", shared, [memory_of(one) for one in module.parameters()]
+        state = {name: one.clone() for name, one in Parent(module).state_dict().items()}
+        fresh = Parent(build().module)
+        fresh.load_state_dict(state)
+        for one in state.values():
+            one.zero_()
+        yield "results of what it was loaded into", seeded(target.holding(fresh.child), x, h0, seed), right
+        copied = copy.deepcopy(Parent(module))
+        yield "results of a copy", seeded(target.holding(copied.child), x, h0, seed), right
+        yield "tied parameters of a copy", copied.tied is next(copied.child.parameters()), True
+        fill(copied, [one + 1 for one in copied.parameters()])
+        yield "results after its copy was changed", seeded(target, x, h0, seed), right
+
+
+@law("conduct", _NESTED, question="conduct", share=0.5)
+def inherited(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[Seen]:
+    """What is done to its parent happens to it: modes, dtypes, functions, and what is trained."""
+    for mode in (False, True):
+        direct, parent = (copy.deepcopy(target.module) for _ in range(2))
+        yield f"what train({mode}) returns", direct.train(mode) is direct, True
+        Parent(parent).train(mode)
+        results = [seeded(target.holding(one).train(mode), x, h0, seed) for one in (parent, direct)]
+        yield f"results after a parent's train({mode})", *results
+    for dtype in (torch.float32, torch.float64):
+        direct, parent = (copy.deepcopy(target.module) for _ in range(2))
+        yield f"what to({dtype}) returns", direct.to(dtype) is direct, True
+        Parent(parent).to(dtype)
+        own, other = (
+            [one.detach() for one in (*module.parameters(), *module.buffers())]
+            for module in (parent, direct)
         )
-        left = [name for name, one in emptied.named_parameters() if one.any()]
-        yield "parameters that apply left out", left, []
-    through = Parent(copy.deepcopy(target)).requires_grad_(False)
-    yield "whether it is trained after requires_grad_(False)", [
-        one.requires_grad for one in through.parameters()
-    ], [False for _ in through.parameters()]
+        yield f"parameters after a parent's to({dtype})", own, other
+    emptied = copy.deepcopy(target.module)
+    Parent(emptied).apply(lambda module: fill(module, [0 * one for one in module.parameters()]))
+    left = [name for name, one in emptied.named_parameters() if one.any()]
+    yield "parameters that a parent's apply passes by", left, []
+    copied = copy.deepcopy(target.module)
+    with torch.enable_grad():
+        total(target.holding(copied)(leaf_of(x), h0)).backward()
+    copied.zero_grad()
+    left = [name for name, one in copied.named_parameters() if one.grad is not None and one.grad.any()]
+    yield "gradients that zero_grad() passes by", left, []
+    yield "what requires_grad_() returns", copied.requires_grad_(False) is copied, True
+    left = [name for name, one in copied.named_parameters() if one.requires_grad]
+    yield "parameters that requires_grad_(False) passes by", left, []
 
 
 def parametrised_and_back(module: nn.Module, value: Tensor, name: str) -> None:

@@ -54,6 +54,7 @@ NAMES = {
     "in-threads": ("conduct", "conduct"),
     "hooks": ("conduct", "conduct"),
     "nested": ("conduct", "conduct"),
+    "inherited": ("conduct", "conduct"),
     "replaced": ("conduct", "conduct"),
     "drop-in": ("conduct", "drop-in"),
     "refusals": ("conduct", "conduct"),

@@ -54,14 +54,21 @@ def no_draws(pair: Pair) -> None:
         raise Violated("Python's random generator changed its state, but nn.GRU draws nothing here")
 
 
-@law("randomness", {"min_batch": 1, "max_steps": 4, "choices": WHOLE}, question="seeds")
+@law(
+    "randomness",
+    {"min_batch": 1, "max_steps": 4, "choices": (*WHOLE, "calls")},
+    question="seeds",
+)
 def repeatable(pair: Pair) -> None:
     """The same seed gives the same result twice, bit for bit, with other calls in between.
 
-    Those calls use another input, a single row, and the other mode.
+    Those calls use another input, a single row, and the other mode; now and then there are a
+    hundred others.
     """
     pair.seed()
     first = pair.run()
+    for _ in range(pair.case.calls):
+        pair.run()
     pair.run(other_input(pair, "call in between"))
     pair.run(pair.input[:, :1], pair.h0[:, :1])
     with pair.mode("train" if pair.case.mode == "eval" else "eval"):

@@ -44,6 +44,7 @@ def results(
     for name, own, other in zip(("output", "hn"), found, right, strict=True):
         yield f"{name}.requires_grad", own.requires_grad, other.requires_grad
         yield f"{name}.is_leaf", own.is_leaf, other.is_leaf
+        yield f"{name}.retains_grad", own.retains_grad, other.retains_grad
         yield f"{name}.is_inference()", own.is_inference(), other.is_inference()
         if other.is_contiguous() and not batch_first:
             yield f"{name}.is_contiguous()", own.is_contiguous(), True

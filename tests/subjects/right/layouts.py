@@ -150,7 +150,14 @@ class DropIn(Whole):
     ):
         options = (bias, batch_first, dropout, bidirectional)
         super().__init__(input_size, hidden_size, num_layers, *options)
+        self.input_size, self.bias, self.bidirectional = input_size, bias, bidirectional
         self.to(device=device, dtype=dtype)
 
     def forward(self, input, hx=None):
         return super().forward(input, hx)
+
+    def flatten_parameters(self):
+        pass
+
+    def extra_repr(self):
+        return f"{self.input_size}, {self.hidden_size}, num_layers={self.num_layers}"
