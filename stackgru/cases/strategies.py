@@ -11,7 +11,6 @@ contained some twenty independent ones. Different lists are different strategies
 from __future__ import annotations
 
 import functools
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
@@ -149,19 +148,10 @@ def _lengths(case: Case) -> st.SearchStrategy[str]:
 
 
 @functools.cache
-def ways_to_call(possible: tuple[Call, ...]) -> st.SearchStrategy[Call]:
-    """Ways to call a module, the plainest first; what is usual is drawn more often."""
-    plain = _PLAIN_CALL[0]
-
-    def strangeness(call: Call) -> int:
-        return sum(map(operator.ne, call, plain))
-
-    def weight(call: Call) -> int:
-        form, h0, _, bidirectional = map(operator.eq, call, plain)
-        return (3 if form else 1) * (3 if h0 else 1) * (2 if bidirectional else 1)
-
-    ordered = sorted(possible, key=strangeness)
-    return st.sampled_from([one for one in ordered for _ in range(weight(one))])
+def among(values: tuple[Any, ...], name: str) -> st.SearchStrategy[Any]:
+    """Values of a field of CALL, the plainest first and drawn more often."""
+    number = {"form": 3, "h0": 3, "bidirectional": 2}.get(name, 1)
+    return st.sampled_from([*values[:1] * number, *values[1:]])
 
 
 #: What a law may choose besides, and the values that the choice may have in a case.
@@ -235,7 +225,11 @@ def cases(
     """
     possible = tuple(one for one in calls if _is_chosen(one, choices, bidirectional=bidirectional))
     possible = tuple(one for one in possible if _has_rows(one, min_batch, max_batch))
-    call = dict(zip(CALL, draw(ways_to_call(possible), label="call"), strict=True))
+    call: dict[str, Any] = {}
+    for place, name in enumerate(CALL):
+        values = tuple(dict.fromkeys(one[place] for one in possible))
+        call[name] = draw(among(values, name), label=name) if len(values) > 1 else values[0]
+        possible = tuple(one for one in possible if one[place] == call[name])
     form = call["form"]
     layers = num_layers
     if layers is None:

@@ -83,24 +83,28 @@ def order_matters(pair: Pair) -> None:
             _assert_explained(pair, run, reference, masks, reference_masks)
         except Violated as violation:
             violations.append(violation)
-        else:
-            return
+            continue
+        if pair.strict and pair.kind == "sequence" and not _equal(masks, reference_masks):
+            raise Violated(
+                "from the same seed, the masks are not those of nn.GRU, which draws them layer by "
+                "layer (a violation only with --strict)"
+            )
+        return
     assert_told(pair)
     raise violations[0]
+
+
+def _equal(masks: Tensor, others: Tensor | None) -> bool:
+    return others is not None and torch.equal(masks, others)
 
 
 def _assert_explained(
     pair: Pair, run: Run, reference: Run, masks: Tensor, reference_masks: Tensor | None
 ) -> None:
     own = expected(pair, masks)
-    if reference_masks is not None and torch.equal(masks, reference_masks):
+    if _equal(masks, reference_masks):
         assert_end_to_end(pair, run, reference, own, "from the same seed, under equal masks")
         return
-    if pair.strict and pair.kind == "sequence":
-        raise Violated(
-            "from the same seed, the masks are not those of nn.GRU, which draws them layer by "
-            "layer (a violation only with --strict)"
-        )
     what = "under the masks that the target drew"
     assert_end_to_end(pair, run, Run(own.outputs.value, own.hn.value), own, what)
     _assert_parted(

@@ -7,9 +7,9 @@ import gc
 import inspect
 import random
 import sys
-import threading
 import weakref
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -28,7 +28,7 @@ def seed_others(seed: int) -> tuple[object, ...]:
     random.seed(seed)
     numpy = sys.modules.get("numpy")
     if numpy is not None:
-        numpy.random.seed(seed % 2**32)
+        numpy.random.seed([ord(digit) for digit in str(seed)])
     return states_of_others()
 
 
@@ -91,27 +91,20 @@ def in_threads(target: Called, x: Tensor, h0: Tensor) -> Iterator[Seen]:
     """Called by two threads at once, in eval, each gets what it gets alone, bit for bit."""
     inputs = [x, -x]
     alone = [target(one, h0) for one in inputs]
-    found: list[list[Results]] = [[], []]
 
-    def call(number: int) -> None:
+    def call(one: Tensor) -> list[Results]:
         with torch.no_grad():
-            for _ in range(8):
-                found[number].append(target(inputs[number], h0))
+            return [target(one, h0) for _ in range(8)]
 
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
-    threads = [threading.Thread(target=call, args=(number,)) for number in range(2)]
     try:
-        for thread in threads:
-            thread.start()
+        with ThreadPoolExecutor(2) as threads:
+            found = list(threads.map(call, inputs))
     finally:
-        for thread in threads:
-            thread.join()
         sys.setswitchinterval(interval)
     for number, right in enumerate(alone):
-        yield "calls that came to an end", len(found[number]), 8
-        for results in found[number]:
-            yield f"results of thread {number}", results, right
+        yield f"results of thread {number}", found[number], [right] * 8
 
 
 def shapes_of(tensors: Iterable[Tensor | None]) -> list[tuple[int, ...] | None]:

@@ -126,7 +126,7 @@ class StaleAfterEqualSteps(StaleAfterTwoUpdates):
         pytest.param("gradients", StateAloneHasNoGradient, "loss=hn", marks=pytest.mark.nightly),
         ("frozen", FrozenBelowDetaches, "frozen=weight_ih_l0"),
         ("magnitudes", NanTakenForZero, "not_finite=nan:input:0:0:0"),
-        ("strided", ReadsTheInputAsContiguous, "input_strides=slice"),
+        ("strided", ReadsTheInputAsContiguous, "input_strides=every-second"),
         pytest.param("strided", NeedsAView, "state_strides=rows-", marks=pytest.mark.nightly),
         ("layouts", PackedAsPadded, "form=packed lengths=1,2"),
         pytest.param("layouts", UnbatchedStateHasRows, "form=unbatched", marks=pytest.mark.nightly),

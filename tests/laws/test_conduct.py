@@ -75,7 +75,7 @@ test_a_violation_shows_what_was_seen = caught_but_not(
         "strided",
         AnotherMaskByStrides,
         replace(DROPS, state_strides="rows-first"),
-        r"masks of other shapes than with contiguous tensors$",
+        r"other numbers of masks than with contiguous tensors$",
     ),
     (
         "meta",
