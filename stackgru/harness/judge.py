@@ -109,6 +109,7 @@ def _arguments(statement: Statement, pair: Pair) -> dict[str, Any]:
         "x": lambda: pair.as_argument(pair.input),
         "h0": lambda: pair.as_argument(pair.h0),
         "build": lambda: lambda: _built(pair),
+        "strict": lambda: pair.strict,
     }
     return {
         name: available[name]() if name in available else getattr(pair.case, name)

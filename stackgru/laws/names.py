@@ -64,6 +64,7 @@ NAMES = {
     "script": ("transforms", "conduct"),
     "export": ("transforms", "conduct"),
     "compile": ("transforms", "conduct"),
+    "trace": ("transforms", "conduct"),
     "vmap": ("transforms", "conduct"),
 }
 FAMILIES = tuple(dict.fromkeys(family for family, _ in NAMES.values()))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint as checkpointed
 
+from stackgru.harness.judge import Called, Seen
 from stackgru.harness.pair import Pair, Run
 from stackgru.harness.reference import expected
+from stackgru.laws.helpers.plain import seeded as seeded_call
 from stackgru.laws.helpers.transforms import (
     Callee,
     Transform,
@@ -166,6 +168,29 @@ def compile(pair: Pair) -> None:
     _needs(torch, "compile", "torch.compile")
     assert_possible(pair, "compiled", compiled)
     assert_same(pair, "compiled", compiled)
+
+
+@law(
+    "transforms",
+    {**_SMALL, "choices": ("h0", "batch_first")},
+    question="conduct",
+    share=0.2,
+    prepare=importing("torch.jit"),
+)
+def trace(target: Called, x: Tensor, h0: Tensor, seed: int, strict: bool) -> Iterator[Seen]:
+    """Traced by torch.jit.trace, it gives what it gives itself, bit for bit, from the same seed.
+
+    For other numbers of the same sizes; with --strict, as nn.GRU does, for more rows as well.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what is a constant in a trace, and that tracing is old
+        traced = torch.jit.trace(target, (x, h0), check_trace=False)
+        inputs = [(x, h0), (-x, -h0)]
+        if strict:
+            inputs.append((torch.cat([x, x], 1), torch.cat([h0, h0], 1)))
+        for one, state in inputs:
+            found = seeded_call(traced, one, state, seed)
+            yield f"results of a trace for {one.shape[1]} rows", found, seeded_call(target, one, state, seed)
 
 
 @law(

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from stackgru.harness.orders import found_orders
 from stackgru.targets.target import load
 from tests.subjects.broken.masks import CarriesDroppedStates, MaskKeptOverTime
-from tests.subjects.broken.sequence_masks import MasksInReverse, MasksOneStepLate
+from tests.subjects.broken.strict_only import MasksInReverse, MasksOneStepLate
 from tests.subjects.right.sequences import LayerByLayer, MasksFirst, StepByStep
 from tests.subjects.right.variants import Stack
 

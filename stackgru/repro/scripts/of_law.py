@@ -59,7 +59,8 @@ def of_law(context: ScriptContext) -> Iterator[Candidate]:
     if statement is None or context.target.convention.needs_adapter:
         return
     names = inspect.signature(statement).parameters
-    given = [name if name in _ARGUMENTS else f"{name}={getattr(case, name)!r}" for name in names]
+    values = {name: getattr(case, name, context.strict) for name in names}
+    given = [name if name in _ARGUMENTS else f"{name}={values[name]!r}" for name in names]
     call = f"{statement.__name__}({', '.join(given)})"
     functions, imports = _needed(statement)
     wrapped = _ARGUMENTS[: 1 if context.is_cell else 2]

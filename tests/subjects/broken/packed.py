@@ -19,21 +19,6 @@ class MasksForThePadding(Whole):
         return [full[: len(step)] for full, step in zip(dropped, steps, strict=True)]
 
 
-class MasksInTheCallersOrder(Whole):
-    """The masks of unsorted packed rows are drawn in the caller's order, not in the sorted one."""
-
-    def forward(self, input, h0=None):
-        self.order = getattr(input, "sorted_indices", None)
-        return super().forward(input, h0)
-
-    def dropped(self, steps):
-        if self.order is None or not self.training:
-            return super().dropped(steps)
-        masks = super().dropped([torch.ones_like(step) for step in steps])
-        places = [self.order[: len(step)].argsort().argsort() for step in steps]
-        return [x * mask[place] for x, mask, place in zip(steps, masks, places, strict=True)]
-
-
 class RaggedRowsShareAMask(Whole):
     """Where packed rows differ in length, all rows of a step share a mask."""
 
@@ -76,16 +61,6 @@ class UnsortedStateDetached(Whole):
     def packed(self, input, h0):
         output, hn = super().packed(input, h0)
         return output, hn if input.sorted_indices is None else hn.detach()
-
-
-class PackedZerosInSinglePrecision(Whole):
-    """Without a state, packed rows start from float32 zeros whatever their dtype is."""
-
-    def packed(self, input, h0):
-        if h0 is None:
-            states = self.num_layers * len(self.directions)
-            h0 = torch.zeros(states, int(input.batch_sizes[0]), self.hidden_size)
-        return super().packed(input, h0)
 
 
 class EqualLengthsReadRowByRow(Whole):

@@ -41,13 +41,6 @@ class PadsRowsToEight(Stack):
         return output[: len(input)], hn[:, : len(input)]
 
 
-class RoomForTheNextStep(Stack):
-    """In eval hn is cut out of memory that has room for it twice, which saving it writes too."""
-
-    def end(self, output, hn):
-        return output, hn if self.training else torch.cat([hn, hn])[: self.num_layers]
-
-
 class NoGradMeansInference(Stack):
     """Without gradients it runs in inference mode, and nobody may write to what comes out."""
 

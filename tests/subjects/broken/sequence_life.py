@@ -105,17 +105,6 @@ class HooksAreNotRun(LayerByLayer):
         return self.forward(input, h0)
 
 
-class TracedForItsRows(nn.GRU):
-    """Traced without a state, it starts from zeros for the rows of the trace."""
-
-    def forward(self, input, hx=None):
-        if hx is None and isinstance(input, torch.Tensor) and input.dim() == 3:
-            rows = int(input.shape[0 if self.batch_first else 1])
-            states = self.num_layers * (2 if self.bidirectional else 1)
-            hx = input.new_zeros(states, rows, self.hidden_size)
-        return super().forward(input, hx)
-
-
 class ThreadsShareAState(LayerByLayer):
     """Without gradients, the state between two steps is an attribute that threads share."""
 
@@ -140,18 +129,6 @@ class SinglePrecisionAfterFiftyCalls(LayerByLayer):
         if self.calls <= 50 or output.dtype != torch.float64:
             return output, hn
         return output.float().double(), hn.float().double()
-
-
-class RateOfItsConstruction(Whole):
-    """A rate that is set later is ignored."""
-
-    def __init__(self, *arguments, **named):
-        super().__init__(*arguments, **named)
-        self.rate = self.dropout
-
-    def dropped(self, steps):
-        sizes = [len(step) for step in steps]
-        return F.dropout(torch.cat(list(steps)), self.rate, self.training).split(sizes)
 
 
 class IntRateIsIgnored(Whole):

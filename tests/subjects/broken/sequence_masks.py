@@ -35,20 +35,6 @@ class OneMaskForAllRows(LayerByLayer):
         return state * self.dropout(torch.ones_like(state[:, :1]))
 
 
-class MasksOneStepLate(LayerByLayer):
-    """A step has the mask of the step before it."""
-
-    def gap(self, state, layer):
-        return state * self.dropout(torch.ones_like(state)).roll(1, 0)
-
-
-class MasksInReverse(LayerByLayer):
-    """The first step has the mask that is drawn for the last."""
-
-    def gap(self, state, layer):
-        return super().gap(state.flip(0), layer).flip(0)
-
-
 class MasksForOneStepMore(LayerByLayer):
     """Masks are drawn for one step more than there is."""
 

@@ -60,15 +60,6 @@ class BackwardHooksOnTheLastLayer(Stack):
         return self.cells[-1].register_full_backward_hook(*args, **kwargs)
 
 
-class TracesItsRows(Stack):
-    """A trace holds only for the number of rows that it was made with."""
-
-    def begin(self, input, h0):
-        if not torch.jit.is_tracing():
-            return h0
-        return h0.reshape(self.num_layers, int(input.shape[0]), self.hidden_size)
-
-
 class CollectsStatesOnItself(Stack):
     """New states are collected in an attribute, where two threads find each other's."""
 
@@ -128,16 +119,6 @@ class OnlyFloatsAreRates(Stack):
     def setup(self):
         if not isinstance(self.dropout.p, float):
             self.dropout = nn.Dropout(0.0)
-
-
-class RateOfItsConstruction(Stack):
-    """A rate that is changed later in its nn.Dropout makes no difference."""
-
-    def setup(self):
-        self.rate = self.dropout.p
-
-    def gap(self, state, layer):
-        return F.dropout(state, self.rate, self.training)
 
 
 class LoadsByData(Stack):

@@ -1,8 +1,10 @@
-"""What counts with --strict only: other masks by strides, and edge inputs that are refused."""
+"""What counts with --strict only: masks in another order, edge inputs that are refused, a trace."""
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
+from torch import nn
 
 from tests.subjects.right.layouts import Whole
 from tests.subjects.right.sequences import LayerByLayer
@@ -73,3 +75,59 @@ class OutputsInSinglePrecision(LayerByLayer):
 
     def end(self, output, hn):
         return output.float() if output.element_size() == 2 else output, hn
+
+
+class TracesItsRows(Stack):
+    """A trace holds only for the number of rows that it was made with."""
+
+    def begin(self, input, h0):
+        if not torch.jit.is_tracing():
+            return h0
+        return h0.reshape(self.num_layers, int(input.shape[0]), self.hidden_size)
+
+
+class TracedForItsRows(nn.GRU):
+    """Traced without a state, it starts from zeros for the rows of the trace."""
+
+    def forward(self, input, hx=None):
+        if hx is None and isinstance(input, torch.Tensor) and input.dim() == 3:
+            rows = int(input.shape[0 if self.batch_first else 1])
+            states = self.num_layers * (2 if self.bidirectional else 1)
+            hx = input.new_zeros(states, rows, self.hidden_size)
+        return super().forward(input, hx)
+
+
+class PackedZerosInSinglePrecision(Whole):
+    """Without a state, packed rows start from float32 zeros whatever their dtype is."""
+
+    def packed(self, input, h0):
+        if h0 is None:
+            states = self.num_layers * len(self.directions)
+            h0 = torch.zeros(states, int(input.batch_sizes[0]), self.hidden_size)
+        return super().packed(input, h0)
+
+
+class MasksInReverse(LayerByLayer):
+    """The first step has the mask that is drawn for the last."""
+
+    def gap(self, state, layer):
+        return super().gap(state.flip(0), layer).flip(0)
+
+
+class MasksOneStepLate(LayerByLayer):
+    """A step has the mask of the step before it."""
+
+    def gap(self, state, layer):
+        return state * self.dropout(torch.ones_like(state)).roll(1, 0)
+
+
+class RateOfItsConstruction(Whole):
+    """A rate that is set later is ignored."""
+
+    def __init__(self, *arguments, **named):
+        super().__init__(*arguments, **named)
+        self.rate = self.dropout
+
+    def dropped(self, steps):
+        sizes = [len(step) for step in steps]
+        return F.dropout(torch.cat(list(steps)), self.rate, self.training).split(sizes)

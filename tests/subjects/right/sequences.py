@@ -203,4 +203,19 @@ class MasksFirst(StepByStep):
         return state * self.masks[layer][self.step]
 
 
+class MasksInTheCallersOrder(Whole):
+    """The masks of unsorted packed rows are drawn in the caller's order, not in the sorted one."""
+
+    def forward(self, input, h0=None):
+        self.order = getattr(input, "sorted_indices", None)
+        return super().forward(input, h0)
+
+    def dropped(self, steps):
+        if self.order is None or not self.training:
+            return super().dropped(steps)
+        masks = super().dropped([torch.ones_like(step) for step in steps])
+        places = [self.order[: len(step)].argsort().argsort() for step in steps]
+        return [x * mask[place] for x, mask, place in zip(steps, masks, places, strict=True)]
+
+
 RIGHT_SEQUENCES = (*classes_in(__name__), Whole, Renamed, Holding, nn.GRU)
