@@ -44,11 +44,16 @@ def results(
     for name, own, other in zip(("output", "hn"), found, right, strict=True):
         yield f"{name}.requires_grad", own.requires_grad, other.requires_grad
         yield f"{name}.is_leaf", own.is_leaf, other.is_leaf
-        yield f"{name}.retains_grad", own.retains_grad, other.retains_grad
         yield f"{name}.is_inference()", own.is_inference(), other.is_inference()
         if other.is_contiguous() and not batch_first:
             yield f"{name}.is_contiguous()", own.is_contiguous(), True
+    raw: list[Tensor] = []
+    module = getattr(target, "module", target)
+    handle = module.register_forward_hook(lambda module, given, found: raw.extend(found))
     again = target(x, h0)
+    handle.remove()
+    kept = [getattr(one, "retains_grad", False) for one in raw]
+    yield "whether results keep their gradients", kept, [False for _ in kept]
     held = {"the input": x, "h0": h0, **dict(target.named_parameters())}
     held |= {"the output of an earlier call": found[0], "hn of an earlier call": found[1]}
     for name, own in zip(("output", "hn"), again, strict=True):
