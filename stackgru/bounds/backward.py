@@ -27,7 +27,7 @@ from torch import Tensor
 from stackgru.bounds import rounding
 from stackgru.bounds.arithmetic import Dual, N, Number
 from stackgru.bounds.forward import StackInputs, Step, forward
-from stackgru.bounds.rounding import Bounded, in_direction
+from stackgru.bounds.rounding import Bounded, rows_in_direction
 from stackgru.gru.parameters import PARAMETERS, Layer
 
 
@@ -179,8 +179,10 @@ def _backward(
         for way in reversed(range(stack.directions)):
             step, own = steps[layer + way], weights[layer + way]
             above = every[way].flip() if way else every[way]
-            active = None if stack.active is None else in_direction(stack.active, way)
-            dh, of_x, of_h = _through_time(step, own, above, from_above.constant(hn[layer + way]), active)
+            active = rows_in_direction(stack.active, way)
+            dh, of_x, of_h = _through_time(
+                step, own, above, from_above.constant(hn[layer + way]), active
+            )
             h0.append(dh)
             layers.append(_weights_backward(of_x.rows, of_h.rows, step, own, rows))
             of_x = of_x @ own["weight_ih"]

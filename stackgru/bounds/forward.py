@@ -18,7 +18,7 @@ from torch import Tensor
 from stackgru.bounds import rounding
 from stackgru.bounds.arithmetic import N, Number
 from stackgru.bounds.formats import FORMATS, Format
-from stackgru.bounds.rounding import Bounded, Gates, in_direction
+from stackgru.bounds.rounding import Bounded, Gates, in_direction, rows_in_direction
 from stackgru.gru.parameters import Layer
 
 
@@ -67,7 +67,7 @@ def forward(stack: StackInputs) -> list[Step[Number]]:
         ways = []
         for way in range(stack.directions):
             x, state = in_direction(below, way), Bounded.exact(stack.h0[layer + way])
-            rows = None if stack.active is None else in_direction(stack.active, way)
+            rows = rows_in_direction(stack.active, way)
             weights = stack.layers[layer + way]
             found = list(rounding.over_time(x, state, weights, stack.dtype, rows))
             states = rounding.stacked([state, *(after for _, after in found)])

@@ -53,7 +53,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -254,7 +253,7 @@ def sequence(
     for index in range(0, len(layers), directions):
         ways = []
         for way in range(directions):
-            x, rows = in_direction(below, way), None if active is None else in_direction(active, way)
+            x, rows = in_direction(below, way), rows_in_direction(active, way)
             start = Bounded.exact(h0[index + way])
             steps = over_time(x, start, layers[index + way], dtype, rows)
             states = stacked([state for _, state in steps])
@@ -269,16 +268,14 @@ def sequence(
     return above, stacked(last)
 
 
-Flipped = TypeVar("Flipped", Bounded, Tensor)
-
-
-def in_direction(steps: Flipped, way: int) -> Flipped:
+def in_direction(steps: Bounded, way: int) -> Bounded:
     """Return steps in the order in which a layer goes through them: the second way from the end."""
-    if not way:
-        return steps
-    if isinstance(steps, Bounded):
-        return Bounded(steps.value.flip(0), steps.error.flip(0))
-    return steps.flip(0)
+    return Bounded(steps.value.flip(0), steps.error.flip(0)) if way else steps
+
+
+def rows_in_direction(active: Tensor | None, way: int) -> Tensor | None:
+    """Return which rows have input, in the order of in_direction."""
+    return active.flip(0) if active is not None and way else active
 
 
 def beside(one: Bounded, other: Bounded) -> Bounded:

@@ -243,8 +243,8 @@ def cases(
     )
     batch = 1
     if form != "unbatched":
-        least = max(1, min_batch) if form != "plain" else min_batch
-        batch = draw(batches(least, max_batch), label="batch")
+        fewest = max(1, min_batch) if form != "plain" else min_batch
+        batch = draw(batches(fewest, max_batch), label="batch")
 
     def width(name: str, small: int) -> st.SearchStrategy[int]:
         possible = (only or {}).get(name) or (one_width and next(iter((only or {}).values()), None))

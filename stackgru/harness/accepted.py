@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import replace
+from typing import Any
 
 from stackgru.cases.case import Case
 from stackgru.cases.strategies import CALL, EVERY_CALL, Call
@@ -29,11 +30,7 @@ def possible_calls(target: Target) -> tuple[Call, ...]:
         is_sequence and "batch_first" in target.options and not convention.batch_first,
         is_sequence and "bidirectional" in target.options,
     )
-    return tuple(
-        call
-        for call in EVERY_CALL
-        if all(map(_fits, call, EVERY_CALL[0], possible))
-    )
+    return tuple(call for call in EVERY_CALL if all(map(_fits, call, EVERY_CALL[0], possible)))
 
 
 def _fits(value: object, plain: object, is_possible: bool) -> bool:
@@ -50,7 +47,7 @@ def accepted_calls(target: Target) -> tuple[Call, ...]:
 def _is_accepted(target: Target, call: Call) -> bool:
     """Whether a call gives results of nn.GRU's shapes in a small case."""
     dtype = "float32" if "float64" in dict(target.refused_dtypes) else "float64"
-    fields = dict(zip(CALL, call, strict=True))
+    fields: dict[str, Any] = dict(zip(CALL, call, strict=True))
     case = replace(target.fitted(_PROBE), dtype=dtype, **fields)
     if case.form == "unbatched":
         case = replace(case, batch=1)

@@ -117,6 +117,7 @@ class Form:
         padded = torch.zeros(case.seq_len, case.batch)
         lengths = torch.tensor(case.row_lengths)
         rows = pack_padded_sequence(padded, lengths, enforce_sorted=False).sorted_indices
+        assert rows is not None  # noqa: S101 - it sorts
         return masks.index_select(2, rows)
 
 

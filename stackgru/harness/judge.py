@@ -2,7 +2,8 @@
 
 Such a law takes ``target`` and ``reference``, modules that are called as nn.GRU is whatever the
 case's form, ``x`` and ``h0``, ``build``, which builds another target, and whatever else it chooses
-by the names of the case's fields. It yields what it looks at, what it observed and what it expected.
+by the names of the case's fields. It yields what it looks at, what it observed and what it
+expected.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class Called(nn.Module):
         super().__init__()
         self.module = module
         self._call = call
+        self.training = module.training  # without telling the module
 
     def forward(self, x: Tensor, *state: Tensor) -> tuple[Tensor, Tensor]:
         """Return output and hn."""
@@ -47,7 +49,7 @@ class Called(nn.Module):
 
     def holding(self, module: nn.Module) -> Called:
         """Return another module that is called in the same way."""
-        return Called(module, self._call).train(self.training)
+        return Called(module, self._call)
 
 
 def judge(statement: Statement, needs: Callable[[Pair], object], pair: Pair) -> None:
@@ -81,7 +83,7 @@ def _assert_holds_for_reference(statement: Statement, pair: Pair) -> None:
         with pair.in_context():
             arguments = _arguments(statement, pair)
             reference = copy.deepcopy(pair.reference)
-            arguments["target"] = Called(reference, _calling_gru(pair)).train(reference.training)
+            arguments["target"] = Called(reference, _calling_gru(pair))
             for _ in statement(**arguments):
                 pass
     except Exception as error:
@@ -101,11 +103,9 @@ def seen_differently(statement: Statement, pair: Pair) -> Seen | None:
 
 def _arguments(statement: Statement, pair: Pair) -> dict[str, Any]:
     """Return the arguments that a law asks for by their names."""
-    available = {
-        "target": lambda: Called(pair.module, _calling(pair)).train(pair.module.training),
-        "reference": lambda: Called(pair.reference, _calling_gru(pair)).train(
-            pair.reference.training
-        ),
+    available: dict[str, Callable[[], Any]] = {
+        "target": lambda: Called(pair.module, _calling(pair)),
+        "reference": lambda: Called(pair.reference, _calling_gru(pair)),
         "x": lambda: pair.as_argument(pair.input),
         "h0": lambda: pair.as_argument(pair.h0),
         "build": lambda: lambda: _built(pair),
@@ -121,7 +121,7 @@ def _built(pair: Pair) -> Called:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         module = pair.target.build(replace(pair.case))
-    return Called(module, _calling(pair)).train(module.training)
+    return Called(module, _calling(pair))
 
 
 def _calling(pair: Pair) -> Callable[..., tuple[Tensor, Tensor]]:

@@ -181,7 +181,7 @@ def _diagonals(sign: int) -> Callable[[Tensor], Tensor]:
 
 
 def _steps_at_once(number: int) -> Callable[[Tensor], Tensor]:
-    return lambda places: torch.cat([part.flatten() for part in places.split(number, 1)])
+    return lambda places: torch.cat([part.flatten() for part in torch.split(places, number, 1)])
 
 
 #: nn.GRU's order, and that of whoever goes through all layers step by step.

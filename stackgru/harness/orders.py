@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -39,13 +40,20 @@ def orders_of(pair: Pair) -> Iterator[Tensor]:
     First those of its kind: a cell goes step by step, a sequence so or layer by layer. Then what
     was found out about this target.
     """
-    known = [TIME_ORDER] if pair.kind == "cell" else [LAYER_ORDER, TIME_ORDER]
     seen: list[Tensor] = []
-    for names in (lambda: known, lambda: [*(found_orders(pair.target) or ())]):
-        for order in _in_case(pair, names()):
-            if not any(map(order.equal, seen)):
-                seen.append(order)
-                yield order
+    for order in chain(_in_case(pair, _usual(pair)), _found_in_case(pair)):
+        if not any(torch.equal(order, other) for other in seen):
+            seen.append(order)
+            yield order
+
+
+def _usual(pair: Pair) -> list[str]:
+    return [TIME_ORDER] if pair.kind == "cell" else [LAYER_ORDER, TIME_ORDER]
+
+
+def _found_in_case(pair: Pair) -> Iterator[Tensor]:
+    """Yield what was found out about a target, which takes time, and only if it is asked for."""
+    yield from _in_case(pair, found_orders(pair.target) or ())
 
 
 def arranged(pair: Pair, draws: Sequence[Draw]) -> Iterator[Tensor]:
@@ -108,7 +116,7 @@ def _order(pair: Pair) -> Tensor | None:
     near = (own[:, None] - right).abs().amax(-1)
     order = near.argmin(1)
     is_clear = bool(near.amin(1).amax() < apart.amin() / 4)
-    return order if is_clear and len(order.unique()) == number else None
+    return order if is_clear and len({*order.tolist()}) == number else None
 
 
 def _dropped(pair: Pair, run: Callable[[], Run], number: int) -> Tensor | None:
@@ -122,4 +130,3 @@ def _dropped(pair: Pair, run: Callable[[], Run], number: int) -> Tensor | None:
             return None  # another number of values
         found.append(torch.cat([results.outputs.flatten(), results.hn.flatten()]).double())
     return torch.stack(found)
-

@@ -245,7 +245,8 @@ def _assert_attributes(pair: Pair, module: nn.Module) -> None:
             shown = with_article(type(own).__name__) if isinstance(own, nn.Module) else repr(own)
             raise Violated(f"{name} is {shown}, nn.GRU's is {right!r}")
     try:
-        module.flatten_parameters()
+        flatten: Any = module.flatten_parameters
+        flatten()
     except RAISED as error:
         raise Violated(f"flatten_parameters raised {describe_error(error)}") from error
 
@@ -264,7 +265,7 @@ def _assert_rate_can_be_set(pair: Pair, module: nn.Module) -> None:
         return
     before, mode = module.dropout, module.training
     try:
-        module.dropout = 0.25
+        module.dropout = 0.25  # type: ignore[assignment]
         module.train()
         with torch.no_grad(), Recorder() as recorder:
             called(module, pair.input.clone(), pair.h0.clone())

@@ -8,7 +8,7 @@ import inspect
 import random
 import sys
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from stackgru.harness.judge import Called, Seen
-from stackgru.laws.helpers.plain import Results, fill, leaf_of, memory_of, seeded, total
+from stackgru.laws.helpers.plain import Results, backward, fill, leaf_of, memory_of, seeded
 from stackgru.laws.registry import law
 
 _SMALL = {"min_batch": 1, "max_batch": 4, "max_layers": 3, "max_steps": 3, "max_size": 16}
@@ -41,7 +41,7 @@ def states_of_others() -> tuple[object, ...]:
 
 @law("conduct", {**_SMALL, "choices": ("grad", "calls")}, question="conduct", share=0.5)
 def generators(
-    target: Called, build: type[Called], x: Tensor, h0: Tensor, seed: int, calls: int
+    target: Called, build: Callable[[], Called], x: Tensor, h0: Tensor, seed: int, calls: int
 ) -> Iterator[Seen]:
     """Python's and NumPy's generators are neither read nor moved nor seeded, in any mode.
 
@@ -57,7 +57,7 @@ def generators(
             target(x, h0)
         found.append(seeded(target, x, h0, seed))
         if found[-1][0].requires_grad:
-            total(found[-1]).backward()
+            backward(found[-1])
         yield "generators after calls", states_of_others(), before
     yield "weights with another state of Python's and NumPy's generators", weights[1], weights[0]
     yield "results with another state of Python's and NumPy's generators", found[1], found[0]
@@ -65,7 +65,7 @@ def generators(
 
 @law("conduct", {**_SMALL, "choices": ("batch_first",)}, question="conduct", share=0.3)
 def released(target: Called, x: Tensor, h0: Tensor) -> Iterator[Seen]:
-    """What calls have computed is let go: of eight, at most the last one's graph and results stay."""
+    """Of eight calls, at most the last one's graph and results stay; all others are let go."""
     module = getattr(target, "module", target)
     inputs, results = [], []
 
@@ -84,12 +84,21 @@ def released(target: Called, x: Tensor, h0: Tensor) -> Iterator[Seen]:
     calls = len(results) // 8
     if sum(one() is not None for one in inputs) > 1:
         gc.collect()  # what only refers to itself
-    yield "inputs of earlier calls that a graph holds", sum(one() is not None for one in inputs[:7]), 0
+    yield (
+        "inputs of earlier calls that a graph holds",
+        sum(one() is not None for one in inputs[:7]),
+        0,
+    )
     earlier = [one() for call in results[: 7 * calls] for one in call]
     yield "results of earlier calls that are held", sum(one is not None for one in earlier), 0
 
 
-@law("conduct", {**_SMALL, "mode": "eval", "choices": ("batch_first",)}, question="conduct", share=0.3)
+@law(
+    "conduct",
+    {**_SMALL, "mode": "eval", "choices": ("batch_first",)},
+    question="conduct",
+    share=0.3,
+)
 def in_threads(target: Called, x: Tensor, h0: Tensor) -> Iterator[Seen]:
     """Called by two threads at once, in eval, each gets what it gets alone, bit for bit."""
     inputs = [x, -x]
@@ -130,7 +139,9 @@ def hooks(target: Called, reference: Called, x: Tensor, h0: Tensor) -> Iterator[
             names.append("after")
             seen["input"], seen["output"] = shapes_of(given), shapes_of(results)
 
-        def backward(module: nn.Module, inputs: Any, outputs: Any, names: list[str] = names) -> None:
+        def on_the_way_back(
+            module: nn.Module, inputs: Any, outputs: Any, names: list[str] = names
+        ) -> None:
             names.append("backward")
             seen["gradients of the input"] = shapes_of(inputs)
             seen["gradients of the output"] = shapes_of(outputs)
@@ -138,16 +149,16 @@ def hooks(target: Called, reference: Called, x: Tensor, h0: Tensor) -> Iterator[
         handles = [
             module.register_forward_pre_hook(before),
             module.register_forward_hook(after),
-            module.register_full_backward_hook(backward),
+            module.register_full_backward_hook(on_the_way_back),
         ]
         with torch.enable_grad():
-            total(called(leaf_of(x), leaf_of(h0))).backward()
+            backward(called(leaf_of(x), leaf_of(h0)))
         for handle in handles:
             handle.remove()
         called(x, h0)
         for what in ("input", "output") if called is target else ():
             yield f"shapes of the {what}", seen.get(f"gradients of the {what}"), seen.get(what)
-    yield "hooks that ran", *ran
+    yield "hooks that ran", ran[0], ran[1]
 
 
 class Parent(nn.Module):
@@ -167,8 +178,10 @@ _NESTED = {**_SMALL, "dtypes": ("float64", "float32"), "choices": ()}
 
 
 @law("conduct", _NESTED, question="conduct", share=0.5)
-def nested(target: Called, build: type[Called], x: Tensor, h0: Tensor, seed: int) -> Iterator[Seen]:
-    """Saved, loaded and copied, by itself or in a parent, it gives the same results, bit for bit."""
+def nested(
+    target: Called, build: Callable[[], Called], x: Tensor, h0: Tensor, seed: int
+) -> Iterator[Seen]:
+    """Saved, loaded and copied, by itself or in a parent, it gives the same results to the bit."""
     with torch.no_grad():
         right = seeded(target, x, h0, seed)
         module = target.module
@@ -201,8 +214,8 @@ def inherited(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[Seen
         direct, parent = (copy.deepcopy(target.module) for _ in range(2))
         yield f"what train({mode}) returns", direct.train(mode) is direct, True
         Parent(parent).train(mode)
-        results = [seeded(target.holding(one).train(mode), x, h0, seed) for one in (parent, direct)]
-        yield f"results after a parent's train({mode})", *results
+        results = [seeded(target.holding(one), x, h0, seed) for one in (parent, direct)]
+        yield f"results after a parent's train({mode})", results[0], results[1]
     for dtype in (torch.float32, torch.float64):
         direct, parent = (copy.deepcopy(target.module) for _ in range(2))
         yield f"what to({dtype}) returns", direct.to(dtype) is direct, True
@@ -218,9 +231,11 @@ def inherited(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[Seen
     yield "parameters that a parent's apply passes by", left, []
     copied = copy.deepcopy(target.module)
     with torch.enable_grad():
-        total(target.holding(copied)(leaf_of(x), h0)).backward()
+        backward(target.holding(copied)(leaf_of(x), h0))
     copied.zero_grad()
-    left = [name for name, one in copied.named_parameters() if one.grad is not None and one.grad.any()]
+    left = [
+        name for name, one in copied.named_parameters() if one.grad is not None and one.grad.any()
+    ]
     yield "gradients that zero_grad() passes by", left, []
     yield "what requires_grad_() returns", copied.requires_grad_(False) is copied, True
     left = [name for name, one in copied.named_parameters() if one.requires_grad]
@@ -228,7 +243,7 @@ def inherited(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[Seen
 
 
 def parametrised_and_back(module: nn.Module, value: Tensor, name: str) -> None:
-    """Replace a parameter while a parametrisation, the identity, is put on it, and take that off."""
+    """Replace a parameter while a parametrisation, the identity, is put on it; take that off."""
     place, _, last = name.rpartition(".")
     owner = module.get_submodule(place)
     parametrize.register_parametrization(owner, last, nn.Identity())
@@ -268,7 +283,7 @@ WAYS_TO_REPLACE = (
 
 @law("conduct", {**_SMALL, "choices": ("grad",)}, question="conduct", share=0.5)
 def replaced(
-    target: Called, build: type[Called], x: Tensor, h0: Tensor, seed: int
+    target: Called, build: Callable[[], Called], x: Tensor, h0: Tensor, seed: int
 ) -> Iterator[Seen]:
     """Whichever way its weights are replaced, the next call goes by the new ones, bit for bit."""
     can_assign = "assign" in inspect.signature(nn.Module.load_state_dict).parameters

@@ -106,9 +106,7 @@ def mask_count(pair: Pair) -> None:
     masks = next(arranged(pair, recorder.draws), None)
     if masks is None:
         seen = listed([tuple(draw.mask.shape) for draw in recorder.draws])
-        raise Violated(
-            f"shapes of the masks drawn: got {seen}, expected {masks_of_a_step(pair)}"
-        )
+        raise Violated(f"shapes of the masks drawn: got {seen}, expected {masks_of_a_step(pair)}")
     for draw in recorder.draws:
         # The rate may have been rounded once more on its way through 1 - p.
         if not abs(draw.keep - (1 - case.dropout)) <= 2.0**-52:

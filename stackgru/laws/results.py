@@ -10,7 +10,7 @@ from torch import Tensor
 from stackgru.cases.strategies import WHOLE
 from stackgru.harness.judge import Called, Seen
 from stackgru.harness.pair import Pair
-from stackgru.laws.helpers.plain import gradients_of, leaf_of, memory_of, seeded, total
+from stackgru.laws.helpers.plain import backward, gradients_of, leaf_of, memory_of, seeded
 from stackgru.laws.registry import law
 from stackgru.outcomes import NotApplicable
 
@@ -81,7 +81,7 @@ def passes(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[Seen]:
         first = gradients_of(found, leaves)
         yield "gradients by a second pass", gradients_of(found, leaves), first
         found = seeded(target, x, h0, seed)
-        total(target(leaf_of(x) + 1, h0)).backward()
+        backward(target(leaf_of(x) + 1, h0))
         yield "gradients after another call's", gradients_of(found, leaves), first
         found = seeded(target, x, h0, seed)
         for result in found:
@@ -92,7 +92,7 @@ def passes(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[Seen]:
         ones = [torch.ones_like(leaf) for leaf in trained]
         for leaf, one in zip(trained, ones, strict=True):
             leaf.grad = one.clone()
-        total(seeded(target, x, h0, seed)).backward()
+        backward(seeded(target, x, h0, seed))
         added = [one if grad is None else one + grad for one, grad in zip(ones, first, strict=True)]
         yield "gradients added to ones", [leaf.grad for leaf in trained], added
 
@@ -106,11 +106,11 @@ def passes(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[Seen]:
 def parameters(target: Called, reference: Called, x: Tensor, h0: Tensor) -> Iterator[Seen]:
     """It has as many parameters as nn.GRU, which require gradients and get them in one pass."""
     numbers = [sum(one.numel() for one in module.parameters()) for module in (target, reference)]
-    yield "numbers in all parameters", *numbers
+    yield "numbers in all parameters", numbers[0], numbers[1]
     named = dict(target.named_parameters())
     frozen = [name for name, one in named.items() if not one.requires_grad]
     yield "parameters that require no gradients", frozen, []
     with torch.enable_grad():
-        total(target(x, h0)).backward()
+        backward(target(x, h0))
     left = [name for name, one in named.items() if one.grad is None]
     yield "parameters that got no gradient", left, []

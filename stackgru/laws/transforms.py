@@ -184,13 +184,17 @@ def trace(target: Called, x: Tensor, h0: Tensor, seed: int, strict: bool) -> Ite
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what is a constant in a trace, and that tracing is old
-        traced = torch.jit.trace(target, (x, h0), check_trace=False)
+        traced = torch.jit.trace(target, (x, h0), check_trace=False)  # type: ignore[no-untyped-call]
         inputs = [(x, h0), (-x, -h0)]
         if strict:
             inputs.append((torch.cat([x, x], 1), torch.cat([h0, h0], 1)))
         for one, state in inputs:
             found = seeded_call(traced, one, state, seed)
-            yield f"results of a trace for {one.shape[1]} rows", found, seeded_call(target, one, state, seed)
+            yield (
+                f"results of a trace for {one.shape[1]} rows",
+                found,
+                seeded_call(target, one, state, seed),
+            )
 
 
 @law(

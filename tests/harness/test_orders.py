@@ -22,7 +22,9 @@ class OneValueAtATime(LayerByLayer):
     def up(self, state, layer):
         if layer == self.num_layers - 1:
             return state
-        columns = [F.dropout(unit, self.dropout.p, self.training) for unit in state.unbind(-1)[::-1]]
+        columns = [
+            F.dropout(unit, self.dropout.p, self.training) for unit in state.unbind(-1)[::-1]
+        ]
         return torch.stack(columns[::-1], -1)
 
 

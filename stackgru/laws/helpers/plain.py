@@ -30,6 +30,11 @@ def total(results: Sequence[Tensor]) -> Tensor:
     return sum(result.sum() for result in results)  # type: ignore[return-value]
 
 
+def backward(results: Sequence[Tensor]) -> None:
+    """Go back from the sum of all results."""
+    total(results).backward()  # type: ignore[no-untyped-call]
+
+
 def gradients_of(results: Sequence[Tensor], leaves: Sequence[Tensor]) -> list[Tensor | None]:
     """Return the gradients of the sum of all results; None where nothing flows to."""
     wanted = [leaf for leaf in leaves if leaf.requires_grad]
@@ -45,5 +50,6 @@ def fill(module: nn.Module, values: Sequence[Tensor]) -> None:
 
 def memory_of(value: Tensor) -> Any:
     """Return what identifies the memory of a tensor."""
-    storage = value.untyped_storage() if hasattr(value, "untyped_storage") else value.storage()
+    has_untyped = hasattr(value, "untyped_storage")  # before torch 2.0
+    storage: Any = value.untyped_storage() if has_untyped else value.storage()  # type: ignore[no-untyped-call]
     return storage.data_ptr() or id(storage)

@@ -194,7 +194,7 @@ def autocast(context: ScriptContext) -> Iterator[Candidate]:
     network = replace(network_for(pair, None), dtype=to)
     found = backward.gradients(network, ones, ones)
     for leaf, bound in (("x", found.input), ("h0", found.h0)):
-        lines = (
+        of_leaf = (
             f"{leaf}.requires_grad_()",
             f'with torch.autocast("cpu", dtype=torch.{case.autocast}):',
             f"    output, hn = target({one}, h0)",
@@ -202,7 +202,7 @@ def autocast(context: ScriptContext) -> Iterator[Candidate]:
             "output, hn = reference(x[:1], h0)  # without autocast",
             f"(expected,) = torch.autograd.grad(output.sum() + hn.sum(), {leaf})",
         )
-        yield Candidate(lines, float(2.01 * bound.error.max()))
+        yield Candidate(of_leaf, float(2.01 * bound.error.max()))
 
 
 def empty_batch(context: ScriptContext) -> Iterator[Candidate]:
