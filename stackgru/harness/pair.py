@@ -32,6 +32,7 @@ from stackgru.targets.adapter import ConventionMismatch, last_alone, own_module
 from stackgru.targets.importing import RAISED, TargetError, describe_error
 from stackgru.targets.target import Target
 from stackgru.targets.weights import DirectWeights
+from stackgru.torch_settings import SETTINGS
 
 #: Called so before torch 2.0, where the name below now disables more.
 DisableTorchFunction = getattr(
@@ -267,16 +268,27 @@ class Pair:
 
     @contextmanager
     def in_context(self) -> Iterator[None]:
-        """Run what the case has it run in: its grad mode and number of threads."""
-        threads = torch.get_num_threads()
+        """Run what the case has it run in: its grad mode, number of threads and determinism."""
+        with self.settings(), self.grad_mode():
+            yield
+
+    @contextmanager
+    def settings(self) -> Iterator[None]:
+        """Run with the case's number of threads, and deterministic algorithms if it wants them."""
+        wanted = {
+            "the number of threads": self.case.threads,
+            "the deterministic-algorithms flag": self.case.deterministic,
+        }
+        before = {name: SETTINGS[name].read() for name in wanted}
         try:
-            if threads != self.case.threads:
-                torch.set_num_threads(self.case.threads)
-            with self.grad_mode():
-                yield
+            for name, value in wanted.items():
+                if value != before[name]:
+                    SETTINGS[name].write(value)
+            yield
         finally:
-            if threads != self.case.threads:
-                torch.set_num_threads(threads)
+            for name, value in wanted.items():
+                if value != before[name]:
+                    SETTINGS[name].write(before[name])
 
     def as_argument(self, value: Tensor) -> Tensor:
         """Return a copy of input or state as the case hands it over, where gradients are recorded.

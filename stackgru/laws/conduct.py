@@ -165,6 +165,8 @@ def _calls_in_between(pair: Pair) -> None:
     for call in calls:
         with contextlib.suppress(Violated):
             unroll(pair, *call)
+    with contextlib.suppress(Violated), torch.inference_mode():
+        unroll(pair, input.clone(), h0.clone())
     with contextlib.suppress(Violated), torch.enable_grad():
         _backward(unroll(pair, h0=h0.clone().requires_grad_()))
     pair.module.zero_grad()
@@ -232,6 +234,22 @@ def _assert_strided(pair: Pair) -> None:
     hn = torch.stack([bound.hn.error for bound in bounds]).amax(0)
     pair.within(run.outputs, plain.outputs, 2 * outputs, f"{what}: output", OUTPUT)
     pair.within(run.hn, plain.hn, 2 * hn, f"{what}: hn", HN)
+    if case.records:
+        _assert_have_gradients(pair, input, h0, what)
+
+
+def _assert_have_gradients(pair: Pair, input: Tensor, h0: Tensor, what: str) -> None:
+    """Raise a violation if input or h0, laid out so, gets no gradient that it gets otherwise."""
+    found = []
+    for one, state in ((input.contiguous(), h0.contiguous()), (input, h0)):
+        # Expanded memory cannot be a leaf that is written to, but a leaf it can be.
+        leaves = [part.detach().requires_grad_() for part in (one, state)]
+        run = unroll(pair, *leaves)
+        total = run.outputs.sum() + run.hn.sum()
+        grads = torch.autograd.grad(total, leaves, allow_unused=True) if total.requires_grad else ()
+        found.append([grad is not None for grad in grads])
+    if found[0] != found[1]:
+        raise Violated(f"{what}: input and h0 get gradients: {found[1]}, otherwise: {found[0]}")
 
 
 @contextmanager

@@ -52,7 +52,7 @@ _prepare_backward = importing("torch.fx.experimental.symbolic_shapes")
 
 @law(
     "gradients",
-    {"min_batch": 1, "choices": (*_WHOLE, "loss")},
+    {"min_batch": 1, "choices": (*_WHOLE, "arguments", "loss")},
     question="gradients",
     decides="gradients",
     prepare=_prepare_backward,
@@ -104,7 +104,7 @@ def second_derivatives(pair: Pair) -> None:
 
 @law(
     "gradients",
-    {**_SMALL, "dtypes": FULL_PRECISION, "choices": (*_WHOLE, "frozen", "loss")},
+    {**_SMALL, "dtypes": FULL_PRECISION, "choices": (*_WHOLE, "arguments", "frozen", "loss")},
     question="gradients",
     prepare=_prepare_backward,
 )

@@ -36,6 +36,7 @@ from stackgru.targets.importing import describe_error
         "max_size": 12,
         "dtypes": FULL_PRECISION,
         "usual": True,
+        "choices": ("grad", "h0", "batch_first"),
     },
     question="conduct",
     share=0.3,

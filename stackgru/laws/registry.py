@@ -35,7 +35,7 @@ _MODULES = (
     "transforms",
 )
 #: Rises when the statement or the domain of a law changes, or a law is added or removed.
-CATALOGUE_VERSION = 3
+CATALOGUE_VERSION = 4
 _laws: dict[str, Law] = {}
 
 
@@ -120,7 +120,7 @@ def law(
             raise ValueError(f"two laws are called {name!r}")
         statement = " ".join((inspect.getdoc(function) or "").split())
         is_plain = "target" in inspect.signature(function).parameters
-        check = functools.partial(judge, function, needs) if is_plain else function
+        check = functools.partial(*((judge, function, needs) if is_plain else (_tried, function)))
         _laws[name] = Law(
             name,
             family,
@@ -142,6 +142,13 @@ def law(
         return function
 
     return register
+
+
+def _tried(function: Callable[[Pair], None], pair: Pair) -> None:
+    """Run a law that is a function of a pair."""
+    __tracebackhide__ = True
+    with pair.settings():
+        function(pair)
 
 
 def importing(*names: str) -> Callable[[], None]:

@@ -59,7 +59,7 @@ def one_step(pair: Pair) -> None:
 
 @law(
     "values",
-    {"mode": "eval", "min_batch": 1, "choices": WHOLE},
+    {"mode": "eval", "min_batch": 1, "choices": (*WHOLE, "threads")},
     {"mode": "train", "dropout": 0.0, "min_batch": 1, "choices": WHOLE},
     {"mode": "train", "dropout": 1.0, "min_batch": 1, "choices": WHOLE},
     {"mode": "train", "num_layers": 1, "min_batch": 1, "choices": WHOLE},
@@ -82,7 +82,7 @@ def unrolled(pair: Pair) -> None:
 
 @law(
     "values",
-    {"mode": "train", "min_batch": 1, "choices": WHOLE},
+    {"mode": "train", "min_batch": 1, "choices": (*WHOLE, "deterministic")},
     half=("cell",),
     decides="training",
 )

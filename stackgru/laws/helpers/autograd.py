@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stackgru.bounds.backward import Direction, Gradients
 from stackgru.bounds.forward import StackInputs
@@ -83,11 +83,16 @@ def taped(
 ) -> Tape:
     """Call target or nn.GRU with gradients of the thawed leaves only; of all of them if None."""
     leaves = {"input": pair.input.clone(), "h0": pair.h0.clone(), **weights.leaves}
+    if pair.case.arguments == "parameters":
+        leaves |= {name: nn.Parameter(leaves[name]) for name in ("input", "h0")}
     wanted = {name: leaf for name, leaf in leaves.items() if thawed is None or name in thawed}
     with torch.enable_grad():
         for name, leaf in leaves.items():
             leaf.requires_grad_(name in wanted)
-        outputs, hn = call(leaves["input"], leaves["h0"])
+        given = [leaves["input"], leaves["h0"]]
+        if pair.case.arguments == "results":
+            given = [leaf * 1 for leaf in given]
+        outputs, hn = call(*given)
     for name, leaf in leaves.items():
         if leaf.requires_grad != (name in wanted):
             raise Violated(f"a call changes requires_grad of {name}")
