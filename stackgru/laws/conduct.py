@@ -244,7 +244,7 @@ def _assert_have_gradients(pair: Pair, input: Tensor, h0: Tensor, what: str) -> 
     for one, state in ((input.contiguous(), h0.contiguous()), (input, h0)):
         # Expanded memory cannot be a leaf that is written to, but a leaf it can be.
         leaves = [part.detach().requires_grad_() for part in (one, state)]
-        run = unroll(pair, *leaves)
+        run = unroll(pair, leaves[0], leaves[1])
         total = run.outputs.sum() + run.hn.sum()
         grads = torch.autograd.grad(total, leaves, allow_unused=True) if total.requires_grad else ()
         found.append([grad is not None for grad in grads])

@@ -120,7 +120,9 @@ def law(
             raise ValueError(f"two laws are called {name!r}")
         statement = " ".join((inspect.getdoc(function) or "").split())
         is_plain = "target" in inspect.signature(function).parameters
-        check = functools.partial(*((judge, function, needs) if is_plain else (_tried, function)))
+        check = functools.partial(_tried, function)
+        if is_plain:
+            check = functools.partial(judge, function, needs)
         _laws[name] = Law(
             name,
             family,

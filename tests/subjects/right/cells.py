@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from tests.subjects import classes_in
-from tests.subjects.right import variants
+from tests.subjects.right import built_otherwise, otherwise, variants
 from tests.subjects.right.variants import Float64Inside, Stack, Written
 
 
@@ -244,4 +244,4 @@ class SigmoidByLogarithm(Written):
         return F.logsigmoid(sums).exp()
 
 
-RIGHT_CELLS = classes_in(variants.__name__, __name__)
+RIGHT_CELLS = (*classes_in(variants.__name__, __name__), *otherwise.CELLS, *built_otherwise.CELLS)

@@ -10,7 +10,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from tests.subjects import classes_in
+from tests.subjects.right.forms_otherwise import FORMS
 from tests.subjects.right.layouts import Holding, Renamed, Whole
+from tests.subjects.right.sequences_otherwise import SEQUENCES
 from tests.subjects.right.variants import Stack, Written
 
 
@@ -218,4 +220,4 @@ class MasksInTheCallersOrder(Whole):
         return [x * mask[place] for x, mask, place in zip(steps, masks, places, strict=True)]
 
 
-RIGHT_SEQUENCES = (*classes_in(__name__), Whole, Renamed, Holding, nn.GRU)
+RIGHT_SEQUENCES = (*classes_in(__name__), Whole, Renamed, Holding, *SEQUENCES, *FORMS, nn.GRU)
