@@ -180,8 +180,18 @@ def _diagonals(sign: int) -> Callable[[Tensor], Tensor]:
     return order
 
 
-def _steps_at_once(number: int) -> Callable[[Tensor], Tensor]:
-    return lambda places: torch.cat([part.flatten() for part in torch.split(places, number, 1)])
+def _at_once(number: int, axis: int, first: int = 0) -> Callable[[Tensor], Tensor]:
+    """Return an order that takes so many steps or rows at once, within them one axis first."""
+
+    def order(places: Tensor) -> Tensor:
+        parts = torch.split(places, number, axis)
+        return torch.cat([part.transpose(0, first).flatten() for part in parts])
+
+    return order
+
+
+def _in_each_layer(order: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    return lambda places: torch.cat([order(layer) for layer in places])
 
 
 #: nn.GRU's order, and that of whoever goes through all layers step by step.
@@ -197,8 +207,14 @@ ORDERS: dict[str, Callable[[Tensor], Tensor]] = {
 ORDERS |= {
     "layer after layer along diagonals": _diagonals(1),
     "step after step along diagonals": _diagonals(-1),
-    **{f"{number} steps at once": _steps_at_once(number) for number in range(2, 9)},
+    **{f"{number} steps at once": _at_once(number, 1) for number in range(2, 9)},
 }
+for _number in (2, 3, 4, 5, 8, 16, 32, 64, 128):
+    ORDERS |= {
+        f"{_number} rows at once": _at_once(_number, 2),
+        f"{_number} rows at once, step by step": _at_once(_number, 2, 1),
+        f"layer by layer, {_number} rows at once": _in_each_layer(_at_once(_number, 1)),
+    }
 
 
 def flat(draws: Sequence[Draw]) -> Tensor:
