@@ -6,6 +6,7 @@ How far two correct gradients may differ is derived in stackgru.bounds.backward.
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,7 @@ from stackgru.bounds import backward
 from stackgru.bounds.backward import Direction
 from stackgru.bounds.rounding import allowed
 from stackgru.gru.parameters import gru_layers
-from stackgru.harness.pair import Pair
+from stackgru.harness.pair import Pair, TargetRaised
 from stackgru.harness.reference import reference_masks
 from stackgru.laws.helpers.autograd import (
     Grads,
@@ -33,6 +34,7 @@ from stackgru.laws.helpers.autograd import (
     thawed_leaves,
 )
 from stackgru.laws.helpers.values import HN, OUTPUT, under_masks, unroll
+from stackgru.laws.magnitudes import autocast_dtype, autocast_to
 from stackgru.laws.registry import importing, law
 from stackgru.options import FULL_PRECISION
 from stackgru.outcomes import NotApplicable, assert_equal
@@ -203,6 +205,49 @@ def training(pair: Pair) -> None:
             for name, parameter in layer.items():
                 what = f"after {step + 1} optimiser steps: {name} of layer {index}"
                 assert_equal(parameter, other[name], what=what)
+
+
+@law(
+    "gradients",
+    {
+        "mode": "eval",
+        "seq_len": 1,
+        "num_layers": 1,
+        "min_batch": 1,
+        "dtypes": ("float32",),
+        "usual": True,
+        "choices": ("autocast",),
+    },
+    question="gradients",
+    share=0.5,
+    prepare=_prepare_backward,
+)
+def autocast_gradients(pair: Pair) -> None:
+    """Under autocast, a step's gradients are nn.GRU's without it, within the rounding of its dtype.
+
+    The bound charges each operation with four roundings of the dtype, or more; doubled, it has room
+    for the casts of both factors of a product.
+    """
+    if pair.is_scripted:
+        raise NotApplicable("TorchScript casts scripted modules by rules of its own")
+    outputs, hn = torch.ones_like(pair.h0), pair.shown(torch.ones_like(pair.h0))
+    network = replace(network_for(pair, None), dtype=autocast_dtype(pair.case))
+    found = backward.gradients(network, outputs, hn)
+    right = by_name(found.input, found.h0, found.layers)
+    leaves = {"input": pair.input.clone(), "h0": pair.h0.clone(), **pair.weights.leaves}
+    for leaf in leaves.values():
+        leaf.requires_grad_()
+    with torch.enable_grad(), as_violation("gradients under autocast"):
+        try:
+            with autocast_to(pair):
+                run = unroll(pair, leaves["input"], leaves["h0"])
+        except TargetRaised as error:
+            pair.refuse(f"under autocast {error}")
+            return
+        grads = differentiated(leaves, [run.outputs, run.hn], [outputs, hn])
+    for name, value in pair.weights.to_layers(grads).items():
+        what = f"under autocast, gradient of {name}"
+        pair.within(value, right[name].value, 2 * right[name].error, what)
 
 
 def _pushed(

@@ -52,13 +52,13 @@ def generators(
         before = seed_others(other)
         torch.manual_seed(seed)
         weights.append([parameter.detach() for parameter in build().parameters()])
-        yield "generators after building", states_of_others(), before
+        yield "generators are as they were before building", states_of_others() == before, True
         for _ in range(calls):
             target(x, h0)
         found.append(seeded(target, x, h0, seed))
         if found[-1][0].requires_grad:
             backward(found[-1])
-        yield "generators after calls", states_of_others(), before
+        yield "generators are as they were before calls", states_of_others() == before, True
     yield "weights with another state of Python's and NumPy's generators", weights[1], weights[0]
     yield "results with another state of Python's and NumPy's generators", found[1], found[0]
 

@@ -42,6 +42,7 @@ NAMES = {
     "frozen": ("gradients", "gradients"),
     "forward-mode": ("gradients", "gradients"),
     "training": ("gradients", "gradients"),
+    "autocast-gradients": ("gradients", "gradients"),
     "results": ("conduct", "conduct"),
     "passes": ("gradients", "gradients"),
     "parameters": ("gradients", "gradients"),

@@ -174,7 +174,7 @@ def compile(pair: Pair) -> None:
     "transforms",
     {**_SMALL, "choices": ("h0", "batch_first")},
     question="conduct",
-    share=0.2,
+    share=0.3,
     prepare=importing("torch.jit"),
 )
 def trace(target: Called, x: Tensor, h0: Tensor, seed: int, strict: bool) -> Iterator[Seen]:

@@ -76,6 +76,7 @@ def test_a_family_is_selected_by_its_name():
         "script",
         "export",
         "compile",
+        "trace",
     ]
 
 

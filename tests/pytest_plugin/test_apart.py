@@ -96,7 +96,7 @@ def test_seconds_that_are_too_few(tmp_path):
 def test_the_names_are_those_of_the_registry():
     assert {law.name: (law.family, law.question) for law in all_laws().values()} == NAMES
     assert list(all_laws()) == list(NAMES)
-    assert selected(Options(laws=("transforms",), skip=("vm*",)))[-1] == "compile"
+    assert selected(Options(laws=("transforms",), skip=("vm*",)))[-1] == "trace"
     assert "divergence" in FAMILIES
     with pytest.raises(UsageError, match="did you mean 'equation'"):
         selected(Options(laws=("equatoin",)))

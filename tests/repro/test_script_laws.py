@@ -161,16 +161,6 @@ def test_steps_of_an_optimiser_are_compared_where_nothing_is_dropped():
     )
 
 
-def test_bidirectional_scripts_run_in_eval():
-    case = Case(2, 3, 2, 2, 3, dropout=0.5, mode="train")
-    context = ScriptContext(
-        RIGHT["sequence"], all_laws()["bidirectional"], case, "nothing", is_control=True
-    )
-    texts = [script_text(context, candidate) for candidate in law_candidates(context)]
-    assert all("target.eval(), reference.eval()" in text for text in texts)
-    assert {run_in_process(text) for text in texts} == {0}
-
-
 def test_forward_mode_by_the_weights_needs_a_target_called_like_nn_gru():
     adapted = load(Convention(called_otherwise.StateOnly, returns="state"))
     assert agreeing("forward-mode", Case(2, 2), RIGHT["cell"]) == 2

@@ -106,7 +106,9 @@ def test_layouts_agree_in_whatever_order_weights_come(name, monkeypatch):
     monkeypatch.setattr(plain, "OFTEN", 3)
     target, texts = load(BothWaysShuffled), []
     for form in ("unbatched", "packed") if name == "layouts" else ("packed",):
-        case = Case(2, 3, 2, 2, 3, form=form, lengths="2,3" if form == "packed" else "")
+        rows, lengths = (2, "2,3") if form == "packed" else (1, "")
+        both_ways = name == "bidirectional"
+        case = Case(2, 3, 2, rows, 3, form=form, lengths=lengths, bidirectional=both_ways)
         context = ScriptContext(target, all_laws()[name], case, "nothing")
         texts += [script_text(context, candidate) for candidate in candidates(context)]
     statuses = [run_in_process(text) for text in texts]

@@ -193,9 +193,9 @@ def calls(context: ScriptContext) -> Iterator[Candidate]:
     """Yield shapes and dtypes of the results, or the error raised, compared with nn.GRU's."""
     case = context.case
     dtype = f"torch.{case.dtype}"
-    rows = (case.batch, case.hidden_size)
+    rows = (case.batch, case.directions * case.hidden_size)
     one = context.is_cell and case.seq_len == 1
-    shapes = [rows if one else (case.seq_len, *rows), (case.num_layers, *rows)]
+    shapes = [rows if one else (case.seq_len, *rows), case.state_shape]
     expected_text = ", ".join(f"({shape}, {dtype})" for shape in shapes)
     yield Candidate(
         (

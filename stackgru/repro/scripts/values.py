@@ -12,6 +12,7 @@ from stackgru.bounds import backward, rounding
 from stackgru.bounds.rounding import Bounded
 from stackgru.harness.reference import expected
 from stackgru.laws.helpers.autograd import network_for
+from stackgru.laws.magnitudes import autocast_dtype
 from stackgru.laws.magnitudes import cast as autocast_to
 from stackgru.repro.scripts.context import Candidate, ScriptContext, attempt
 from stackgru.repro.scripts.plain import calls, plain, reference_run, unpacked
@@ -163,14 +164,14 @@ def dtypes(context: ScriptContext) -> Iterator[Candidate]:
 def autocast(context: ScriptContext) -> Iterator[Candidate]:
     """Yield a step under autocast, and its gradients, compared with nn.GRU's."""
     pair, case = context.pair(), context.case
-    to = getattr(torch, case.autocast)
+    to = autocast_dtype(case)
     weights, x, before = pair.layers[0], pair.input[0], pair.h0[0]
     below, state = autocast_to(Bounded.exact(x), to), autocast_to(Bounded.exact(before), to)
     new = rounding.layer(below, state, weights, to)
     plain = rounding.layer(Bounded.exact(x), Bounded.exact(before), weights, torch.float32)
     errors = rounding.allowed(new, to) + rounding.allowed(plain, torch.float32)
     one = "x[0]" if context.is_cell else "x[:1]"
-    under = f'with torch.no_grad(), torch.autocast("cpu", dtype=torch.{case.autocast}):'
+    under = f'with torch.no_grad(), torch.autocast("cpu", dtype={to}):'
     yield Candidate(
         (
             under,
@@ -188,15 +189,19 @@ def autocast(context: ScriptContext) -> Iterator[Candidate]:
             f"expected = reference(x[:1], h0)[1]{place}  # without autocast",
         )
         yield Candidate(lines, float(errors[row, unit]))
-    if case.seq_len > 1 or case.num_layers > 1:
-        return
+
+
+def autocast_gradients(context: ScriptContext) -> Iterator[Candidate]:
+    """Yield a step's gradients under autocast, compared with nn.GRU's without it."""
+    pair, to = context.pair(), autocast_dtype(context.case)
+    one = "x[0]" if context.is_cell else "x[:1]"
     ones = torch.ones_like(pair.h0)
     network = replace(network_for(pair, None), dtype=to)
-    found = backward.gradients(network, ones, ones)
+    found = backward.gradients(network, ones, pair.shown(ones))
     for leaf, bound in (("x", found.input), ("h0", found.h0)):
         of_leaf = (
             f"{leaf}.requires_grad_()",
-            f'with torch.autocast("cpu", dtype=torch.{case.autocast}):',
+            f'with torch.autocast("cpu", dtype={to}):',
             f"    output, hn = target({one}, h0)",
             f"(observed,) = torch.autograd.grad(output.sum() + hn.sum(), {leaf})",
             "output, hn = reference(x[:1], h0)  # without autocast",
@@ -233,5 +238,6 @@ CANDIDATES: dict[str, Callable[[ScriptContext], Iterator[Candidate]]] = {
     "magnitudes": magnitudes,
     "dtypes": dtypes,
     "autocast": autocast,
+    "autocast-gradients": autocast_gradients,
     "empty-batch": empty_batch,
 }

@@ -8,13 +8,6 @@ from torch import nn
 from tests.subjects.right.variants import Stack, Written
 
 
-class OneCellMore(Stack):
-    """It has a cell that is not used, whose parameters never get a gradient."""
-
-    def setup(self):
-        self.spare = nn.GRUCell(self.hidden_size, self.hidden_size)
-
-
 class UnusedGain(Stack):
     """A gain that is not in use is a parameter."""
 
@@ -40,14 +33,6 @@ class OneBiasForBoth(Stack):
             cell.bias_hh = cell.bias_ih
 
 
-class SquareWeightsTied(Stack):
-    """From the second layer on, the input's weights and the state's are one parameter."""
-
-    def setup(self):
-        for cell in self.cells[1:]:
-            cell.weight_hh = cell.weight_ih
-
-
 class StateBiasesFrozen(Stack):
     """The state's biases, of which the input's are held to be enough, require no gradients."""
 
@@ -55,20 +40,6 @@ class StateBiasesFrozen(Stack):
         for cell in self.cells:
             if cell.bias:
                 cell.bias_hh.requires_grad_(False)
-
-
-class UpperCellsInAList(Stack):
-    """Cells from the second on are in a list, where nn.Module does not find their parameters."""
-
-    def setup(self):
-        cells = list(self.cells)
-        del self.cells
-        self.first, self.cells = cells[0], cells
-
-    def _apply(self, fn, *args, **kwargs):
-        for cell in self.cells[1:]:
-            cell._apply(fn, *args, **kwargs)
-        return super()._apply(fn, *args, **kwargs)
 
 
 class LearnsItsFirstState(Stack):

@@ -19,7 +19,7 @@ class UnusedParameter(Whole):
         self.scale = nn.Parameter(torch.ones(1))
 
 
-class LearnsItsFirstState(Whole):
+class TrainsItsFirstState(Whole):
     """Without a state it starts from a parameter, which is zeros until it is trained."""
 
     def __init__(self, *arguments, **named):
