@@ -67,13 +67,21 @@ def _kind(is_sequence: bool) -> tuple[type[nn.Module], ...]:
     return tuple(one for one in found if issubclass(one, sequences) == is_sequence)
 
 
+#: Wrong, and within what rounding may do: no law that holds for nn.GRU sees them.
+UNSEEN = (half.SumsInBfloat16, half.Float16ByWayOfBfloat16, half.BitsLostWithDepth)
+
+
+def _seen(*modules: ModuleType) -> tuple[type[nn.Module], ...]:
+    return tuple(one for one in _faults(*modules) if one not in UNSEEN)
+
+
 #: Broken cells, topic by topic.
 CELLS = (
     *_kind(is_sequence=False),
     *_faults(masks, rates, draws, states, equations, precision, rare_inputs),
     *_faults(gradients, derivatives, calls, conduct, contexts, life, sizes, ways),
     *_faults(results, passes, stored, nested, parameters, generators),
-    *_faults(half, under_autocast, situations),
+    *_seen(half, under_autocast, situations),
 )
 
 #: Broken sequence modules.

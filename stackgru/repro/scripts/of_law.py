@@ -10,7 +10,8 @@ from typing import Any
 from stackgru.cases.case import Case
 from stackgru.harness.judge import has_tensors, seen_differently
 from stackgru.outcomes import Violated
-from stackgru.repro.scripts.context import Candidate, ScriptContext, attempt, own_build
+from stackgru.repro.scripts.context import Candidate, ScriptContext, attempt
+from stackgru.repro.scripts.setup import built
 from stackgru.repro.scripts.source import source_of
 from stackgru.repro.scripts.text import adapters, formed
 
@@ -41,8 +42,7 @@ _CELL = """
 _BUILD = '''
 def build():
     """Build another of the class under test."""
-    {0}
-    return Called(target)
+    return Called({0})
 '''
 
 
@@ -87,7 +87,7 @@ def of_law(context: ScriptContext) -> Iterator[Candidate]:
             lines.append("observed, expected = as_numbers(observed), as_numbers(expected)")
     texts = [_called_text(context), *functions]
     if "build" in names:
-        texts.append(_BUILD.format(own_build()))
+        texts.append(_BUILD.format(built(context)))
     yield Candidate(tuple(lines), allowed=None, imports=imports, functions=tuple(texts))
 
 
