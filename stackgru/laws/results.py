@@ -63,7 +63,7 @@ def results(
 
 
 @law(
-    "gradients",
+    "conduct",
     {"min_batch": 1, "max_layers": 4, "max_steps": 4, "choices": _CALLED},
     question="gradients",
     needs=_own_results,
@@ -98,7 +98,7 @@ def passes(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[Seen]:
 
 
 @law(
-    "gradients",
+    "conduct",
     {"mode": "train", "partial": True, "min_batch": 1, "max_steps": 3, "choices": _CALLED},
     question="gradients",
     needs=lambda pair: pair.assert_own_parameters(),

@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint as checkpointed
 from stackgru.harness.judge import Called, Seen
 from stackgru.harness.pair import Pair, Run
 from stackgru.harness.reference import expected
-from stackgru.laws.helpers.plain import seeded as seeded_call
+from stackgru.laws.helpers.plain import seeded
 from stackgru.laws.helpers.transforms import (
     Callee,
     Transform,
@@ -28,7 +28,7 @@ from stackgru.laws.helpers.transforms import (
     other_pair,
     reference_obstacle,
     scripted,
-    seeded,
+    seeded_run,
     short,
     weights_of,
     with_weights,
@@ -76,17 +76,17 @@ def functional_call(pair: Pair) -> None:
         return
     holder = other_pair(pair).module
     weights = weights_of(holder)
-    own = seeded(pair)
+    own = seeded_run(pair)
     assert_same(pair, name, lambda module, _: with_weights(module, weights), module=holder)
-    pair.equal(seeded(pair), own, "with its own weights, after a call with others")
+    pair.equal(seeded_run(pair), own, "with its own weights, after a call with others")
 
 
 def _assert_near_with_other_weights(pair: Pair) -> None:
     holder = other_pair(pair)
     with pair.mode("eval"), holder.mode("eval"):
-        own, alone = seeded(pair), seeded(pair, holder.module)
-        run = seeded(pair, with_weights(pair.module, weights_of(holder.module)))
-        after = seeded(pair)
+        own, alone = seeded_run(pair), seeded_run(pair, holder.module)
+        run = seeded_run(pair, with_weights(pair.module, weights_of(holder.module)))
+        after = seeded_run(pair)
     bound = expected(holder, None, input=pair.input, h0=pair.h0)
     assert_end_to_end(pair, run, alone, bound, "called with other weights")
     what = "with its own weights, after a call with others"
@@ -172,7 +172,7 @@ def compile(pair: Pair) -> None:
 
 @law(
     "transforms",
-    {**_SMALL, "choices": ("h0", "batch_first")},
+    {**_SMALL, "dtypes": FULL_PRECISION, "choices": ("h0", "batch_first")},
     question="conduct",
     share=0.3,
     prepare=importing("torch.jit"),
@@ -182,6 +182,7 @@ def trace(target: Called, x: Tensor, h0: Tensor, seed: int, strict: bool) -> Ite
 
     For other numbers of the same sizes; with --strict, as nn.GRU does, for more rows as well.
     """
+    # Not in half precision: a trace divides by 1 - p there, which may be too small.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what is a constant in a trace, and that tracing is old
         traced = torch.jit.trace(target, (x, h0), check_trace=False)  # type: ignore[no-untyped-call]
@@ -189,11 +190,11 @@ def trace(target: Called, x: Tensor, h0: Tensor, seed: int, strict: bool) -> Ite
         if strict:
             inputs.append((torch.cat([x, x], 1), torch.cat([h0, h0], 1)))
         for one, state in inputs:
-            found = seeded_call(traced, one, state, seed)
+            found = seeded(traced, one, state, seed)
             yield (
                 f"results of a trace for {one.shape[1]} rows",
                 found,
-                seeded_call(target, one, state, seed),
+                seeded(target, one, state, seed),
             )
 
 

@@ -37,7 +37,7 @@ def test_the_bundled_cell_holds(tmp_path):
     skipped = ("--skip", "transforms", "--skip", "meta", "--skip", "forward-mode")
     process = stackgru("check", "--max-examples", 2, *skipped, cwd=tmp_path)
     assert process.returncode == 0, process.stderr
-    assert "stackgru:StackingGRUCell is interchangeable with nn.GRU: all 41" in last_line(process)
+    assert "stackgru:StackingGRUCell is interchangeable with nn.GRU: all 42" in last_line(process)
     assert "[35/35]" in process.stderr
     assert "whole sequences from one seed" in process.stdout
     assert "\x1b" not in process.stdout + process.stderr

@@ -25,7 +25,7 @@ def built(case, seed=None):
     """Return a stack for a case."""
     torch.manual_seed(case.seed % 2**31 if seed is None else seed)
     stack = StackingGRUCell(
-        case.input_size, case.hidden_size, case.num_layers, case.dropout, case.bias
+        case.input_size, case.hidden_size, case.num_layers, float(case.dropout), case.bias
     )
     return stack.to(case.torch_dtype).train(case.mode == "train")
 

@@ -189,7 +189,7 @@ def assert_same(
         calls: how often the transformed target is called.
     """
     __tracebackhide__ = True
-    plain = seeded(pair, module)
+    plain = seeded_run(pair, module)
     try:
         with warnings.catch_warnings(), pair.grad_mode():
             warnings.simplefilter("ignore")
@@ -198,13 +198,13 @@ def assert_same(
         raise Violated(f"the target cannot be {name} in this case: {short(error)}") from error
     for _ in range(calls):
         try:
-            run = seeded(pair, other)
+            run = seeded_run(pair, other)
         except Violated as violation:
             raise Violated(f"{name}: {violation}") from violation
         pair.equal(run, plain, f"{name}, from the same seed")
 
 
-def seeded(pair: Pair, module: Callee | None = None) -> Run:
+def seeded_run(pair: Pair, module: Callee | None = None) -> Run:
     """Run the target, or ``module`` in its place, from the case's seed, on copies."""
     pair.seed()
     with pair.grad_mode():

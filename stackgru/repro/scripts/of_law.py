@@ -10,8 +10,7 @@ from typing import Any
 from stackgru.cases.case import Case
 from stackgru.harness.judge import has_tensors, seen_differently
 from stackgru.outcomes import Violated
-from stackgru.repro.scripts.context import Candidate, ScriptContext, attempt
-from stackgru.repro.scripts.setup import built
+from stackgru.repro.scripts.context import Candidate, ScriptContext, attempt, own_build
 from stackgru.repro.scripts.source import source_of
 from stackgru.repro.scripts.text import adapters, formed
 
@@ -29,6 +28,10 @@ class Called(nn.Module):
     def __init__(self, module):
         super().__init__()
         self.module = module
+
+    def holding(self, module):
+        """Return another module that is called in the same way."""
+        return Called(module)
 
     def forward(self, x, *state):
 '''
@@ -87,7 +90,7 @@ def of_law(context: ScriptContext) -> Iterator[Candidate]:
             lines.append("observed, expected = as_numbers(observed), as_numbers(expected)")
     texts = [_called_text(context), *functions]
     if "build" in names:
-        texts.append(_BUILD.format(built(context)))
+        texts.append(_BUILD.format(own_build()))
     yield Candidate(tuple(lines), allowed=None, imports=imports, functions=tuple(texts))
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from stackgru.cases.case import Case
 from stackgru.harness import forms
 from stackgru.repro.replay import AGREE, DIFFER
-from stackgru.repro.scripts.context import OWN_CLASS, Candidate, ScriptContext
+from stackgru.repro.scripts.context import OWN_CLASS, Candidate, ScriptContext, own_build
 from stackgru.repro.scripts.setup import (
     NoScript,
     built,
@@ -200,6 +200,10 @@ def _set_up(context: ScriptContext, candidate: Candidate, uses: set[str]) -> str
 
 def _named(context: ScriptContext, candidate: Candidate) -> Candidate:
     """Return the candidate with its placeholders replaced by the target's own names and builds."""
+    candidate = replace(
+        candidate,
+        functions=tuple(text.replace(own_build(), built(context)) for text in candidate.functions),
+    )
     if "<<" not in candidate.text:
         return candidate
     own_class = context.target.name.rpartition(":")[2]

@@ -193,47 +193,6 @@ class ScriptedWithoutGraph(Written):
         return _scripted_update(products, h_products, h.clone())
 
 
-class _Update(torch.autograd.Function):
-    @staticmethod
-    def gates(x_products, h_products):
-        x_r, x_z, x_n = x_products.chunk(3, -1)
-        h_r, h_z, h_n = h_products.chunk(3, -1)
-        r, z = torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)
-        return r, z, torch.tanh(x_n + r * h_n), h_n
-
-    @staticmethod
-    def forward(context, x_products, h_products, h):
-        context.save_for_backward(x_products, h_products, h)
-        context.save_for_forward(x_products, h_products, h)
-        _, z, n, _ = _Update.gates(x_products, h_products)
-        return (1 - z) * n + z * h
-
-    @staticmethod
-    def backward(context, gradient):
-        x_products, h_products, h = context.saved_tensors
-        r, z, n, h_n = _Update.gates(x_products, h_products)
-        d_n = gradient * (1 - z) * (1 - n * n)
-        gates = [d_n * h_n * r * (1 - r), gradient * (h - n) * z * (1 - z)]
-        return torch.cat([*gates, d_n], -1), torch.cat([*gates, d_n * r], -1), gradient * z
-
-    @staticmethod
-    def jvp(context, d_x_products, d_h_products, d_h):
-        x_products, h_products, h = context.saved_tensors
-        r, z, n, h_n = _Update.gates(x_products, h_products)
-        x_r, x_z, x_n = d_x_products.chunk(3, -1)
-        h_r, h_z, d_h_n = d_h_products.chunk(3, -1)
-        d_n = (1 - n * n) * (x_n + r * (1 - r) * (x_r + h_r) * h_n + r * d_h_n)
-        return (1 - z) * d_n + z * (1 - z) * (x_z + h_z) * (h - n) + z * d_h
-
-
-class OwnDerivatives(Written):
-    """What follows the products has its derivatives written out, backward and forward."""
-
-    def cell(self, cell, x, h):
-        products = self.linear(x, cell.weight_ih, cell.bias_ih)
-        return _Update.apply(products, self.linear(h, cell.weight_hh, cell.bias_hh), h)
-
-
 class RowsByVmap(Written):
     """Written for one row, and mapped over the rows."""
 
