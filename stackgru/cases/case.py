@@ -349,7 +349,7 @@ def _read(kind: type, name: str, value: str) -> object:
             raise ValueError(f"{name} must be True or False, got {value!r}")
         return value == "True"
     try:
-        return kind(value) if value not in ("0", "1") else int(value)
+        return int(value) if kind is float and value in ("0", "1") else kind(value)
     except ValueError:
         expected = {"int": "a whole number", "float": "a number"}[kind.__name__]
         raise ValueError(f"{name} must be {expected}, got {value!r}") from None

@@ -274,9 +274,12 @@ def cases(
             drawn[name] = min(drawn[name], max(_BESIDE[name], least.get(name, 0)))
         drawn[large] = draw(real_sizes(large), label=large)
         drawn["input_size"] = drawn["hidden_size"] if one_width else drawn["input_size"]
+    rate = draw(rates(partial=partial), label="dropout") if dropout is None else dropout
+    if "form" not in choices:  # TorchScript takes no whole numbers for floats
+        rate = float(rate)
     case = Case(
         **drawn,
-        dropout=draw(rates(partial=partial), label="dropout") if dropout is None else dropout,
+        dropout=rate,
         dtype=draw(st.sampled_from(dtypes), label="dtype"),
         mode=draw(st.sampled_from(MODES), label="mode") if mode is None else mode,
         bias=draw(st.sampled_from([True, True, False]), label="bias") if bias is None else bias,

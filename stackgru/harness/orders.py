@@ -97,7 +97,7 @@ def found_orders(target: Target) -> tuple[str, ...] | None:
             try:
                 pair = Pair(target, replace(case, dtype=dtype, seed=seed))
                 order = _order(pair)
-            except Violated:
+            except (Violated, NotApplicable):
                 return None
         if order is not None:
             places = torch.arange(len(order)).reshape(pair.case.masks_shape)
@@ -107,11 +107,13 @@ def found_orders(target: Target) -> tuple[str, ...] | None:
 
 
 def _order(pair: Pair) -> Tensor | None:
-    """Return the place of each value that the target draws, or None if one has none."""
-    number = torch.Size(pair.case.masks_shape).numel() * pair.case.drops
+    """Return the place of each value that the target draws, or None if one has none.
+
+    Raises:
+        NotApplicable: if it draws another number of values.
+    """
+    number = torch.Size(pair.case.masks_shape).numel()
     own, right = _dropped(pair, pair.run, number), _dropped(pair, pair.run_reference, number)
-    if own is None or right is None or not number:
-        return None
     apart = (right[:, None] - right).abs().amax(-1) + torch.eye(number) * 2.0**10
     near = (own[:, None] - right).abs().amax(-1)
     order = near.argmin(1)
@@ -119,7 +121,7 @@ def _order(pair: Pair) -> Tensor | None:
     return order if is_clear and len({*order.tolist()}) == number else None
 
 
-def _dropped(pair: Pair, run: Callable[[], Run], number: int) -> Tensor | None:
+def _dropped(pair: Pair, run: Callable[[], Run], number: int) -> Tensor:
     """Return a run's results, a row for each value drawn that alone is dropped."""
     found = []
     for kept in ~torch.eye(number, dtype=torch.bool):
@@ -127,6 +129,6 @@ def _dropped(pair: Pair, run: Callable[[], Run], number: int) -> Tensor | None:
         with Injector(kept) as injector:
             results = run()
         if not injector.complete:
-            return None  # another number of values
+            raise NotApplicable("another number of values is drawn")
         found.append(torch.cat([results.outputs.flatten(), results.hn.flatten()]).double())
     return torch.stack(found)
