@@ -39,7 +39,7 @@ class OneValueAtATime(LayerByLayer):
         (MasksOneStepLate, ()),  # the last step's first, then from the first on
         (OneValueAtATime, ()),
         (MaskKeptOverTime, None),
-        (CarriesDroppedStates, None),
+        pytest.param(CarriesDroppedStates, None, marks=pytest.mark.nightly),
     ],
 )
 def test_an_order_is_told_by_what_masks_do(subject, names):
