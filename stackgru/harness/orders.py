@@ -80,6 +80,7 @@ def _in_case(pair: Pair, names: Sequence[str]) -> Iterator[Tensor]:
             order = ORDERS[name](rows)
             if active is not None:
                 yield order[active.expand(pair.case.masks_shape).flatten()[order]]
+                order = ORDERS[name](rows[:, : max(pair.case.row_lengths)])  # as they are padded
             yield order
 
 

@@ -16,6 +16,7 @@ from stackgru.harness.masks import Draw, Injector, Recorder, flat
 from stackgru.harness.orders import arranged
 from stackgru.harness.pair import Pair, Run, TargetRaised
 from stackgru.harness.reference import expected, layer_masks
+from stackgru.laws.helpers.autograd import as_violation
 from stackgru.laws.helpers.settings import settings_watched
 from stackgru.laws.helpers.transforms import arguments_of
 from stackgru.laws.helpers.values import HN, OUTPUT, of_itself, other_input, unroll
@@ -247,7 +248,9 @@ def _assert_have_gradients(pair: Pair, input: Tensor, h0: Tensor, what: str) -> 
         leaves = [part.detach().requires_grad_() for part in (one, state)]
         run = unroll(pair, leaves[0], leaves[1])
         total = run.outputs.sum() + run.hn.sum()
-        grads = torch.autograd.grad(total, leaves, allow_unused=True) if total.requires_grad else ()
+        with as_violation("gradients"):
+            wanted = leaves if total.requires_grad else []
+            grads = torch.autograd.grad(total, wanted, allow_unused=True) if wanted else ()
         found.append([grad is not None for grad in grads])
     if found[0] != found[1]:
         raise Violated(f"{what}: input and h0 get gradients: {found[1]}, otherwise: {found[0]}")
