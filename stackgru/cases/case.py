@@ -34,6 +34,7 @@ FORMS = ("plain", "unbatched", "packed", "packed-sorted")
 STATES_GIVEN = ("given", "left-out", "none")
 #: Whether gradients are recorded; as usual is in training and not in eval.
 GRADS = ("usual", "on", "off", "inference")
+#: The dtype that autocast casts to; none if empty.
 AUTOCAST = ("", "bfloat16", "float16")
 #: What input and h0 are where gradients are recorded.
 ARGUMENTS_AS = ("plain", "leaves", "parameters", "results")
@@ -112,7 +113,7 @@ class Case:
         lengths: steps of each packed row, separated by commas; all of them if empty.
         grad: whether gradients are recorded, one of GRADS.
         autocast: the dtype of autocast, one of AUTOCAST; none if empty.
-        arguments: what input and h0 are where they are, one of ARGUMENTS_AS.
+        arguments: what input and h0 are where gradients are recorded, one of ARGUMENTS_AS.
         calls: how many calls were made before.
         trained: whether parameters require gradients.
         threads: how many threads torch may use.

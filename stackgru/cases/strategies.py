@@ -241,10 +241,9 @@ def cases(
         "usual" if usual else draw(magnitudes(1 if extreme else often), label=label)
         for often, label in ((9, "weights"), (8, "input"), (7, "state"))
     )
-    batch = 1
-    if form != "unbatched":
-        fewest = max(1, min_batch) if form != "plain" else min_batch
-        batch = draw(batches(fewest, max_batch), label="batch")
+    # Drawn for all forms, so that each can shrink to another.
+    batch = draw(batches(min_batch, max_batch), label="batch")
+    batch = {"plain": batch, "unbatched": 1}.get(form, max(1, batch))
 
     def width(name: str, small: int) -> st.SearchStrategy[int]:
         possible = (only or {}).get(name) or (one_width and next(iter((only or {}).values()), None))

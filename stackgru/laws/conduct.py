@@ -244,7 +244,7 @@ def _assert_have_gradients(pair: Pair, input: Tensor, h0: Tensor, what: str) -> 
     """Raise a violation if input or h0, laid out so, gets no gradient that it gets otherwise."""
     found = []
     for one, state in ((input.contiguous(), h0.contiguous()), (input, h0)):
-        # Expanded memory cannot be a leaf that is written to, but a leaf it can be.
+        # Not clones, which would lie in memory in a way of their own.
         leaves = [part.detach().requires_grad_() for part in (one, state)]
         run = unroll(pair, leaves[0], leaves[1])
         total = run.outputs.sum() + run.hn.sum()

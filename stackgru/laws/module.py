@@ -126,7 +126,7 @@ def shapes_of(tensors: Iterable[Tensor | None]) -> list[tuple[int, ...] | None]:
 
 @law("conduct", {**_SMALL, "seq_len": 1, "choices": ()}, question="conduct", share=0.3)
 def hooks(target: Called, reference: Called, x: Tensor, h0: Tensor) -> Iterator[Seen]:
-    """Hooks run once a call, before it, after it and in a backward pass, which sees all of it."""
+    """Hooks run once a call: before it, after it, and in a backward pass, with all gradients."""
     ran: list[list[str]] = [[], []]
     seen: dict[str, list[tuple[int, ...] | None]] = {}
     for called, names in zip((target, reference), ran, strict=True):
@@ -157,7 +157,8 @@ def hooks(target: Called, reference: Called, x: Tensor, h0: Tensor) -> Iterator[
             handle.remove()
         called(x, h0)
         for what in ("input", "output") if called is target else ():
-            yield f"shapes of the {what}", seen.get(f"gradients of the {what}"), seen.get(what)
+            gradients = f"gradients of the {what}"
+            yield f"shapes of the {gradients}", seen.get(gradients), seen.get(what)
     yield "hooks that ran", ran[0], ran[1]
 
 

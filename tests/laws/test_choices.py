@@ -13,9 +13,17 @@ from tests.helpers import ROOT, law_run
 from tests.subjects.broken.contexts import NeedsAView, ReadsTheInputAsContiguous
 from tests.subjects.broken.derivatives import FrozenBelowDetaches
 from tests.subjects.broken.forms import BatchFirstTurnsTheRowsOfItsState
-from tests.subjects.broken.layouts import PackedAsPadded, UnbatchedStateHasRows
+from tests.subjects.broken.layouts import (
+    PackedAsPadded,
+    ReverseLeftReversed,
+    UnbatchedStateHasRows,
+)
 from tests.subjects.broken.rare_inputs import NanTakenForZero
+from tests.subjects.broken.results import AnchorsItsGraph
+from tests.subjects.broken.situations import LearnedStateByData
 from tests.subjects.broken.sizes import RowsInBlocksOf32, StopsAfter128Units
+from tests.subjects.broken.stored import DropsLessAfterAHundredCalls
+from tests.subjects.broken.under_autocast import LossScaleTakenOff
 from tests.subjects.broken.ways import InferenceDropsNothing, TrainsFromOnes
 from tests.subjects.right.sequences import LayerByLayer
 from tests.subjects.right.variants import Stack
@@ -117,28 +125,38 @@ class StaleAfterEqualSteps(StaleAfterTwoUpdates):
         return state * 2 if getattr(self, "doubles", False) else state
 
 
+NIGHTLY = pytest.mark.nightly
+
+
 @pytest.mark.parametrize(
     ("law", "fault", "shown"),
     [
         ("causal", PeeksFromTheSecondStep, "split=2"),
         ("rows", SecondRowAlone, "row=1"),
-        pytest.param("stateless", KeepsItsRows, "more_rows=2", marks=pytest.mark.nightly),
-        pytest.param("gradients", StateAloneHasNoGradient, "loss=hn", marks=pytest.mark.nightly),
+        pytest.param("stateless", KeepsItsRows, "more_rows=2", marks=NIGHTLY),
+        pytest.param("gradients", StateAloneHasNoGradient, "loss=hn", marks=NIGHTLY),
         ("frozen", FrozenBelowDetaches, "frozen=weight_ih_l0"),
         ("magnitudes", NanTakenForZero, "not_finite=nan:input:0:0:0"),
         ("strided", ReadsTheInputAsContiguous, "input_strides=every-second"),
-        pytest.param("strided", NeedsAView, "state_strides=rows-", marks=pytest.mark.nightly),
+        pytest.param("strided", NeedsAView, "state_strides=rows-", marks=NIGHTLY),
         ("layouts", PackedAsPadded, "form=packed lengths=1,2"),
-        pytest.param("layouts", UnbatchedStateHasRows, "form=unbatched", marks=pytest.mark.nightly),
+        pytest.param("layouts", UnbatchedStateHasRows, "form=unbatched", marks=NIGHTLY),
         ("unrolled", BatchFirstTurnsTheRowsOfItsState, "batch_first=True"),
         ("unrolled", TrainsFromOnes, "h0=left-out"),
         ("same-masks", InferenceDropsNothing, "grad=inference"),
+        ("bidirectional", ReverseLeftReversed, "bidirectional=True"),
+        ("gradients", LearnedStateByData, "arguments=parameters"),
+        ("results", AnchorsItsGraph, "trained=False"),
+        ("autocast-gradients", LossScaleTakenOff, "autocast=float16"),
+        pytest.param(
+            "repeatable", DropsLessAfterAHundredCalls, "calls=", marks=pytest.mark.nightly
+        ),
         ("purity", OneThread, "threads=2"),
-        pytest.param("purity", NotDeterministic, "deterministic=True", marks=pytest.mark.nightly),
-        pytest.param("training", StaleAfterTwoUpdates, "updates=3", marks=pytest.mark.nightly),
+        pytest.param("purity", NotDeterministic, "deterministic=True", marks=NIGHTLY),
+        pytest.param("training", StaleAfterTwoUpdates, "updates=3", marks=NIGHTLY),
         ("training", StaleAfterEqualSteps, "optimiser=adam updates=2"),
-        pytest.param("unrolled", StopsAfter128Units, "hidden_size=129", marks=pytest.mark.nightly),
-        pytest.param("unrolled", RowsInBlocksOf32, "batch=33", marks=pytest.mark.nightly),
+        pytest.param("unrolled", StopsAfter128Units, "hidden_size=129", marks=NIGHTLY),
+        pytest.param("unrolled", RowsInBlocksOf32, "batch=33", marks=NIGHTLY),
     ],
 )
 def test_a_violation_shows_what_it_depends_on(law, fault, shown):
