@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stackgru.cases.case import Case
+    from stackgru.cases.strategies import domain as cases
     from stackgru.checkpoints.state_dict import ConversionError, convert_state_dict
     from stackgru.gru.cell import StackingGRUCell
     from stackgru.gru.sharing import as_cells, as_gru, copy_weights
     from stackgru.gru.validation import RefusedArgument
+    from stackgru.laws.registry import law
     from stackgru.options import Options, StackgruError, UsageError
     from stackgru.outcomes import Violation
     from stackgru.pytest_plugin.check import CheckerFailed, check
@@ -26,7 +28,8 @@ __version__ = "0.2.0"
 __all__ = [
     "Case", "CheckerFailed", "Convention", "ConversionError", "LawResult", "Options",
     "RefusedArgument", "Report", "StackgruError", "StackingGRUCell", "TargetError", "UsageError",
-    "Violation", "as_cells", "as_gru", "check", "convert_state_dict", "copy_weights", "suite_for",
+    "Violation", "as_cells", "as_gru", "cases", "check", "convert_state_dict", "copy_weights",
+    "law", "suite_for",
 ]
 # fmt: on
 
@@ -51,6 +54,7 @@ _WHERE = {
     "check": "pytest_plugin.check",
     "convert_state_dict": "checkpoints.state_dict",
     "copy_weights": "gru.sharing",
+    "law": "laws.registry",
     "suite_for": "pytest_plugin.suite",
 }
 
@@ -60,8 +64,10 @@ def __getattr__(name: str) -> Any:
         # Torch warns when it is imported without NumPy; nothing here needs NumPy.
         warnings.filterwarnings("ignore", "Failed to initialize NumPy")
         return getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)
+    if name == "cases":
+        return importlib.import_module("stackgru.cases")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *_WHERE]
+    return [*globals(), *_WHERE, "cases"]

@@ -11,6 +11,7 @@ contained some twenty independent ones. Different lists are different strategies
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
@@ -32,7 +33,7 @@ from stackgru.cases.case import (
     STRIDES,
     Case,
 )
-from stackgru.options import DTYPES
+from stackgru.options import DTYPES, UsageError, did_you_mean
 
 MAX_SIZE = 64
 MAX_LAYERS = 6
@@ -292,6 +293,31 @@ def cases(
         if name not in CALL:
             case = replace(case, **{name: draw(_CHOICES[name](case), label=name)})
     return case
+
+
+def domain(**limits: Any) -> Mapping[str, Any]:
+    """Return the domain of a law: the cases within limits, of those that a target allows.
+
+    Args:
+        **limits: arguments of cases, such as ``mode="eval"``, ``seq_len=1``, ``min_layers=2``,
+            ``dtypes=("float64",)`` or ``choices=("form", "grad")``.
+
+    Raises:
+        UsageError: if there is no such limit or choice.
+    """
+    known = [name for name in inspect.signature(cases).parameters if name not in _OF_TARGETS]
+    choices = limits.get("choices", ())
+    for name, names in [(name, known) for name in limits] + [
+        (name, [*CALL, *_CHOICES]) for name in choices
+    ]:
+        if name not in names:
+            hint = did_you_mean(name, names) or f"; there are {', '.join(names)}."
+            raise UsageError(f"the cases of a law have no {name!r}{hint}")
+    return limits
+
+
+#: What a target's constructor allows, and not a law.
+_OF_TARGETS = ("only", "one_width", "calls")
 
 
 def _is_chosen(call: Call, choices: Sequence[str], *, bidirectional: bool) -> bool:

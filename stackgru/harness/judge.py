@@ -1,15 +1,23 @@
 """Judging a law that is a plain function of torch: what it saw is compared with what should be.
 
 Such a law takes ``target`` and ``reference``, modules that are called as nn.GRU is whatever the
-case's form, ``x`` and ``h0``, ``build``, which builds another target, and whatever else it chooses
-by the names of the case's fields. It yields what it looks at, what it observed and what it
-expected.
+case's form, ``x`` and ``h0``, and whatever else it chooses by the names of the case's fields. It
+may ask for more:
+
+- ``build`` builds another target, ``factory`` is the class or function that it is built by;
+- ``fresh`` is another target with the same weights, which nobody has called;
+- ``within(x, h0)`` gives how far two right outputs, and two right states, may lie apart;
+- ``strict`` is whether what is normally only reported counts.
+
+It yields what it looks at, what it observed, what it expected, and how far these may lie apart if
+not equal to the bit. A law that looks at one thing may return the two.
 """
 
 from __future__ import annotations
 
 import copy
 import inspect
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -18,12 +26,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stackgru.harness.pair import Pair
-from stackgru.outcomes import NotApplicable, Violated, assert_equal
+from stackgru.harness.pair import Pair, TargetRaised
+from stackgru.harness.reference import expected, reference_masks
+from stackgru.outcomes import NotApplicable, Violated
 from stackgru.targets.importing import describe_error
 
-Seen = tuple[str, Any, Any]
-Statement = Callable[..., Iterator[Seen]]
+#: What a law looks at, what it observed, what it expected, and maybe how far the two may lie apart.
+Seen = tuple[str, Any, Any] | tuple[str, Any, Any, Any]
+Statement = Callable[..., Iterator[Seen] | tuple[Any, Any]]
+#: Gives how far two right outputs and states may lie apart.
+Within = Callable[..., tuple[Any, Any]]
+_STEPS, _LAYERS = ("step", "row", "unit"), ("layer", "row", "unit")
 
 
 class Called(nn.Module):
@@ -52,12 +65,15 @@ class Called(nn.Module):
         return Called(module, self._call)
 
 
-def judge(statement: Statement, needs: Callable[[Pair], object], pair: Pair) -> None:
+def judge(
+    statement: Statement, needs: Callable[[Pair], object], is_refusable: bool, pair: Pair
+) -> None:
     """Raise a violation if a law does not hold for a pair.
 
     Args:
         statement: the law.
         needs: raises NotApplicable if it cannot be tried.
+        is_refusable: whether a target may raise where it is called.
         pair: the pair.
 
     Raises:
@@ -68,8 +84,13 @@ def judge(statement: Statement, needs: Callable[[Pair], object], pair: Pair) -> 
     needs(pair)
     try:
         with pair.in_context():
-            for what, observed, expected in statement(**_arguments(statement, pair)):
-                assert_same(what, observed, expected)
+            for seen in looked_at(statement, pair):
+                assert_same(pair, *seen)
+    except TargetRaised as error:
+        _assert_holds_for_reference(statement, pair)
+        if not is_refusable:
+            raise
+        pair.refuse(str(error))
     except (Violated, NotApplicable):
         raise
     except Exception as error:
@@ -77,28 +98,42 @@ def judge(statement: Statement, needs: Callable[[Pair], object], pair: Pair) -> 
         raise Violated(f"the target raised {describe_error(error)}; nn.GRU does not") from error
 
 
+def looked_at(statement: Statement, pair: Pair, **given: Any) -> Iterator[Seen]:
+    """Yield what a law looks at in a pair, with some arguments given."""
+    found = statement(**_arguments(statement, pair) | given)
+    if isinstance(found, tuple):
+        yield "result", *found
+    elif found is not None:
+        yield from found
+
+
 def _assert_holds_for_reference(statement: Statement, pair: Pair) -> None:
     """Raise NotApplicable if a law cannot be tried on nn.GRU itself."""
     try:
         with pair.in_context():
-            arguments = _arguments(statement, pair)
-            reference = copy.deepcopy(pair.reference)
-            arguments["target"] = Called(reference, _calling_gru(pair))
-            for _ in statement(**arguments):
+            reference = [copy.deepcopy(pair.reference) for _ in range(2)]
+            target, fresh = (Called(one, _calling_gru(pair)) for one in reference)
+            given = {"target": target, "fresh": fresh}
+            known = {name: given[name] for name in given if name in _names(statement)}
+            for _ in looked_at(statement, pair, **known):
                 pass
     except Exception as error:
         raise NotApplicable(f"nn.GRU itself raised {describe_error(error)}") from error
 
 
-def seen_differently(statement: Statement, pair: Pair) -> Seen | None:
+def seen_differently(statement: Statement, pair: Pair, **given: Any) -> Seen | None:
     """Return the first thing that a law sees otherwise than it should be."""
     with pair.in_context():
-        for what, observed, expected in statement(**_arguments(statement, pair)):
+        for seen in looked_at(statement, pair, **given):
             try:
-                assert_same(what, observed, expected)
+                assert_same(pair, *seen)
             except Violated:
-                return what, observed, expected
+                return seen
     return None
+
+
+def _names(statement: Statement) -> tuple[str, ...]:
+    return tuple(inspect.signature(statement).parameters)
 
 
 def _arguments(statement: Statement, pair: Pair) -> dict[str, Any]:
@@ -106,15 +141,34 @@ def _arguments(statement: Statement, pair: Pair) -> dict[str, Any]:
     available: dict[str, Callable[[], Any]] = {
         "target": lambda: Called(pair.module, _calling(pair)),
         "reference": lambda: Called(pair.reference, _calling_gru(pair)),
+        "fresh": lambda: Called(Pair(pair.target, pair.case).module, _calling(pair)),
         "x": lambda: pair.as_argument(pair.input),
         "h0": lambda: pair.as_argument(pair.h0),
         "build": lambda: lambda: _built(pair),
+        "factory": lambda: pair.target.factory,
+        "within": lambda: within(pair),
         "strict": lambda: pair.strict,
     }
     return {
         name: available[name]() if name in available else getattr(pair.case, name)
-        for name in inspect.signature(statement).parameters
+        for name in _names(statement)
     }
+
+
+def within(pair: Pair) -> Within:
+    """Return what gives how far two right outputs, and two right states, may lie apart."""
+
+    def apart(x: Tensor, h0: Tensor, module: Called | None = None) -> tuple[Tensor, Tensor]:
+        layers = None
+        if module is not None:
+            owner, directions = module.module, pair.case.directions
+            layers = pair.target.weights(owner, pair.case, directions).layers
+        with torch.no_grad():
+            masks = reference_masks(pair)
+            bound = expected(pair, masks, input=x.detach(), h0=h0.detach(), layers=layers)
+        return 2 * bound.outputs.error, 2 * bound.hn.error
+
+    return apart
 
 
 def _built(pair: Pair) -> Called:
@@ -147,21 +201,36 @@ def _calling_gru(pair: Pair) -> Callable[..., tuple[Tensor, Tensor]]:
     return call
 
 
-def assert_same(what: str, observed: Any, expected: Any) -> None:
-    """Raise a violation if two values differ; tensors to the bit, also those in a tuple or list."""
+def assert_same(pair: Pair, what: str, observed: Any, expected: Any, allowed: Any = None) -> None:
+    """Raise a violation if two values differ; also of tensors in a tuple or list."""
     __tracebackhide__ = True
     if has_tensors(observed) and isinstance(expected, (tuple, list)):
         if len(observed) != len(expected):
             raise Violated(f"{what}: got {len(observed)}, expected {len(expected)}")
         for number, (own, other) in enumerate(zip(observed, expected, strict=True)):
-            assert_same(f"{what} {number}", own, other)
+            part = allowed[number] if isinstance(allowed, (tuple, list)) else allowed
+            assert_same(pair, f"{what} {number}", own, other, part)
     elif isinstance(observed, Tensor) and isinstance(expected, Tensor):
         if observed.shape != expected.shape or observed.dtype != expected.dtype:
             found, right = (f"{one.dtype} {tuple(one.shape)}" for one in (observed, expected))
             raise Violated(f"{what}: got {found}, expected {right}")
-        assert_equal(observed, expected, what=what)
+        if observed.device != expected.device:
+            raise Violated(f"{what}: got {observed.device}, expected {expected.device}")
+        if observed.is_meta:
+            return
+        nothing = torch.zeros((), dtype=torch.float64)
+        error = torch.as_tensor(nothing if allowed is None else allowed).expand(observed.shape)
+        pair.within(observed, expected, error, what, _axes_of(what, observed))
     elif observed is not expected and observed != expected:
         raise Violated(f"{what}: got {_shown(observed)}, expected {_shown(expected)}")
+
+
+def _axes_of(what: str, value: Tensor) -> tuple[str, ...] | None:
+    """Return the names of a result's axes, if it is output or hn."""
+    first = re.search(r"\b(output|hn)\b", what)
+    if first is None or value.dim() != 3:
+        return None
+    return _STEPS if first[1] == "output" else _LAYERS
 
 
 def has_tensors(value: Any) -> bool:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from stackgru.bounds import rounding
 from stackgru.bounds.rounding import Bounded
+from stackgru.gru.parameters import Layer
 from stackgru.harness.masks import Recorder, arrange, flat
 from stackgru.harness.orders import reference_order
 from stackgru.harness.pair import Pair, Run
@@ -106,15 +107,19 @@ def expected(
     *,
     input: Tensor | None = None,
     h0: Tensor | None = None,
+    layers: list[Layer] | None = None,
 ) -> Expected:
-    """Compute the results that the equation gives under these masks, with their bounds."""
+    """Compute the results that the equation gives under these masks, with their bounds.
+
+    Input, h0 and the layers' weights are the pair's own if None.
+    """
     input = pair.input if input is None else input
     h0 = pair.h0 if h0 is None else pair.taken(h0)
     case = pair.case
     outputs, hn = rounding.sequence(
         input,
         h0,
-        pair.layers,
+        pair.layers if layers is None else layers,
         masks,
         case.dropout_scale,
         case.torch_dtype,

@@ -1,7 +1,8 @@
 """The laws, and the registry that holds them.
 
-A law is a plain function of a Pair; its docstring is its statement, and it raises Violated where
-the statement does not hold.
+A law is a plain function of torch; its docstring is its statement. See stackgru.harness.judge for
+what it takes and gives. One that compares with bounds of its own, or under several orders of masks,
+is a function of a Pair, and raises Violated where the statement does not hold.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from typing import Any
 from stackgru.cases.case import Case
 from stackgru.harness.judge import Statement, judge
 from stackgru.harness.pair import Pair
+from stackgru.laws.helpers.values import of_itself
+from stackgru.laws.names import NAMES
 from stackgru.options import KINDS
 
 _MODULES = (
@@ -45,14 +48,15 @@ class Law:
 
     Attributes:
         name: as users write it, with dashes.
-        family: values, randomness, divergence, gradients, conduct or transforms.
+        family: values, randomness, divergence, gradients, conduct, transforms, or one of your own.
         question: the question that a violation in training answers with "no": "training", "seeds",
             "sequences", "gradients", "conduct" or "drop-in".
         statement: the docstring, on one line.
         check: raises Violated where the statement does not hold.
         source: the function that is the law, for scripts; None if it is no plain one.
         module: where it is written.
-        domains: arguments of strategies.cases; the law's domain is the union of these.
+        file: likewise.
+        domains: from stackgru.cases; the law's domain is the union of these.
         decides: the question that is answered with "yes" only if this law was tried; "" if none.
         kinds: the kinds of target it applies to.
         half: the kinds it is tried on in half precision.
@@ -71,6 +75,7 @@ class Law:
     check: Callable[[Pair], None]
     source: Statement | None
     module: str
+    file: str
     domains: tuple[Mapping[str, Any], ...]
     decides: str
     kinds: tuple[str, ...]
@@ -99,8 +104,7 @@ class Law:
 
 
 def law(
-    family: str,
-    *domains: Mapping[str, Any],
+    *given: str | Mapping[str, Any],
     question: str = "training",
     decides: str = "",
     kinds: tuple[str, ...] = KINDS,
@@ -111,18 +115,52 @@ def law(
     without_state: bool = False,
     prepare: Callable[[], object] = bool,
     needs: Callable[[Pair], object] = bool,
+    is_refusable: bool = False,
+    is_of_itself: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register a function as a law; see Law for the arguments."""
+    """Register a function as a law: one of this package's, or of your own.
+
+    In a conftest.py it is a law of all suites there, in a test file of that file's.
+
+    Args:
+        *given: the family, "own" if omitted, and the domains, from stackgru.cases; the law is tried
+            on cases of each. All cases if there are none.
+        question: see Law, as for the next ones.
+        decides: likewise.
+        kinds: likewise.
+        half: likewise.
+        share: likewise.
+        strict: likewise.
+        stateful: likewise.
+        without_state: likewise.
+        prepare: likewise.
+        needs: raises NotApplicable if the law cannot be tried on a pair.
+        is_refusable: whether a target may raise where it is called, as for an edge input.
+        is_of_itself: whether it compares the target with itself, whose rounding need not be that
+            of nn.GRU.
+
+    Returns:
+        A decorator, which leaves the function as it is.
+
+    Raises:
+        ValueError: if another law has that name.
+    """
+    families = [one for one in given if isinstance(one, str)] or ["own"]
+    domains = tuple(one for one in given if not isinstance(one, str)) or ({},)
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
-        name = function.__name__.replace("_", "-")
-        if name in _laws:
+        name, family = function.__name__.replace("_", "-"), families[0]
+        if name in _laws and _laws[name].file != inspect.getfile(function):
             raise ValueError(f"two laws are called {name!r}")
         statement = " ".join((inspect.getdoc(function) or "").split())
-        is_plain = "target" in inspect.signature(function).parameters
-        check = functools.partial(_tried, function)
+        is_plain = "pair" not in inspect.signature(function).parameters
+        check: Callable[[Pair], None] = functools.partial(_tried, function)
         if is_plain:
-            check = functools.partial(judge, function, needs)
+            check = functools.partial(judge, function, needs, is_refusable)
+        if is_of_itself:
+            check = functools.partial(of_itself, check=check)
+        if not function.__module__.startswith("stackgru.laws."):
+            NAMES[name] = (family, question)
         _laws[name] = Law(
             name,
             family,
@@ -131,6 +169,7 @@ def law(
             check,
             function if is_plain else None,
             function.__module__,
+            inspect.getfile(function),
             domains,
             decides,
             kinds,
@@ -173,7 +212,7 @@ def all_laws() -> dict[str, Law]:
     """Return every law by its name, family by family."""
     for module in _MODULES:
         importlib.import_module(f"stackgru.laws.{module}")
-    # Families may have been imported in any order.
+    # Families may have been imported in any order; a user's own laws come last.
     rank = {f"stackgru.laws.{module}": place for place, module in enumerate(_MODULES)}
     every = sorted(_laws.items(), key=lambda item: rank.get(item[1].module, len(rank)))
     return dict(every)

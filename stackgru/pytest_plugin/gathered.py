@@ -37,12 +37,16 @@ class Gathered:
         """Note and return the result of a law that gave none; what it had found counts."""
         key, name = split(nodeid)
         status = status if violation is None else "violated"
-        result = LawResult(name, *NAMES[name], status, reason=reason, violation=violation)
+        of_law = NAMES.get(
+            name, ("own", "training")
+        )  # the law may be in a file that a worker reads
+        result = LawResult(name, *of_law, status, reason=reason, violation=violation)
         return self._results.setdefault(key, {}).setdefault(name, result)
 
     def add_died(self, nodeid: str) -> None:
         """Note a test whose worker died; it may be the user's own, and of no law."""
-        if split(nodeid)[1] in NAMES:
+        key, name = split(nodeid)
+        if name in NAMES or key in self._found:
             self.add_unfinished(nodeid, "crashed", DIED)
 
     def add_diagnoses(self, diagnoses: dict[str, dict[str, Any]]) -> None:
@@ -55,13 +59,14 @@ class Gathered:
 
     def _report(self, key: str, entry: dict[str, Any]) -> Report:
         results = self._results.get(key, {})
+        order = [*NAMES, *sorted(results.keys() - NAMES)]
         return Report(
             target=entry["target"],
             kind=entry["kind"],
             convention=entry.get("convention", ()),
             torch_version=entry["torch_version"],
             build_facts=entry["facts"],
-            results=[results[name] for name in NAMES if name in results],
+            results=[results[name] for name in order if name in results],
             seed=entry["seed"],
             is_isolated=entry["is_isolated"],
             limits=entry["limits"],

@@ -92,7 +92,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     from stackgru.targets.importing import TargetError
 
     try:
-        runs = _runs(metafunc.config, metafunc.function)
+        runs = _runs(metafunc.config, metafunc.function, metafunc.module)
     except (TargetError, UsageError) as error:
         if not hasattr(metafunc.config, "workerinput"):
             raise pytest.UsageError(str(error)) from error
@@ -102,7 +102,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("stackgru_law", runs, ids=run.run_id)
 
 
-def _runs(config: pytest.Config, function: Any) -> list[Any]:
+def _runs(config: pytest.Config, function: Any, module: Any) -> list[Any]:
     """Return the runs of a function that suite_for gave, or of the suite's own."""
     from stackgru.engine.known import known_violations
 
@@ -116,7 +116,22 @@ def _runs(config: pytest.Config, function: Any) -> list[Any]:
         raise UsageError("stackgru.pytest_plugin.suite needs --stackgru target=module:attr.")
     if "known" in given:
         given["known"] = known_violations(given["known"], config.rootpath)
-    return _collected(config, target, Options(**given))
+    options = Options(**given)
+    of_others = _laws_of_other_tests(config, Path(module.__file__))
+    return _collected(config, target, replace(options, skip=(*options.skip, *of_others)))
+
+
+def _laws_of_other_tests(config: pytest.Config, file: Path) -> list[str]:
+    """Return the names of laws in other test files, or in a conftest.py that is not this file's."""
+    from stackgru.laws.registry import all_laws
+
+    def is_of_others(path: Path) -> bool:
+        if path.name == "conftest.py":
+            return path.parent not in file.parents
+        return any(path.match(pattern) for pattern in config.getini("python_files"))
+
+    files = {law.name: Path(law.file) for law in all_laws().values()}
+    return [name for name, path in files.items() if path != file and is_of_others(path)]
 
 
 def _collected(config: pytest.Config, target: Any, options: Options) -> list[Any]:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-from stackgru.cases.case import Case
-from stackgru.harness.judge import has_tensors, seen_differently
-from stackgru.outcomes import Violated
-from stackgru.repro.scripts.context import Candidate, ScriptContext, attempt, own_build
-from stackgru.repro.scripts.source import source_of
-from stackgru.repro.scripts.text import adapters, formed
+import torch
 
-_ARGUMENTS = ("target", "reference", "x", "h0", "build")
+from stackgru.harness.judge import Seen, Statement, has_tensors, seen_differently, within
+from stackgru.repro.scripts.context import (
+    OWN_CLASS,
+    Candidate,
+    ScriptContext,
+    attempt,
+    own_build,
+)
+from stackgru.repro.scripts.source import source_of
+from stackgru.repro.scripts.text import adapters, call_text, formed, rounded_up
+
+_ARGUMENTS = ("target", "reference", "fresh", "x", "h0", "build", "within")
 _AS = {
     "plain": "{0}",
     "leaves": "{0}.requires_grad_()",
@@ -38,7 +44,7 @@ class Called(nn.Module):
 _CELL = """
         outputs = []
         for step in x:
-            output, *state = self.module(step, *state)
+            output, *state = {0}(step, *state)
             outputs.append(output)
         return torch.stack(outputs) if len(x) > 1 else output[None], *state
 """
@@ -46,6 +52,11 @@ _BUILD = '''
 def build():
     """Build another of the class under test."""
     return Called({0})
+'''
+_WITHIN = '''
+def within(*given):
+    """Return how far two right outputs, and two right states, may lie apart in this case."""
+    return {0}, {1}
 '''
 
 
@@ -59,48 +70,88 @@ def as_numbers(value: Any) -> Any:
 def of_law(context: ScriptContext) -> Iterator[Candidate]:
     """Yield the law's own source, if it is a plain function of torch."""
     statement, case = context.law.source, context.case
-    if statement is None or context.target.convention.needs_adapter:
+    if statement is None:
         return
     names = inspect.signature(statement).parameters
-    values = {name: getattr(case, name, context.strict) for name in names}
-    given = [name if name in _ARGUMENTS else f"{name}={values[name]!r}" for name in names]
-    call = f"{statement.__name__}({', '.join(given)})"
     functions, imports = _needed(statement)
-    wrapped = _ARGUMENTS[: 1 if context.is_cell else 2]
+    wrapped = ("target",) if context.is_cell else ("target", "reference")
     lines = [f"{name} = Called({name})" for name in names if name in wrapped]
+    if "fresh" in names:
+        lines.append("fresh = copy.deepcopy(target)")
+        imports = ("copy", *imports)
     if case.arguments != "plain" and case.records:
         lines += [f"{name} = {_AS[case.arguments].format(name)}" for name in ("x", "h0")]
-    try:
-        seen = seen_differently(statement, context.pair())
-    except Violated:
-        seen = None
-    except Exception:
-        seen = None
-    if seen is None:
-        lines += [*attempt('"it ran"', f"for _ in {call}:", "    pass"), 'expected = "it ran"']
+    if context.target.convention.needs_adapter:
+        imports = ("functools", *imports)
+    seen, bounds = _seen(context, statement)
+    given = ", ".join(_given(context, names))
+    call = f"{statement.__name__}({given})"
+    observed = ["observed, expected = as_numbers(observed), as_numbers(expected)"]
+    allowed = None
+    if inspect.isgeneratorfunction(statement):
+        looked = [f"for what, observed, expected, *_ in {call}:"]
+        ran = [f"for _ in {call}:", "    pass"]
     else:
-        what, own, right = seen
-        lines += [
-            f"for what, observed, expected in {call}:",
-            f"    if what == {what!r}:",
-            "        break",
-        ]
-        if any(has_tensors([one]) for one in (own, right)):
+        looked, ran = [f"observed, expected = {call}"], [call]
+    if seen is None:
+        lines += [*attempt('"it ran"', *ran), 'expected = "it ran"']
+    else:
+        what, own, right, *error = seen
+        lines += looked
+        if inspect.isgeneratorfunction(statement):
+            lines += [f"    if what == {what!r}:", "        break"]
+        if error and isinstance(own, torch.Tensor):
+            allowed = float(torch.as_tensor(error[0]).max())
+        elif any(has_tensors([one]) for one in (own, right)):
             functions = (*functions, source_of(as_numbers))
-            lines.append("observed, expected = as_numbers(observed), as_numbers(expected)")
+            lines += observed
     texts = [_called_text(context), *functions]
     if "build" in names:
         texts.append(_BUILD.format(own_build()))
-    yield Candidate(tuple(lines), allowed=None, imports=imports, functions=tuple(texts))
+    if "within" in names:
+        texts.append(_WITHIN.format(*bounds))
+    yield Candidate(tuple(lines), allowed, imports=imports, functions=tuple(texts))
+
+
+def _given(context: ScriptContext, names: Iterable[str]) -> Iterator[str]:
+    """Yield the texts of a law's arguments."""
+    for name in names:
+        if name in _ARGUMENTS:
+            yield name
+        elif name == "factory":
+            yield f"{name}={OWN_CLASS}"
+        else:
+            yield f"{name}={getattr(context.case, name, context.strict)!r}"
+
+
+def _seen(context: ScriptContext, statement: Statement) -> tuple[Seen | None, list[str]]:
+    """Return what a law sees differently, and the bounds of output and hn that it got last."""
+    pair, bounds = context.pair(), ["0.0", "0.0"]
+    apart = within(pair)
+
+    def noted(*arguments: Any) -> tuple[Any, Any]:
+        found = apart(*arguments)
+        bounds[:] = [rounded_up(float(one.max())) for one in found]
+        return found
+
+    try:
+        is_within = "within" in inspect.signature(statement).parameters
+        given = {"within": noted} if is_within else {}
+        return seen_differently(statement, pair, **given), bounds
+    except Exception:  # a target may raise anything
+        return None, bounds
 
 
 def _called_text(context: ScriptContext) -> str:
-    case: Case = context.case
-    body = _CELL.strip("\n") if context.is_cell else ""
+    """Return the class Called, with the functions that it calls."""
+    case = context.case
     forms = "".join(f"{source_of(one)}\n\n" for one in adapters(case))
-    if not context.is_cell or forms:
-        body = body or f"        return {formed(case, 'self.module')}(x, *state)"
-    return f"{forms}{_CALLED.strip()}\n{body}\n"
+    module = formed(case, "self.module")
+    if context.target.convention.needs_adapter:
+        forms = call_text(context, "module").strip() + "\n\n\n"
+        module = "functools.partial(call, self.module)"
+    body = _CELL.strip("\n") if context.is_cell else "        return {0}(x, *state)"
+    return f"{forms}{_CALLED.strip()}\n{body.format(module)}\n"
 
 
 def _needed(statement: Callable[..., Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:

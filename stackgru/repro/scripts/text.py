@@ -75,7 +75,7 @@ def script_text(context: ScriptContext, candidate: Candidate) -> str:
         (_STACK, context.is_of_torch),
         (drawn, "drawn(" in setting_up),
         (_RUN, "run" in uses),
-        (_call_text(context), "call" in uses and context.target.convention.needs_adapter),
+        (call_text(context), "call" in uses and context.target.convention.needs_adapter),
         *((source_of(one), True) for one in _adapters(context, uses)),
         *((text, True) for text in candidate.functions),
     ]
@@ -248,8 +248,9 @@ _OUT = {
 }
 
 
-def _call_text(context: ScriptContext) -> str:
-    """Return a function that is called like nn.GRU and calls the target by its convention."""
+def call_text(context: ScriptContext, *first: str) -> str:
+    """Return a function that calls the target, or a given module, by the target's convention."""
+    module = first[0] if first else "target"
     convention = context.target.convention
     x = "x[None]" if convention.time_axis else "x"
     x = "x.transpose(0, 1)" if convention.batch_first else x
@@ -258,30 +259,30 @@ def _call_text(context: ScriptContext) -> str:
     given, new = _IN[convention.state], _OUT[convention.state]
     call, x = x, f"{x}, {given}" if given else x
     lines = [
-        "def call(x, state):",
-        '    """Call the target by its own convention; return output and state as nn.GRU does."""',
+        f"def call({', '.join((*first, 'x', 'state'))}):",
+        '    """Call it by its own convention; return output and state as nn.GRU does."""',
     ]
     if convention.returns == "output":
         lines += [
-            f"    output = target({x})",
+            f"    output = {module}({x})",
             f"    output = {output}" if convention.batch_first else "",
             "    hn = torch.zeros_like(state)",
             "    hn[-1] = output[-1]  # the only state that it shows",
             "    return output, hn",
         ]
     elif convention.returns == "state":
-        lines += [f"    new = target({x})", f"    hn = {new}", "    return hn[-1], hn"]
+        lines += [f"    new = {module}({x})", f"    hn = {new}", "    return hn[-1], hn"]
     elif convention.returns == "state, output":
-        lines += [f"    new, output = target({x})", f"    return {output}, {new}"]
+        lines += [f"    new, output = {module}({x})", f"    return {output}, {new}"]
     elif convention.state == "list":
         lines += [
             f"    states = {given}",
-            f"    result = target({call}, states)  # returns new states, or changes these in place",
+            f"    result = {module}({call}, states)  # returns new states, or changes these",
             "    output, new = result if isinstance(result, tuple) else (result, states)",
             f"    return {output}, {new}",
         ]
     else:
-        lines += [f"    output, new = target({x})", f"    return {output}, {new}"]
+        lines += [f"    output, new = {module}({x})", f"    return {output}, {new}"]
     return "\n" + "\n".join(filter(None, lines)) + "\n"
 
 
