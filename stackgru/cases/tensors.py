@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from stackgru.cases.case import Case
-from stackgru.gru.parameters import Layer, parameter_shapes
+from stackgru.gru.parameters import Layer, gru_name, parameter_shapes
 
 #: A case of more numbers than this, not counting tensors of zeros, is shown by its seeds.
 MOST_NUMBERS = 64
@@ -42,6 +42,16 @@ def draw_weights(case: Case) -> list[Layer]:
 
 def draw_tensor(case: Case, name: str, shape: Sequence[int]) -> Tensor:
     """Return one of the case's tensors: a parameter, a bias if it has one axis, input or h0."""
+    values = _finite(case, name, shape)
+    number, where, place = case.place_not_finite
+    kind, _, layer = name.partition(" ")
+    if number and where == (gru_name(kind, int(layer), case.directions) if layer else name):
+        values[place] = float(number)
+    return values
+
+
+def _finite(case: Case, name: str, shape: Sequence[int]) -> Tensor:
+    """Return one of the case's tensors without what is put into it."""
     dtype = case.torch_dtype
     given = dict(case.numbers)
     if name in given:

@@ -149,6 +149,16 @@ class Pair:
         if type(self.weights) is not DirectWeights:
             raise NotApplicable("the layers' weights lie otherwise in the target's own parameters")
 
+    def assert_shows_state(self) -> None:
+        """Raise NotApplicable if a call does not return hn."""
+        if not self.shows_state:
+            raise NotApplicable("hn is not returned")
+
+    def assert_carried(self) -> None:
+        """Raise NotApplicable if the state that a call returns cannot be given to the next."""
+        if not self.is_carried:
+            raise NotApplicable(" and ".join(self.target.unseen))
+
     @property
     def full_precision(self) -> bool:
         """Whether a bound carried through layers and steps is still small enough to be useful."""

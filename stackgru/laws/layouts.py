@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import torch
+from torch import Tensor
 
 from stackgru.cases.case import Case
-from stackgru.cases.strategies import CALLED
+from stackgru.cases.strategies import CALL
+from stackgru.harness.judge import Called, Seen
 from stackgru.harness.pair import Pair, TargetRaised
 from stackgru.harness.reference import expected
-from stackgru.laws.helpers.values import assert_end_to_end, unroll
+from stackgru.laws.helpers.plain import backward, leaf_of, next_numbers, seeded, set_seed
+from stackgru.laws.helpers.values import assert_end_to_end
 from stackgru.laws.registry import law
 from stackgru.options import FULL_PRECISION
 from stackgru.outcomes import Violated
-from stackgru.targets.importing import describe_error
 
 _ANY_FORM = {
     "mode": "eval",
@@ -78,32 +81,22 @@ def _named(case: Case) -> str:
 
 @law(
     "values",
-    {"max_batch": 0, "max_steps": 3, "choices": (*CALLED, "bidirectional")},
+    {"max_batch": 0, "max_steps": 3, "choices": CALL},
     decides="edge inputs",
+    is_refusable=True,
 )
-def empty_batch(pair: Pair) -> None:
+def empty_batch(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[Seen]:
     """An empty batch gives empty results of nn.GRU's shapes and dtypes, and draws nothing.
 
     A backward pass through it gives no gradients other than zeros.
     """
-    input, h0 = pair.input.clone().requires_grad_(), pair.h0.clone().requires_grad_()
-    pair.seed()
-    before = pair.generator_state()
+    leaves = {"x": leaf_of(x), "h0": leaf_of(h0), **dict(target.named_parameters())}
+    set_seed(seed, x)
+    right = next_numbers(x)
     with torch.enable_grad():
-        try:
-            run = unroll(pair, input, h0)
-        except TargetRaised as error:
-            pair.refuse(str(error))
-            return
-        if not torch.equal(before, pair.generator_state()):
-            raise Violated("torch's generator changed its state for an empty batch")
-        try:
-            (run.outputs.sum() + run.hn.sum()).backward()  # type: ignore[no-untyped-call]
-        except RuntimeError as error:
-            raise Violated(
-                f"a backward pass through an empty batch raised {describe_error(error)}"
-            ) from error
-    for name, tensor in {**pair.weights.leaves, "input": input, "h0": h0}.items():
-        if tensor.grad is not None and bool(tensor.grad.any()):
-            what = f"gradient of {name} for an empty batch"
-            raise Violated(f"{what}: got nonzero values, expected zeros")
+        found = seeded(target, leaves["x"], leaves["h0"], seed)
+        yield "the next random numbers", next_numbers(x), right
+        backward(found)
+    grads = {name: leaf.grad for name, leaf in leaves.items()}
+    wrong = [name for name, one in grads.items() if one is not None and one.any()]
+    yield "what has gradients other than zeros", wrong, []

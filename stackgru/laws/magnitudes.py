@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -15,21 +14,31 @@ from stackgru.bounds.formats import FORMATS
 from stackgru.bounds.rounding import Bounded
 from stackgru.cases.case import Case
 from stackgru.cases.strategies import CALLED, WHOLE
-from stackgru.gru.parameters import copy_layers, gru_layers, gru_name
-from stackgru.harness.pair import Pair, Run
-from stackgru.harness.reference import expected, reference_masks
+from stackgru.harness.judge import Called, Seen, Within
+from stackgru.harness.pair import Pair
+from stackgru.harness.reference import expected
+from stackgru.laws.helpers.plain import seeded
 from stackgru.laws.helpers.values import (
     ANOTHER_EQUATION,
     STATES,
     assert_end_to_end,
     assert_equation,
     is_equation,
-    of_itself,
 )
 from stackgru.laws.registry import law
 from stackgru.options import FULL_PRECISION
 from stackgru.outcomes import NotApplicable, Violated
 from stackgru.targets.importing import describe_error
+
+
+@law("values", {"mode": "eval", "max_steps": 3, "min_batch": 1, "extreme": True})
+def magnitudes(pair: Pair) -> None:
+    """From subnormal to saturating numbers, in eval, results are nn.GRU's within rounding."""
+    assert_equation(pair, pair.steps())
+    if pair.kind == "sequence" and pair.full_precision:
+        assert_end_to_end(
+            pair, pair.run(), pair.run_reference(), expected(pair, None), "extreme numbers"
+        )
 
 
 @law(
@@ -39,92 +48,60 @@ from stackgru.targets.importing import describe_error
         "max_steps": 3,
         "min_batch": 1,
         "extreme": True,
-        "choices": (*CALLED, "not_finite"),
-    },
-)
-def magnitudes(pair: Pair) -> None:
-    """From subnormal to saturating numbers, results are nn.GRU's, and NaN and inf stay in place.
-
-    In eval, within rounding; a NaN or inf in the input or a state, or a NaN in a weight, makes the
-    same results non-finite as in nn.GRU.
-    """
-    assert_equation(pair, pair.steps())
-    if pair.kind == "sequence" and pair.full_precision:
-        assert_end_to_end(
-            pair, pair.run(), pair.run_reference(), expected(pair, None), "extreme numbers"
-        )
-    if not pair.full_precision or not pair.case.not_finite:
         # Sums may overflow by themselves in float16, in one order and not in another; and bfloat16
         # products of inf and a subnormal number are inf or, where that is taken for zero, NaN.
-        return
-    input, h0 = pair.input.clone(), pair.h0.clone()
-    value, name, place = pair.case.place_not_finite
-    if name in ("input", "h0"):
-        {"input": input, "h0": h0}[name][place] = float(value)
-    else:
-        _put_into_a_weight(pair, name, place)
-    if (value, name) == ("inf", "h0"):
-        input = input[:1]  # what comes of it later is inf for some and NaN for others who are right
-    run, reference = pair.run(input, h0), pair.run_reference(input, h0)
-    finite, expected_finite = (
-        Run(one.outputs.isfinite().double(), one.hn.isfinite().double()) for one in (run, reference)
-    )
-    try:
-        pair.equal(finite, expected_finite, f"with {value} in {name}, 1.0 where finite")
-    except Violated as error:
-        if (value, name) != ("inf", "h0"):
-            raise
-        pair.refuse(f"an infinite h0: {error}")  # which nobody has
+        "dtypes": FULL_PRECISION,
+        "choices": (*CALLED, "not_finite"),
+    },
+    share=0.5,
+    is_edge=lambda case: case.not_finite.startswith("inf:h0"),
+)
+def not_finite(
+    target: Called, reference: Called, x: Tensor, h0: Tensor, not_finite: str
+) -> Iterator[Seen]:
+    """A NaN or inf in the input or a state, or NaN in a weight, stays where it stays in nn.GRU.
+
+    In eval, the same results are finite.
+    """
+    if not_finite.startswith("inf:h0"):
+        x = x[:1]  # what comes of it later is inf for some and NaN for others who are right
+    found, right = target(x, h0), reference(x, h0)
+    for name, own, other in zip(("output", "hn"), found, right):  # noqa: B905 - Python 3.9
+        yield f"whether {name} is finite", own.isfinite(), other.isfinite()
 
 
-def _put_into_a_weight(pair: Pair, name: str, place: tuple[int, ...]) -> None:
-    """Put NaN into one of the target's weights, and into nn.GRU's."""
-    for number, own in enumerate(copied := [dict(layer) for layer in pair.layers]):
-        for key, weight in own.items():
-            if gru_name(key, number) == name:
-                own[key] = weight.detach().clone()
-                own[key][place] = float("nan")
-    pair.weights.write(copied)
-    copy_layers(pair.layers, gru_layers(pair.reference))
+def _note_refused_dtypes(pair: Pair) -> bool:
+    """Note the dtypes that the target refuses; return whether there is another default to try."""
+    refused = dict(pair.target.refused_dtypes)
+    if refused:
+        pair.refuse("; ".join(f"{dtype}: {why}" for dtype, why in refused.items()))
+    return not set(FULL_PRECISION) & set(refused)
 
 
 @law(
     "values",
     {"max_steps": 3, "min_batch": 1, "dtypes": FULL_PRECISION, "choices": WHOLE},
     decides="edge inputs",
+    needs=_note_refused_dtypes,
+    is_of_itself=True,
 )
-def dtypes(pair: Pair) -> None:
+def dtypes(
+    target: Called, x: Tensor, h0: Tensor, seed: int, drops: bool, within: Within
+) -> Iterator[Seen]:
     """Results have the input's dtype, whatever torch's default dtype is.
 
     If nothing is random, they are also the same, within rounding.
     """
-    if pair.target.refused_dtypes:
-        pair.refuse("; ".join(f"{dtype}: {why}" for dtype, why in pair.target.refused_dtypes))
-    if {*FULL_PRECISION} & {dtype for dtype, _ in pair.target.refused_dtypes}:
-        return  # under another default dtype it is that one
-    of_itself(pair, _assert_under_another_default)
-
-
-def _assert_under_another_default(pair: Pair) -> None:
-    masks = reference_masks(pair)
-    pair.seed()
-    plain = pair.run()
-    pair.seed()
-    with _default_dtype(torch.float32 if pair.case.dtype == "float64" else torch.float64):
-        other = pair.run()
-    if not pair.case.drops:
-        bound = expected(pair, masks)
-        assert_end_to_end(pair, other, plain, bound, "under another default dtype")
-
-
-@contextmanager
-def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
+    plain, before = seeded(target, x, h0, seed), torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32 if x.dtype == torch.float64 else torch.float64)
     try:
-        yield
+        found = seeded(target, x, h0, seed)
     finally:
         torch.set_default_dtype(before)
+    if not drops:  # masks may be drawn in the default dtype
+        allowed = within(x, h0)
+        yield "output under another default dtype", found[0], plain[0], allowed[0]
+        yield "hn under another default dtype", found[1], plain[1], allowed[1]
 
 
 @law(

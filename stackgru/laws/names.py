@@ -22,6 +22,7 @@ NAMES = {
     "default-state": ("values", "training"),
     "bounded": ("values", "training"),
     "magnitudes": ("values", "training"),
+    "not-finite": ("values", "training"),
     "dtypes": ("values", "training"),
     "autocast": ("values", "training"),
     "unbiased": ("values", "training"),

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 
 import torch
+from torch import Tensor
 
 from stackgru.cases.case import Case
 from stackgru.cases.strategies import CALLED, WHOLE
+from stackgru.harness.judge import Called, Seen
 from stackgru.harness.masks import Recorder
 from stackgru.harness.orders import arranged
 from stackgru.harness.pair import Pair
-from stackgru.laws.helpers.values import listed, masks_of_a_step, other_input
+from stackgru.laws.helpers.plain import next_numbers, seeded, set_seed
+from stackgru.laws.helpers.values import listed, masks_of_a_step
 from stackgru.laws.registry import law
 from stackgru.outcomes import NotApplicable, Violated
 
@@ -21,17 +25,15 @@ from stackgru.outcomes import NotApplicable, Violated
     {"mode": "train", "seq_len": 1, "min_batch": 1, "choices": WHOLE},
     question="seeds",
 )
-def same_draws(pair: Pair) -> None:
+def same_draws(
+    target: Called, reference: Called, x: Tensor, h0: Tensor, seed: int
+) -> Iterator[Seen]:
     """After one step from the same seed, torch's generator is in the state that nn.GRU leaves."""
-    pair.seed()
-    pair.run_reference()
-    after_reference = pair.generator_state()
-    pair.seed()
-    pair.run()
-    if not torch.equal(after_reference, pair.generator_state()):
-        raise Violated(
-            "after one step, torch's generator is in another state than after nn.GRU's step"
-        )
+    numbers = []
+    for module in (target, reference):
+        seeded(module, x, h0, seed)
+        numbers.append(next_numbers(x))
+    yield "the next random numbers after a step", numbers[0], numbers[1]
 
 
 @law(
@@ -43,15 +45,14 @@ def same_draws(pair: Pair) -> None:
     {"mode": "train", "max_batch": 0, "max_steps": 3, "choices": WHOLE},
     question="seeds",
 )
-def no_draws(pair: Pair) -> None:
+def no_draws(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[Seen]:
     """Nothing is drawn in eval, at dropout rates 0 and 1, with one layer, or for an empty batch."""
-    pair.seed()
-    python_before, before = random.getstate(), pair.generator_state()
-    pair.run()
-    if not torch.equal(before, pair.generator_state()):
-        raise Violated("torch's generator changed its state, but nn.GRU draws nothing here")
-    if random.getstate() != python_before:
-        raise Violated("Python's random generator changed its state, but nn.GRU draws nothing here")
+    python = random.getstate()
+    set_seed(seed, x)
+    right = next_numbers(x)
+    seeded(target, x, h0, seed)
+    yield "the next random numbers, where nn.GRU draws none", next_numbers(x), right
+    yield "whether Python's generator is as it was", random.getstate() == python, True
 
 
 @law(
@@ -59,22 +60,24 @@ def no_draws(pair: Pair) -> None:
     {"min_batch": 1, "max_steps": 4, "choices": (*WHOLE, "calls")},
     question="seeds",
 )
-def repeatable(pair: Pair) -> None:
+def repeatable(target: Called, x: Tensor, h0: Tensor, seed: int, calls: int) -> Iterator[Seen]:
     """The same seed gives the same result twice, bit for bit, with other calls in between.
 
     Those calls use another input, a single row, and the other mode; now and then there are a
     hundred others.
     """
-    pair.seed()
-    first = pair.run()
-    for _ in range(pair.case.calls):
-        pair.run()
-    pair.run(other_input(pair, "call in between"))
-    pair.run(pair.input[:, :1], pair.h0[:, :1])
-    with pair.mode("train" if pair.case.mode == "eval" else "eval"):
-        pair.run()
-    pair.seed()
-    pair.equal(pair.run(), first, "second run from the same seed")
+    first = [part.detach().clone() for part in seeded(target, x, h0, seed)]
+    for _ in range(calls):
+        target(x, h0)
+    target(x + 1, h0)
+    target(x[:, :1].clone(), h0[:, :1].clone())
+    mode = target.module.training
+    target.module.train(not mode)
+    target(x, h0)
+    target.module.train(mode)
+    again = seeded(target, x, h0, seed)
+    yield "output, again from the same seed", again[0], first[0]
+    yield "hn, again from the same seed", again[1], first[1]
 
 
 @law(

@@ -38,7 +38,7 @@ _MODULES = (
     "transforms",
 )
 #: Rises when the statement or the domain of a law changes, or a law is added or removed.
-CATALOGUE_VERSION = 4
+CATALOGUE_VERSION = 5
 _laws: dict[str, Law] = {}
 
 
@@ -103,6 +103,11 @@ class Law:
         return "seeds" if self.family == "randomness" else "values"
 
 
+def _never(case: Case) -> bool:
+    """Of no case."""
+    return False
+
+
 def law(
     *given: str | Mapping[str, Any],
     question: str = "training",
@@ -116,6 +121,7 @@ def law(
     prepare: Callable[[], object] = bool,
     needs: Callable[[Pair], object] = bool,
     is_refusable: bool = False,
+    is_edge: Callable[[Case], bool] = _never,
     is_of_itself: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a function as a law: one of this package's, or of your own.
@@ -134,8 +140,10 @@ def law(
         stateful: likewise.
         without_state: likewise.
         prepare: likewise.
-        needs: raises NotApplicable if the law cannot be tried on a pair.
+        needs: raises NotApplicable if the law cannot be tried on a pair; False if there is nothing
+            to try.
         is_refusable: whether a target may raise where it is called, as for an edge input.
+        is_edge: whether nobody has such a case: a difference makes edge inputs "no".
         is_of_itself: whether it compares the target with itself, whose rounding need not be that
             of nn.GRU.
 
@@ -156,7 +164,7 @@ def law(
         is_plain = "pair" not in inspect.signature(function).parameters
         check: Callable[[Pair], None] = functools.partial(_tried, function)
         if is_plain:
-            check = functools.partial(judge, function, needs, is_refusable)
+            check = functools.partial(judge, function, needs, is_refusable, is_edge)
         if is_of_itself:
             check = functools.partial(of_itself, check=check)
         if not function.__module__.startswith("stackgru.laws."):

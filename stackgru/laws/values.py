@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
+from torch import Tensor
 
 from stackgru.bounds.formats import FORMATS
 from stackgru.cases.strategies import CALLED, WHOLE
+from stackgru.harness.judge import Called, Seen, Within
 from stackgru.harness.pair import Pair, Run
 from stackgru.harness.reference import expected, seeded_reference
+from stackgru.laws.helpers.plain import seeded
 from stackgru.laws.helpers.values import (
-    HN,
-    OUTPUT,
     STATES,
     assert_end_to_end,
     assert_equation,
-    is_equation,
-    of_itself,
-    other_input,
     under_masks,
 )
 from stackgru.laws.registry import law
 from stackgru.options import FULL_PRECISION
-from stackgru.outcomes import NotApplicable, Violated, assert_equal
 
 
 @law("values", {"mode": "eval", "max_steps": 4, "min_batch": 1}, decides="values")
@@ -101,52 +100,39 @@ def same_masks(pair: Pair) -> None:
     under_masks(pair, masks, pair.run, compare)
 
 
-@law("values", {"min_batch": 1})
-def hn_is_last(pair: Pair) -> None:
-    """The last output is the last layer's state in hn, bit for bit; for a cell, at every step."""
-    if not pair.shows_state:
-        raise NotApplicable("hn is not returned")
-    pair.seed()
-    reference = pair.run_reference()
-    what = "nn.GRU itself: last output (compared with hn[-1])"
-    assert_equal(reference.outputs[-1], reference.hn[-1], what=what, axes=HN[1:])
-    pair.seed()
-    run = pair.run()
-    states = run.hn[None] if run.states is None else run.states
-    outputs = run.outputs[-len(states) :]
-    assert_equal(outputs, states[:, -1], what="output (compared with hn[-1])", axes=OUTPUT)
+@law("values", {"min_batch": 1}, needs=lambda pair: pair.assert_shows_state())
+def hn_is_last(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[Seen]:
+    """The last output is the last layer's state in hn, bit for bit; step by step as well."""
+    output, hn = seeded(target, x, h0, seed)
+    yield "last output (compared with hn[-1])", output[-1], hn[-1]
+    for step in range(len(x)):
+        output, h0 = target(x[step : step + 1], h0)
+        yield f"output of step {step} alone (compared with hn[-1])", output[-1], h0[-1]
 
 
 @law(
     "values",
-    {"mode": "eval", "min_steps": 2, "min_batch": 1, "choices": (*CALLED, "split")},
-    half=("cell",),
+    {
+        "mode": "eval",
+        "min_steps": 2,
+        "min_batch": 1,
+        "dtypes": FULL_PRECISION,
+        "choices": (*CALLED, "split"),
+    },
+    needs=lambda pair: pair.assert_carried(),
+    is_of_itself=True,
 )
-def chunks(pair: Pair) -> None:
-    """Carrying the state across a split at any point, to a fresh copy, equals a single call."""
-    if not pair.is_carried:
-        raise NotApplicable(" and ".join(pair.target.unseen))
-    of_itself(pair, _assert_chunks)
-
-
-def _assert_chunks(pair: Pair) -> None:
-    split = pair.case.split
-    with pair.copied():
-        first = pair.run(pair.input[:split])
-    with pair.copied():
-        second = pair.run(pair.input[split:], first.hn)
-    whole = pair.run()
-    outputs = torch.cat([first.outputs, second.outputs])
-    if pair.full_precision:
-        pieces = Run(outputs, second.hn)
-        assert_end_to_end(pair, pieces, whole, expected(pair, None), f"split after step {split}")
-    if first.states is not None and second.states is not None:
-        pieces = Run(outputs, second.hn, torch.cat([first.states, second.states]))
-        try:
-            assert_equation(pair, pieces, what=f"split after step {split}")
-        except Violated:
-            if is_equation(pair):  # in one call, and not in two
-                raise
+def chunks(
+    target: Called, fresh: Called, x: Tensor, h0: Tensor, split: int, within: Within
+) -> Iterator[Seen]:
+    """Carrying the state across a split at any point, to another module, equals a single call."""
+    first, state = fresh(x[:split], h0)
+    second, hn = target(x[split:], state)
+    whole = target(x, h0)
+    allowed = within(x, h0)
+    what = f"split after step {split}"
+    yield f"output, {what}", torch.cat([first, second]), whole[0], allowed[0]
+    yield f"hn, {what}", hn, whole[1], allowed[1]
 
 
 @law(
@@ -158,28 +144,20 @@ def _assert_chunks(pair: Pair) -> None:
         "dtypes": FULL_PRECISION,
         "choices": (*CALLED, "bidirectional", "row"),
     },
+    is_of_itself=True,
 )
-def rows(pair: Pair) -> None:
+def rows(target: Called, x: Tensor, h0: Tensor, row: int, within: Within) -> Iterator[Seen]:
     """In eval, each row gives the same result alone, and with the rows in the opposite order."""
-    of_itself(pair, _assert_rows)
-
-
-def _assert_rows(pair: Pair) -> None:
-    batch = pair.case.batch
-    bound = expected(pair, None)
-    whole = pair.run()
-    reversed_ = pair.run(pair.input.flip(1), pair.h0.flip(1))
-    back = Run(reversed_.outputs.flip(1), reversed_.hn.flip(1))
-    assert_end_to_end(pair, back, whole, bound, "rows reversed")
-    for row in sorted({0, batch - 1, pair.case.row}):
-        one = slice(row, row + 1)
-        run = pair.run(pair.input[:, one], pair.h0[:, one])
-        outputs, hn = whole.outputs[:, one], whole.hn[:, one]
-        what = f"row {row} alone"
-        pair.within(
-            run.outputs, outputs, 2 * bound.outputs.error[:, one], f"{what}: output", OUTPUT
-        )
-        pair.within(run.hn, hn, 2 * bound.hn.error[:, one], f"{what}: hn", HN)
+    output, hn = target(x, h0)
+    allowed = within(x, h0)
+    found = target(x.flip(1), h0.flip(1))
+    yield "output, rows reversed", found[0].flip(1), output, allowed[0]
+    yield "hn, rows reversed", found[1].flip(1), hn, allowed[1]
+    for first in sorted({0, x.shape[1] - 1, row}):
+        one = slice(first, first + 1)
+        found = target(x[:, one].clone(), h0[:, one].clone())
+        yield f"output of row {first} alone", found[0], output[:, one], allowed[0][:, one]
+        yield f"hn of row {first} alone", found[1], hn[:, one], allowed[1][:, one]
 
 
 @law(
@@ -187,14 +165,12 @@ def _assert_rows(pair: Pair) -> None:
     {"mode": "eval", "min_steps": 2, "min_batch": 1, "choices": (*CALLED, "split")},
     kinds=("sequence",),
 )
-def causal(pair: Pair) -> None:
+def causal(target: Called, x: Tensor, h0: Tensor, split: int) -> Iterator[Seen]:
     """No output changes, not by a bit, when inputs after it change."""
-    cut = pair.case.split
-    later = torch.cat([pair.input[:cut], other_input(pair, "later input")[cut:]])
-    later = pair.form.laid_out(later)  # memory laid out in another way is summed in another order
-    outputs, changed = pair.run().outputs[:cut], pair.run(later).outputs[:cut]
-    what = f"inputs changed from step {cut} on: output"
-    assert_equal(changed, outputs, what=what, axes=OUTPUT)
+    later = x.clone()
+    later[split:] = 1 - later[split:]
+    outputs = [target(one, h0)[0][:split] for one in (later, x)]
+    yield f"output before step {split}, from which on inputs changed", *outputs
 
 
 @law(
@@ -202,19 +178,16 @@ def causal(pair: Pair) -> None:
     {"mode": "eval", "max_steps": 3, "min_batch": 1, "choices": ("grad", "batch_first")},
     without_state=True,
 )
-def default_state(pair: Pair) -> None:
+def default_state(
+    target: Called, reference: Called, x: Tensor, h0: Tensor, within: Within
+) -> Iterator[Seen]:
     """Called without a state, the target starts from zeros, whatever calls came before."""
-    zeros = torch.zeros_like(pair.h0)
-    pair.run()
-    first = pair.input[:1]
-    run = pair.without_state(first)
-    one = Run(run.outputs, run.hn, run.hn[None])
-    assert_equation(pair, one, input=first, h0=zeros, what="without a state")
-    if pair.kind == "sequence" and pair.full_precision:
-        bound = expected(pair, None, h0=zeros)
-        reference = pair.run_reference(h0=zeros)
-        whole = pair.without_state(pair.input)
-        assert_end_to_end(pair, whole, reference, bound, "without a state")
+    zeros = torch.zeros_like(h0)
+    target(x, h0)
+    for steps in (x[:1], x):
+        found, right, allowed = target(steps), reference(steps, zeros), within(steps, zeros)
+        yield "output without a state", found[0], right[0], allowed[0]
+        yield "hn without a state", found[1], right[1], allowed[1]
 
 
 @law("values", {"min_batch": 1})

@@ -13,11 +13,21 @@ Results = tuple[Tensor, Tensor]
 
 def seeded(module: Callable[..., Results], x: Tensor, h0: Tensor, seed: int) -> Results:
     """Call a module from a seed."""
-    if x.is_cuda:
+    set_seed(seed, x)
+    return module(x, h0)
+
+
+def set_seed(seed: int, like: Tensor) -> None:
+    """Seed the generator that draws for a tensor."""
+    if like.is_cuda:
         torch.manual_seed(seed)
     else:
         torch.default_generator.manual_seed(seed)  # a hundredth of manual_seed's time
-    return module(x, h0)
+
+
+def next_numbers(like: Tensor) -> Tensor:
+    """Return the next numbers of the generator that draws for a tensor."""
+    return torch.rand(2, dtype=torch.float64, device=like.device)
 
 
 def leaf_of(value: Tensor) -> Tensor:
