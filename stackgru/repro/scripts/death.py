@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from stackgru.engine.isolate import call_apart
 from stackgru.outcomes import NO_EXCEPTION
 from stackgru.repro.scripts import plain
-from stackgru.repro.scripts.candidates import law_candidates
+from stackgru.repro.scripts.candidates import own_candidates
 from stackgru.repro.scripts.context import Candidate, ScriptContext
 from stackgru.repro.scripts.text import script_text
 
@@ -29,7 +29,7 @@ def texts(context: ScriptContext) -> Iterator[str]:
         yield script_text(context, Candidate((*lines, *returned), allowed=None))
 
     def of_law() -> list[str]:
-        first = itertools.islice(law_candidates(context), _OF_LAW)
+        first = itertools.islice(own_candidates(context), _OF_LAW)
         return [script_text(context, candidate) for candidate in first]
 
     found = call_apart(of_law)

@@ -32,8 +32,21 @@ from stackgru.repro.scripts.tapes import (
 from stackgru.targets.weights import DirectWeights
 
 
-def gradients(context: ScriptContext, frozen: Sequence[str] = ()) -> Iterator[Candidate]:
-    """Yield the gradients that differ, of sums of output and hn, with some leaves frozen."""
+def derivatives(context: ScriptContext) -> Iterator[Candidate]:
+    """Yield derivatives that differ: gradients, then second and forward-mode derivatives."""
+    yield from _gradients(context)
+    yield from _second_derivatives(context)
+    yield from _forward_mode(context)
+    yield from _trained(context)
+
+
+def _gradients(context: ScriptContext) -> Iterator[Candidate]:
+    """Yield the gradients that differ, of sums of output and hn, with what the case freezes."""
+    frozen: list[str] = []
+    if context.case.frozen:
+        pair = context.pair()
+        thawed = thawed_leaves(pair)
+        frozen = [name for name in ("input", "h0", *pair.weights.leaves) if name not in thawed]
     freeze = [f"{own_text(name)}.requires_grad_(False)" for name in frozen]
     for loss, (of_output, of_hn) in LOSSES.items():
         yield from _parted(
@@ -49,7 +62,7 @@ def gradients(context: ScriptContext, frozen: Sequence[str] = ()) -> Iterator[Ca
     yield from flags(context)
 
 
-def second_derivatives(context: ScriptContext) -> Iterator[Candidate]:
+def _second_derivatives(context: ScriptContext) -> Iterator[Candidate]:
     """Yield the second derivatives that differ, along a direction of ones."""
     for loss, factors in LOSSES.items():
         yield from _parted(
@@ -65,15 +78,7 @@ def second_derivatives(context: ScriptContext) -> Iterator[Candidate]:
     yield from _raises(context, [], (), twice=True)
 
 
-def frozen(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield gradients of the rest, with the leaves frozen that the law freezes."""
-    pair = context.pair()
-    names = ["input", "h0", *pair.weights.leaves]
-    thawed = thawed_leaves(pair)
-    yield from gradients(context, [name for name in names if name not in thawed])
-
-
-def forward_mode(context: ScriptContext) -> Iterator[Candidate]:
+def _forward_mode(context: ScriptContext) -> Iterator[Candidate]:
     """Yield whether forward-mode derivatives can be computed, and by the weights are zero."""
     yield Candidate(
         (
@@ -107,9 +112,8 @@ def forward_mode(context: ScriptContext) -> Iterator[Candidate]:
     )
 
 
-def training(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield gradients, then results after steps of an optimiser."""
-    yield from gradients(context)
+def _trained(context: ScriptContext) -> Iterator[Candidate]:
+    """Yield results after steps of an optimiser."""
     pair = context.pair()
     outputs, hn = target_call(pair, pair.input, pair.h0)
     (outputs.sum() + hn.sum()).backward()  # type: ignore[no-untyped-call]
@@ -252,13 +256,3 @@ def _raises(
             ),
             allowed=None,
         )
-
-
-#: Candidates for the scripts of each law.
-CANDIDATES: dict[str, Callable[[ScriptContext], Iterator[Candidate]]] = {
-    "gradients": gradients,
-    "second-derivatives": second_derivatives,
-    "frozen": frozen,
-    "forward-mode": forward_mode,
-    "training": training,
-}

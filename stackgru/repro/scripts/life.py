@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from stackgru.harness.reference import expected
 from stackgru.laws.life import Life
@@ -140,7 +140,3 @@ def _lived(context: ScriptContext, *, watching: bool = False) -> tuple[list[str]
                 "    torch.optim.SGD(module.parameters(), lr=0.125).step()",
             ]
     return lines, tuple(sorted(imports))
-
-
-#: Candidates for the scripts of each law.
-CANDIDATES: dict[str, Callable[[ScriptContext], Iterator[Candidate]]] = {"life": life}
