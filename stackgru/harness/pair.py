@@ -395,10 +395,12 @@ class Pair:
         output, hn = result
         shapes = shapes_of_results(self.case, given)
         if isinstance(given[0], PackedSequence):
+            dtype = given[0].data.dtype
             output = self._checked_packed(output, given[0], shapes[0])
         else:
-            output = self.checked("output", output, shapes[0])
-        return output, self.checked("hn", hn, shapes[1])
+            dtype = given[0].dtype
+            output = self.checked("output", output, shapes[0], dtype)
+        return output, self.checked("hn", hn, shapes[1], dtype)
 
     def _checked_packed(
         self, output: Any, given: PackedSequence, shape: tuple[int, ...]
@@ -409,17 +411,20 @@ class Pair:
         own, other = output.batch_sizes, given.batch_sizes
         if not torch.equal(own, other):
             raise Violated(f"batch_sizes of output: got {own}, expected the input's {other}")
-        return output._replace(data=self.checked("output", output.data, shape))
+        return output._replace(data=self.checked("output", output.data, shape, given.data.dtype))
 
-    def checked(self, what: str, value: Any, shape: tuple[int, ...]) -> Tensor:
-        """Return a result that is a tensor of this shape and of the case's dtype, or raise."""
+    def checked(
+        self, what: str, value: Any, shape: tuple[int, ...], dtype: torch.dtype | None = None
+    ) -> Tensor:
+        """Return a result that is a tensor of this shape, and of a dtype, the case's if None."""
+        dtype = dtype or self.case.torch_dtype
         if not isinstance(value, Tensor):
             raise Violated(f"{what}: got {type(value).__name__}, expected a tensor")
         found = plain(value)
         if found.shape != shape:
             raise Violated(f"{what}: got shape {tuple(found.shape)}, expected {shape}")
-        if found.dtype != self.case.torch_dtype:
-            raise Violated(f"{what}: got {found.dtype}, expected {self.case.torch_dtype}")
+        if found.dtype != dtype:
+            raise Violated(f"{what}: got {found.dtype}, expected {dtype}")
         return found
 
     def _call(self, *arguments: Tensor) -> tuple[Tensor, Tensor]:

@@ -54,7 +54,8 @@ _prepare_backward = importing("torch.fx.experimental.symbolic_shapes")
 
 @law(
     "gradients",
-    {"min_batch": 1, "choices": (*_WHOLE, "arguments", "loss")},
+    *[{"min_batch": 1, "choices": (*_WHOLE, "arguments", "loss")}] * 5,
+    {"min_batch": 1, "min_steps": 2, "large": "hidden_size", "choices": (*_WHOLE, "loss")},
     question="gradients",
     decides="gradients",
     prepare=_prepare_backward,

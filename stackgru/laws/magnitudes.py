@@ -53,7 +53,6 @@ def magnitudes(pair: Pair) -> None:
         "dtypes": FULL_PRECISION,
         "choices": (*CALLED, "not_finite"),
     },
-    share=0.5,
     is_edge=lambda case: case.not_finite.startswith("inf:h0"),
 )
 def not_finite(

@@ -208,6 +208,13 @@ def nested(
         yield "results after its copy was changed", seeded(target, x, h0, seed), right
 
 
+def empty(module: nn.Module) -> None:
+    """Write zeros into a module's own parameters, and not into its children's."""
+    with torch.no_grad():
+        for parameter in module.parameters(recurse=False):
+            parameter.zero_()
+
+
 @law("conduct", _NESTED, question="conduct", share=0.5)
 def inherited(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[Seen]:
     """What is done to its parent happens to it: modes, dtypes, functions, and what is trained."""
@@ -221,13 +228,16 @@ def inherited(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[Seen
         direct, parent = (copy.deepcopy(target.module) for _ in range(2))
         yield f"what to({dtype}) returns", direct.to(dtype) is direct, True
         Parent(parent).to(dtype)
+        given = x.to(dtype), h0.to(dtype), seed
+        results = [seeded(target.holding(one), *given) for one in (parent, direct)]
+        yield f"results after a parent's to({dtype})", results[0], results[1]
         own, other = (
             [one.detach() for one in (*module.parameters(), *module.buffers())]
             for module in (parent, direct)
         )
         yield f"parameters after a parent's to({dtype})", own, other
     emptied = copy.deepcopy(target.module)
-    Parent(emptied).apply(lambda module: fill(module, [0 * one for one in module.parameters()]))
+    Parent(emptied).apply(empty)
     left = [name for name, one in emptied.named_parameters() if one.any()]
     yield "parameters that a parent's apply passes by", left, []
     copied = copy.deepcopy(target.module)

@@ -71,10 +71,12 @@ def results(
 def passes(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[Seen]:
     """A backward pass gives the same gradients whenever it is made, bit for bit.
 
-    Again through a graph that was kept, after another call, and, negated, through results that were
-    negated in place. It adds to gradients that are there.
+    After a call in inference mode, again through a graph that was kept, after another call, and,
+    negated, through results that were negated in place. It adds to gradients that are there.
     """
     with torch.enable_grad():
+        with torch.inference_mode():
+            target(x.clone(), h0.clone())
         x, h0 = leaf_of(x), leaf_of(h0)
         leaves = [x, h0, *target.parameters()]
         found = seeded(target, x, h0, seed)

@@ -59,9 +59,9 @@ def one_step(pair: Pair) -> None:
 @law(
     "values",
     {"mode": "eval", "min_batch": 1, "choices": (*WHOLE, "threads")},
-    {"mode": "train", "dropout": 0.0, "min_batch": 1, "choices": WHOLE},
-    {"mode": "train", "dropout": 1.0, "min_batch": 1, "choices": WHOLE},
-    {"mode": "train", "num_layers": 1, "min_batch": 1, "choices": WHOLE},
+    {"mode": "train", "dropout": 0.0, "min_batch": 1, "choices": (*WHOLE, "threads")},
+    {"mode": "train", "dropout": 1.0, "min_batch": 1, "choices": (*WHOLE, "threads")},
+    {"mode": "train", "num_layers": 1, "min_batch": 1, "choices": (*WHOLE, "threads")},
     half=("cell",),
     decides="values",
 )
@@ -81,7 +81,15 @@ def unrolled(pair: Pair) -> None:
 
 @law(
     "values",
-    {"mode": "train", "min_batch": 1, "choices": (*WHOLE, "deterministic")},
+    *[{"mode": "train", "min_batch": 1, "choices": (*WHOLE, "deterministic")}] * 5,
+    {
+        "mode": "train",
+        "partial": True,
+        "min_layers": 2,
+        "min_batch": 1,
+        "large": "seq_len",
+        "choices": WHOLE,
+    },
     half=("cell",),
     decides="training",
 )

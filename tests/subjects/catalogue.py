@@ -68,7 +68,12 @@ def _kind(is_sequence: bool) -> tuple[type[nn.Module], ...]:
 
 
 #: Wrong, and within what rounding may do: no law that holds for nn.GRU sees them.
-UNSEEN = (half.SumsInBfloat16, half.Float16ByWayOfBfloat16, half.BitsLostWithDepth)
+UNSEEN = (
+    half.SumsInBfloat16,
+    half.Float16ByWayOfBfloat16,
+    half.BitsLostWithDepth,
+    half.SlopesCutOffInBfloat16,
+)
 
 
 def _seen(*modules: ModuleType) -> tuple[type[nn.Module], ...]:
@@ -111,7 +116,8 @@ CAUGHT_BY = {
     "causal": sequences.SeesTheFuture,
     "default-state": states.StartsFromOnes,
     "bounded": equations.Overshoots,
-    "magnitudes": contexts.RefusesNan,
+    "magnitudes": rare_inputs.LargeNegativeStateLosesItsSign,
+    "not-finite": contexts.RefusesNan,
     "dtypes": calls.OnesOfTheDefaultDtype,
     "autocast": calls.OtherwiseUnderAutocast,
     "layouts": layouts.PackedStateInSinglePrecision,

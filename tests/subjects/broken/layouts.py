@@ -136,14 +136,6 @@ class UnbatchedStateHasRows(Whole):
         return output, hn.unsqueeze(1)
 
 
-class UnbatchedOutputHasRows(Whole):
-    """Unbatched, the output has an axis of rows."""
-
-    def unbatched(self, input, h0):
-        output, hn = super().unbatched(input, h0)
-        return output.unsqueeze(1), hn
-
-
 class UnbatchedForgetsItsState(Whole):
     """Unbatched, it starts from zeros whatever the state is."""
 

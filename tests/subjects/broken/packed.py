@@ -9,16 +9,6 @@ from torch.nn.utils.rnn import PackedSequence
 from tests.subjects.right.layouts import Whole
 
 
-class MasksForThePadding(Whole):
-    """The masks of packed rows are drawn for their padding as well."""
-
-    def dropped(self, steps):
-        rows = len(steps[0])
-        padded = torch.stack([F.pad(step, (0, 0, 0, rows - len(step))) for step in steps])
-        dropped = F.dropout(padded, self.dropout, self.training)
-        return [full[: len(step)] for full, step in zip(dropped, steps, strict=True)]
-
-
 class RaggedRowsShareAMask(Whole):
     """Where packed rows differ in length, all rows of a step share a mask."""
 

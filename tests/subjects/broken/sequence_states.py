@@ -5,13 +5,6 @@ from __future__ import annotations
 from tests.subjects.right.layouts import Whole
 
 
-class NoneIsRefused(Whole):
-    """The state may be left out, and None in its place is refused."""
-
-    def forward(self, input, h0=False):
-        return super().forward(input, None if h0 is False else h0.contiguous())
-
-
 class ZerosTakenForNone(Whole):
     """A state of zeros is taken for none, and so gets no gradient."""
 

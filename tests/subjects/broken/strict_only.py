@@ -131,3 +131,44 @@ class RateOfItsConstruction(Whole):
     def dropped(self, steps):
         sizes = [len(step) for step in steps]
         return F.dropout(torch.cat(list(steps)), self.rate, self.training).split(sizes)
+
+
+class InfinityCutOff(Stack):
+    """Infinite states are cut off at the largest number."""
+
+    def begin(self, input, h0):
+        return h0.clamp(-torch.finfo(h0.dtype).max, torch.finfo(h0.dtype).max)
+
+
+class EmptyBatchFails(Stack):
+    """With an empty batch it raises."""
+
+    def start(self, input, h0):
+        if len(input) == 0:
+            raise IndexError("no rows")
+        return super().start(input, h0)
+
+
+class UnbatchedOutputHasRows(Whole):
+    """Unbatched, the output has an axis of rows."""
+
+    def unbatched(self, input, h0):
+        output, hn = super().unbatched(input, h0)
+        return output.unsqueeze(1), hn
+
+
+class NoneIsRefused(Whole):
+    """The state may be left out, and None in its place is refused."""
+
+    def forward(self, input, h0=False):
+        return super().forward(input, None if h0 is False else h0.contiguous())
+
+
+class MasksForThePadding(Whole):
+    """The masks of packed rows are drawn for their padding as well."""
+
+    def dropped(self, steps):
+        rows = len(steps[0])
+        padded = torch.stack([F.pad(step, (0, 0, 0, rows - len(step))) for step in steps])
+        dropped = F.dropout(padded, self.dropout, self.training)
+        return [full[: len(step)] for full, step in zip(dropped, steps, strict=True)]
