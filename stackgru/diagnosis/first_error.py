@@ -55,13 +55,15 @@ def find_first_error(target: Target, case: Case) -> FirstError | None:
     """Find where a target first differs from the equation in a case.
 
     None if every layer follows the equation, if the target cannot be run under nn.GRU's masks, or
-    if its states do not go in and out.
+    if its states do not go in and out, step by step.
     """
     if target.unseen:
         return None
     with torch.random.fork_rng(devices=[]):
         try:
             pair = Pair(target, case)
+            if not pair.shows_states:
+                return None
             run, masks = _steps_under_masks(pair)
         except (Violated, NotApplicable):
             return None

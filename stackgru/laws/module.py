@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
+from torch.nn.utils import parametrize, prune
 
 from stackgru.harness.judge import Called, Seen
 from stackgru.laws.helpers.plain import Results, backward, fill, leaf_of, memory_of, seeded
@@ -215,7 +215,7 @@ def empty(module: nn.Module) -> None:
             parameter.zero_()
 
 
-@law("conduct", _NESTED, question="conduct", share=0.5)
+@law("conduct", {**_NESTED, "choices": ("h0",)}, question="conduct", share=0.5)
 def inherited(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[Seen]:
     """What is done to its parent happens to it: modes, dtypes, functions, and what is trained."""
     for mode in (False, True):
@@ -253,17 +253,7 @@ def inherited(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[Seen
     yield "parameters that requires_grad_(False) passes by", left, []
 
 
-def parametrised_and_back(module: nn.Module, value: Tensor, name: str) -> None:
-    """Replace a parameter while a parametrisation, the identity, is put on it; take that off."""
-    place, _, last = name.rpartition(".")
-    owner = module.get_submodule(place)
-    parametrize.register_parametrization(owner, last, nn.Identity())
-    with torch.no_grad():
-        owner.parametrizations[last].original.copy_(value)  # type: ignore[index,union-attr]
-    parametrize.remove_parametrizations(owner, last)
-
-
-def replace(module: nn.Module, values: dict[str, Tensor], how: str) -> None:
+def set_weights(module: nn.Module, values: dict[str, Tensor], how: str) -> None:
     """Replace the parameters of a module in one of several ways."""
     for name, value in values.items():
         place, _, last = name.rpartition(".")
@@ -274,8 +264,6 @@ def replace(module: nn.Module, values: dict[str, Tensor], how: str) -> None:
             module.get_parameter(name).data = value.clone()
         elif how == "by a new Parameter":
             setattr(module.get_submodule(place), last, nn.Parameter(value.clone()))
-        elif how == "under a parametrisation":
-            parametrised_and_back(module, value, name)
     if how == "by load_state_dict":
         module.load_state_dict({**module.state_dict(), **values})
     elif how == "by load_state_dict(assign=True)":
@@ -288,7 +276,6 @@ WAYS_TO_REPLACE = (
     "by a new Parameter",
     "by load_state_dict",
     "by load_state_dict(assign=True)",
-    "under a parametrisation",
 )
 
 
@@ -304,8 +291,42 @@ def replaced(
             continue
         named = target.module.named_parameters()
         values = {name: one.detach().flip(0) * (1 + number / 8) for name, one in named}
-        replace(target.module, values, how)
+        set_weights(target.module, values, how)
+        if "assign" in how:
+            own = dict(target.module.named_parameters())
+            copied = [
+                name for name, one in values.items() if memory_of(own[name]) != memory_of(one)
+            ]
+            yield "what load_state_dict(assign=True) copies", copied, []
         fresh = build()
-        replace(fresh.module, values, "in place")
+        set_weights(fresh.module, values, "in place")
         right = seeded(fresh, x, h0, seed)
         yield f"results after weights were replaced {how}", seeded(target, x, h0, seed), right
+
+
+@law("conduct", {**_SMALL, "choices": ("grad",)}, question="conduct", share=0.5)
+def parametrised(
+    target: Called, build: Callable[[], Called], x: Tensor, h0: Tensor, seed: int
+) -> Iterator[Seen]:
+    """A parametrisation that changes nothing, on and off again, changes nothing, bit for bit.
+
+    Likewise pruning of nothing. A weight that is replaced meanwhile is the one that counts.
+    """
+    for name, one in list(target.module.named_parameters()):
+        place, _, last = name.rpartition(".")
+        owner, right = target.module.get_submodule(place), seeded(target, x, h0, seed)
+        prune.identity(owner, last)  # type: ignore[no-untyped-call]
+        yield f"results with {name} pruned", seeded(target, x, h0, seed), right
+        prune.remove(owner, last)  # type: ignore[no-untyped-call]
+        parametrize.register_parametrization(owner, last, nn.Identity())
+        yield f"results with {name} parametrised", seeded(target, x, h0, seed), right
+        with torch.no_grad():
+            owner.parametrizations[last].original.copy_(one.detach().flip(0))  # type: ignore[index,union-attr]
+        parametrize.remove_parametrizations(owner, last)
+        fresh = build()
+        fresh.module.load_state_dict(target.module.state_dict())
+        yield (
+            f"results after {name} was replaced",
+            seeded(target, x, h0, seed),
+            seeded(fresh, x, h0, seed),
+        )

@@ -58,6 +58,7 @@ NAMES = {
     "nested": ("conduct", "conduct"),
     "inherited": ("conduct", "conduct"),
     "replaced": ("conduct", "conduct"),
+    "parametrised": ("conduct", "conduct"),
     "drop-in": ("conduct", "drop-in"),
     "refusals": ("conduct", "conduct"),
     "life": ("conduct", "conduct"),

@@ -8,7 +8,7 @@ import stackgru
 from stackgru.cases.case import Case
 from stackgru.diagnosis.first_error import find_first_error
 from stackgru.targets.target import load
-from tests.subjects.broken import equations, masks, precision, rates, states, variants
+from tests.subjects.broken import equations, forms, masks, precision, rates, states, variants
 from tests.subjects.right.cells import RIGHT_CELLS
 
 SIZES = {"input_size": 3, "hidden_size": 4, "num_layers": 3, "batch": 2, "seq_len": 2}
@@ -63,6 +63,12 @@ def test_a_target_that_draws_other_masks_has_no_first_error():
 @pytest.mark.parametrize("case", [EVAL, TRAIN], ids=["eval", "train"])
 def test_what_is_right_has_no_first_error(right, case):
     assert find_first_error(load(right), case) is None
+
+
+@pytest.mark.parametrize("how", [{"bidirectional": True}, {"form": "packed", "lengths": "2,1"}])
+def test_states_that_are_not_seen_step_by_step_have_none(how):
+    case = Case(**SIZES, dropout=0.5, mode="train", **how)
+    assert find_first_error(load(forms.LongSequencesStartAnew), case) is None
 
 
 def test_a_violation_shows_it():

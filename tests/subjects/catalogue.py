@@ -149,6 +149,7 @@ CAUGHT_BY = {
     "nested": nested.CopiesUntieAParent,
     "inherited": nested.FreezesItsWeightsOnly,
     "replaced": stored.ViewsOfItsWeights,
+    "parametrised": sequence_life.PrunedBiasesAreLeftOut,
     "trace": strict_only.TracesItsRows,
     "purity": conduct.WritesToItsState,
     "stateless": conduct.OverwritesItsLastResult,
