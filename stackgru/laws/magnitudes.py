@@ -16,7 +16,7 @@ from stackgru.cases.case import Case
 from stackgru.cases.strategies import CALLED, WHOLE
 from stackgru.harness.judge import Called, Seen, Within
 from stackgru.harness.pair import Pair
-from stackgru.harness.reference import expected
+from stackgru.harness.reference import expected, reference_masks
 from stackgru.laws.helpers.plain import seeded
 from stackgru.laws.helpers.values import (
     ANOTHER_EQUATION,
@@ -24,6 +24,7 @@ from stackgru.laws.helpers.values import (
     assert_end_to_end,
     assert_equation,
     is_equation,
+    under_masks,
 )
 from stackgru.laws.registry import law
 from stackgru.options import FULL_PRECISION
@@ -103,21 +104,19 @@ def dtypes(
         yield "hn under another default dtype", found[1], plain[1], allowed[1]
 
 
+_AUTOCAST = {"min_batch": 1, "dtypes": ("float32",), "usual": True}
+
+
 @law(
     "values",
-    {
-        "mode": "eval",
-        "max_steps": 2,
-        "min_batch": 1,
-        "dtypes": ("float32",),
-        "usual": True,
-        "choices": ("autocast",),
-    },
+    {**_AUTOCAST, "mode": "eval", "max_steps": 2, "choices": ("autocast",)},
+    {**_AUTOCAST, "mode": "train", "seq_len": 1, "choices": ("autocast",)},
 )
 def autocast(pair: Pair) -> None:
     """Under autocast, results are nn.GRU's within the rounding of its dtype.
 
-    Where they are nn.GRU's without it; to bfloat16 and float16, and in nn.GRU's own dtype.
+    Where they are nn.GRU's without it; to bfloat16 and float16, and in nn.GRU's own dtype; in
+    training under nn.GRU's masks.
     """
     if pair.is_scripted:
         raise NotApplicable("TorchScript casts scripted modules by rules of its own")
@@ -130,29 +129,46 @@ def autocast(pair: Pair) -> None:
 
 
 def _assert_under_autocast(pair: Pair) -> None:
-    with torch.no_grad(), autocast_to(pair):
+    masks = reference_masks(pair)
+    with pair.grad_mode(), autocast_to(pair):
         dtype = pair.reference(pair.input, pair.h0)[0].dtype
-        state = pair.h0
-        for x in pair.input:
-            arguments = (x, state) if pair.kind == "cell" else (x[None], state)
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    output, hn = pair.module(*arguments)
-            except Exception as error:
-                pair.refuse(f"under autocast the target raised {describe_error(error)}")
-                return
-            for name, value in (("output", output), ("hn", hn)):
-                if value.dtype != dtype:
-                    raise Violated(f"under autocast: {name}: got {value.dtype}, expected {dtype}")
-            _assert_autocast(pair, x, state, hn)
-            if not pair.is_carried:
-                return
-            state = hn.to(pair.h0)
+    x, state = pair.input[0], pair.h0
+
+    def run() -> tuple[Tensor, Tensor] | None:
+        arguments = (x, state) if pair.kind == "cell" else (x[None], state)
+        try:
+            with pair.grad_mode(), autocast_to(pair), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                output, hn = pair.module(*arguments)
+        except Exception as error:
+            pair.refuse(f"under autocast the target raised {describe_error(error)}")
+            return None
+        return output, hn
+
+    def compare(found: tuple[Tensor, Tensor] | None) -> None:
+        if found is None:
+            return
+        for name, value in zip(("output", "hn"), found, strict=True):
+            if value.dtype != dtype:
+                raise Violated(f"under autocast: {name}: got {value.dtype}, expected {dtype}")
+        _assert_autocast(pair, x, state, found[1].detach(), masks)
+
+    if pair.case.mode == "train" and run() is not None:
+        under_masks(pair, masks, run, compare)
+    if pair.case.mode == "train":
+        return
+    for x in pair.input:  # noqa: B007 - what is run and compared
+        found = run()
+        compare(found)
+        if found is None or not pair.is_carried:
+            return
+        state = found[1].detach().to(pair.h0)
 
 
-def _assert_autocast(pair: Pair, x: Tensor, before: Tensor, hn: Tensor) -> None:
-    to = autocast_dtype(pair.case)
+def _assert_autocast(
+    pair: Pair, x: Tensor, before: Tensor, hn: Tensor, masks: Tensor | None
+) -> None:
+    to, scale = autocast_dtype(pair.case), pair.case.dropout_scale
     below = cast(Bounded.exact(x), to)
     last = len(pair.layers) - 1
     for index, weights in enumerate(pair.layers):
@@ -162,6 +178,8 @@ def _assert_autocast(pair: Pair, x: Tensor, before: Tensor, hn: Tensor) -> None:
             what = f"under autocast: new state of layer {index}"
             pair.within(hn[index], new.value, rounding.allowed(new, to), what, STATES[2:])
         below = cast(Bounded.exact(hn[index]) if pair.shows_state else new, to)
+        if masks is not None and index < last:
+            below = rounding.dropped(below, masks[index, 0], scale, to)
 
 
 def cast(value: Bounded, dtype: torch.dtype = torch.bfloat16) -> Bounded:

@@ -17,7 +17,15 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize, prune
 
 from stackgru.harness.judge import Called, Seen
-from stackgru.laws.helpers.plain import Results, backward, fill, leaf_of, memory_of, seeded
+from stackgru.laws.helpers.plain import (
+    Results,
+    backward,
+    fill,
+    gradients_of,
+    leaf_of,
+    memory_of,
+    seeded,
+)
 from stackgru.laws.registry import law
 
 _SMALL = {"min_batch": 1, "max_batch": 4, "max_layers": 3, "max_steps": 3, "max_size": 16}
@@ -330,3 +338,50 @@ def parametrised(
             seeded(target, x, h0, seed),
             seeded(fresh, x, h0, seed),
         )
+
+
+@law(
+    "conduct",
+    {**_SMALL, "dtypes": ("float32",), "usual": True, "choices": ("autocast",)},
+    question="conduct",
+    share=0.5,
+    is_refusable=True,
+)
+def calls_under_autocast(
+    target: Called,
+    reference: Called,
+    fresh: Called,
+    build: Callable[[], Called],
+    x: Tensor,
+    h0: Tensor,
+    seed: int,
+    autocast: str,
+) -> Iterator[Seen]:
+    """Under autocast, which stays on, gradients are the same after a call that records none.
+
+    They are half as large if what goes back is half as large, down to where they vanish in
+    bfloat16; weights that were replaced count; and input and state may have the dtype themselves.
+    """
+    parameters, to = list(target.parameters()), getattr(torch, autocast)
+    with torch.enable_grad(), torch.autocast("cpu", dtype=to):
+        right = gradients_of(seeded(fresh, x, h0, seed), list(fresh.parameters()))
+        with torch.no_grad():
+            target(x, h0)
+        results = seeded(target, x, h0, seed)
+        yield "whether autocast is on after calls", torch.is_autocast_cpu_enabled(), True
+        gradients = gradients_of(results, parameters)
+        yield "gradients after a call without", gradients, right
+        if autocast == "bfloat16":
+            small = gradients_of([one * 2.0**-40 for one in results], parameters)
+            large = [one if one is None else one * 2.0**40 for one in small]
+            yield "gradients of results times 2**-40, times 2**40", large, gradients
+    # Within one block torch keeps its own casts of weights.
+    fill(target.module, [one.detach().flip(0) for one in parameters])
+    other = build()
+    other.module.load_state_dict(target.module.state_dict())
+    with torch.no_grad(), torch.autocast("cpu", dtype=to):
+        found, expected = (seeded(module, x, h0, seed) for module in (target, other))
+        yield "results after weights were replaced", found, expected
+        half = x.to(to), h0.to(to)
+        dtypes = [[one.dtype for one in module(*half)] for module in (target, reference)]
+        yield f"dtypes for an input in {to}", dtypes[0], dtypes[1]

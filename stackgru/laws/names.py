@@ -59,6 +59,7 @@ NAMES = {
     "inherited": ("conduct", "conduct"),
     "replaced": ("conduct", "conduct"),
     "parametrised": ("conduct", "conduct"),
+    "calls-under-autocast": ("conduct", "conduct"),
     "drop-in": ("conduct", "drop-in"),
     "refusals": ("conduct", "conduct"),
     "life": ("conduct", "conduct"),

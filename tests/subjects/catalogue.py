@@ -73,6 +73,7 @@ UNSEEN = (
     half.Float16ByWayOfBfloat16,
     half.BitsLostWithDepth,
     half.SlopesCutOffInBfloat16,
+    under_autocast.AutocastAlwaysToBfloat16,
 )
 
 
@@ -150,6 +151,7 @@ CAUGHT_BY = {
     "inherited": nested.FreezesItsWeightsOnly,
     "replaced": stored.ViewsOfItsWeights,
     "parametrised": sequence_life.PrunedBiasesAreLeftOut,
+    "calls-under-autocast": under_autocast.KeepsCastsForEver,
     "trace": strict_only.TracesItsRows,
     "purity": conduct.WritesToItsState,
     "stateless": conduct.OverwritesItsLastResult,

@@ -12,14 +12,6 @@ def _autocast():
     return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
 
 
-class AutocastOffInside(Stack):
-    """Autocast is off inside, where an input in half precision does not fit the weights."""
-
-    def forward(self, input, h0=None):
-        with torch.autocast("cpu", enabled=False):
-            return super().forward(input, h0)
-
-
 class AutocastAlwaysToBfloat16(Stack):
     """Under autocast to float16, products are in bfloat16."""
 
