@@ -172,11 +172,3 @@ class MasksForThePadding(Whole):
         padded = torch.stack([F.pad(step, (0, 0, 0, rows - len(step))) for step in steps])
         dropped = F.dropout(padded, self.dropout, self.training)
         return [full[: len(step)] for full, step in zip(dropped, steps, strict=True)]
-
-
-class AutocastOffInside(Stack):
-    """Autocast is off inside, where an input in half precision does not fit the weights."""
-
-    def forward(self, input, h0=None):
-        with torch.autocast("cpu", enabled=False):
-            return super().forward(input, h0)

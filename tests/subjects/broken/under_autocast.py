@@ -104,3 +104,11 @@ class AutocastDropsNothing(Stack):
     def gap(self, state, layer):
         dropped = super().gap(state, layer)
         return state if _autocast() else dropped
+
+
+class AutocastOffInside(Stack):
+    """Autocast is off inside, where an input in half precision does not fit the weights."""
+
+    def forward(self, input, h0=None):
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(input, h0)
