@@ -87,6 +87,11 @@ class Law:
     prepare: Callable[[], object]
 
     @property
+    def is_bundled(self) -> bool:
+        """Whether it comes with this package, and is none of the user's own."""
+        return self.module.startswith("stackgru.laws.")
+
+    @property
     def compares_values(self) -> bool:
         """Whether a violation may have a first wrong step, layer and gate."""
         return self.family == "values"

@@ -6,6 +6,7 @@ It imports neither torch nor hypothesis at module level, because pytest loads it
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Generator, Sequence
@@ -174,8 +175,9 @@ def pytest_runtest_makereport(
         if run.result is not None and run.result.status == "violated":
             from stackgru.report.terminal import violation_text
 
+            again = "" if run.law.is_bundled else f"pytest {shlex.quote(item.nodeid)}"
             report.longrepr = violation_text(
-                run.result.violation, run.target.name, run.target.cli_options
+                run.result.violation, run.target.name, run.target.cli_options, again
             )
     return report
 

@@ -90,13 +90,16 @@ def render(report: Report, *, width: int, colour: bool, details: bool = True) ->
     return _printed(console)
 
 
-def violation_text(violation: Violation, target: str, convention: Sequence[str] | None = ()) -> str:
+def violation_text(
+    violation: Violation, target: str, convention: Sequence[str] | None = (), again: str = ""
+) -> str:
     """Return a violation as a few lines, the last of which reruns the law on the target.
 
     Args:
         violation: the violation.
         target: the target's name.
         convention: the options that specify its convention; None if only a Convention can.
+        again: what reruns it, if it is not ``stackgru check``.
     """
     lines = [
         f"{violation.law} is violated: {violation.message}",
@@ -110,7 +113,8 @@ def violation_text(violation: Violation, target: str, convention: Sequence[str] 
         lines.append(f"  script:     {violation.script}")
     if violation.problem:
         lines.append(f"  no script:  {violation.problem}")
-    again = f"stackgru check {shlex.join([target, *(convention or ()), '--laws', violation.law])}"
+    words = [target, *(convention or ()), "--laws", violation.law]
+    again = again or f"stackgru check {shlex.join(words)}"
     if convention is None:
         again = f'from Python, stackgru.check(the same Convention, laws=["{violation.law}"])'
     lines.append(f"  again:      {again}")
