@@ -88,11 +88,11 @@ def larger(names: tuple[str, ...]) -> st.SearchStrategy[str]:
 
 
 @functools.cache
-def real_sizes(name: str) -> st.SearchStrategy[int]:
-    """Sizes of real models; half of them in the lowest eighth."""
+def real_sizes(name: str, small: int = 7) -> st.SearchStrategy[int]:
+    """Sizes of real models; half of them in the lowest eighth, unless ``small`` is zero."""
     above = {"batch": MAX_BATCH, "seq_len": MAX_STEPS, "num_layers": MAX_LAYERS}.get(name, MAX_SIZE)
     every = list(range(above + 1, REAL[name] + 1))
-    return st.sampled_from(every[: len(every) // 8] * 7 + every)
+    return st.sampled_from(every[: len(every) // 8] * small + every)
 
 
 @functools.cache
@@ -139,10 +139,11 @@ def _frozen(case: Case) -> st.SearchStrategy[str]:
 
 
 def _lengths(case: Case) -> st.SearchStrategy[str]:
-    """Steps of each packed row, sorted where the form is."""
+    """Steps of each packed row, half of them all, sorted where the form is."""
     if not case.form.startswith("packed"):
         return st.just("")
-    row = sizes(1, case.seq_len)
+    every = range(1, case.seq_len + 1)
+    row = st.sampled_from([*every, *[case.seq_len] * case.seq_len])
     drawn = st.tuples(*[row] * case.batch)
     if case.form == "packed-sorted":
         drawn = drawn.map(lambda lengths: tuple(sorted(lengths, reverse=True)))
@@ -270,13 +271,14 @@ def cases(
         "hidden_size": max_size == MAX_SIZE and not only,
         "input_size": max_size == MAX_SIZE and not only and not one_width,
     }
-    if not free.get(large):
+    is_given = free.get(large, False)
+    if not is_given:
         large = draw(larger(tuple(name for name in free if free[name])), label="larger")
     if large:
         least = {"num_layers": num_layers or min_layers, "seq_len": seq_len or min_steps}
         for name in drawn if not only else ("num_layers", "seq_len", "batch"):
             drawn[name] = min(drawn[name], max(_BESIDE[name], least.get(name, 0)))
-        drawn[large] = draw(real_sizes(large), label=large)
+        drawn[large] = draw(real_sizes(large, small=0 if is_given else 7), label=large)
         drawn["input_size"] = drawn["hidden_size"] if one_width else drawn["input_size"]
     rate = draw(rates(partial=partial), label="dropout") if dropout is None else dropout
     if "form" not in choices:  # TorchScript takes no whole numbers for floats

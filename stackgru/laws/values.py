@@ -59,6 +59,7 @@ def one_step(pair: Pair) -> None:
 @law(
     "values",
     {"mode": "eval", "min_batch": 1, "choices": (*WHOLE, "threads")},
+    {"mode": "eval", "min_batch": 1, "large": "seq_len", "choices": WHOLE},
     {"mode": "train", "dropout": 0.0, "min_batch": 1, "choices": (*WHOLE, "threads")},
     {"mode": "train", "dropout": 1.0, "min_batch": 1, "choices": (*WHOLE, "threads")},
     {"mode": "train", "num_layers": 1, "min_batch": 1, "choices": (*WHOLE, "threads")},
@@ -81,15 +82,18 @@ def unrolled(pair: Pair) -> None:
 
 @law(
     "values",
-    *[{"mode": "train", "min_batch": 1, "choices": (*WHOLE, "deterministic")}] * 5,
-    {
-        "mode": "train",
-        "partial": True,
-        "min_layers": 2,
-        "min_batch": 1,
-        "large": "seq_len",
-        "choices": WHOLE,
-    },
+    *[{"mode": "train", "min_batch": 1, "choices": (*WHOLE, "deterministic")}] * 4,
+    *[
+        {
+            "mode": "train",
+            "partial": True,
+            "min_layers": 2,
+            "min_batch": 1,
+            "large": large,
+            "choices": WHOLE,
+        }
+        for large in ("seq_len", "batch")
+    ],
     half=("cell",),
     decides="training",
 )

@@ -65,9 +65,9 @@ def test_a_law_of_ones_own_is_shrunk_and_reported(users_folder, where):
         ]
     )
     report = json.loads((users_folder.path / "found.json").read_text())
-    found = {one["name"]: one for one in report["results"]}["odd-in-its-input"]
+    found = {one["name"]: one for one in report["laws"]}["odd-in-its-input"]
     assert (found["family"], found["status"]) == ("own", "violated")
-    (script,) = users_folder.path.glob(".stackgru/*/*/repro.py")
+    (script,) = users_folder.path.glob(".stackgru/*/repro.py")
     text = script.read_text()
     assert "def odd_in_its_input(target, x, h0, row):" in text
     assert "stackgru import" not in text
