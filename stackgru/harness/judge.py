@@ -7,6 +7,9 @@ may ask for more:
 - ``build`` builds another target, ``factory`` is the class or function that it is built by;
 - ``fresh`` is another target with the same weights, which nobody has called;
 - ``within(x, h0)`` gives how far two right outputs, and two right states, may lie apart;
+- ``kind`` is the target's: a cell may be given a list of steps as ``x``;
+- ``takes_no_state`` is whether it can be called without a state;
+- ``settings()`` gives torch's settings, and those of the process, by name;
 - ``strict`` is whether what is normally only reported counts.
 
 It yields what it looks at, what it observed, what it expected, and how far these may lie apart if
@@ -30,6 +33,7 @@ from stackgru.harness.pair import Pair, TargetRaised
 from stackgru.harness.reference import expected, reference_masks
 from stackgru.outcomes import NotApplicable, Violated
 from stackgru.targets.importing import describe_error
+from stackgru.torch_settings import settings_known, settings_read
 
 #: What a law looks at, what it observed, what it expected, and maybe how far the two may lie apart.
 Seen = tuple[str, Any, Any] | tuple[str, Any, Any, Any]
@@ -83,7 +87,8 @@ def judge(
     __tracebackhide__ = True
     needs(pair)
     try:
-        with pair.in_context():
+        # What the target changes is put back, whatever the law looks at.
+        with settings_known(), pair.in_context():
             for seen in looked_at(statement, pair):
                 assert_same(pair, *seen)
     except TargetRaised as error:
@@ -111,9 +116,11 @@ def _assert_holds_for_reference(statement: Statement, pair: Pair) -> None:
     """Raise NotApplicable if a law cannot be tried on nn.GRU itself."""
     try:
         with pair.in_context():
-            reference = [copy.deepcopy(pair.reference) for _ in range(2)]
-            target, fresh = (Called(one, _calling_gru(pair)) for one in reference)
-            given = {"target": target, "fresh": fresh}
+
+            def build() -> Called:
+                return Called(copy.deepcopy(pair.reference), _calling_gru(pair))
+
+            given = {"target": build(), "fresh": build(), "build": build, "kind": "sequence"}
             known = {name: given[name] for name in given if name in _names(statement)}
             for _ in looked_at(statement, pair, **known):
                 pass
@@ -123,7 +130,7 @@ def _assert_holds_for_reference(statement: Statement, pair: Pair) -> None:
 
 def seen_differently(statement: Statement, pair: Pair, **given: Any) -> Seen | None:
     """Return the first thing that a law sees otherwise than it should be."""
-    with pair.in_context():
+    with settings_known(), pair.in_context():
         for seen in looked_at(statement, pair, **given):
             try:
                 assert_same(pair, *seen)
@@ -147,6 +154,9 @@ def _arguments(statement: Statement, pair: Pair) -> dict[str, Any]:
         "build": lambda: lambda: _built(pair),
         "factory": lambda: pair.target.factory,
         "within": lambda: within(pair),
+        "settings": lambda: settings_read,
+        "kind": lambda: pair.kind,
+        "takes_no_state": lambda: pair.target.takes_no_state,
         "strict": lambda: pair.strict,
     }
     return {

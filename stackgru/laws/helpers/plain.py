@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -13,11 +13,22 @@ Results = tuple[Tensor, Tensor]
 
 def seeded(module: Callable[..., Results], x: Tensor, h0: Tensor, seed: int) -> Results:
     """Call a module from a seed."""
-    if x.is_cuda:
+    if h0.is_cuda:
         torch.manual_seed(seed)
     else:
         torch.default_generator.manual_seed(seed)  # a hundredth of manual_seed's time
     return module(x, h0)
+
+
+def named(
+    how: str,
+    results: Iterable[Any],
+    right: Iterable[Any],
+    names: Iterable[str] = ("output", "hn"),
+) -> Iterator[tuple[str, Any, Any]]:
+    """Yield results by name, each with what it should be."""
+    for name, own, other in zip(names, results, right, strict=True):
+        yield f"{name} {how}", own, other
 
 
 def leaf_of(value: Tensor) -> Tensor:
