@@ -73,18 +73,18 @@ def purity(
     flags = flags_of(target.module, x, h0)
     tensors = {"x": x, "h0": h0, "parameters": [*target.parameters()]}
     kept = [x.clone(), h0.clone(), [one.detach().clone() for one in target.parameters()]]
-    found = target(x, h0)
+    output, hn = target(x, h0)
     yield from named("after a call", settings().values(), before.values(), before)
-    yield "what a call changes", changed_flags(flags, flags_of(target.module, x, h0)), []
     yield from named("after a call", tensors.values(), kept, tensors)
+    yield "what a call changes", changed_flags(flags, flags_of(target.module, x, h0)), []
     if mode == "train" and torch.is_grad_enabled():
-        total(found).backward()  # type: ignore[no-untyped-call]
+        total([output, hn]).backward()  # type: ignore[no-untyped-call]
         yield from named("after a backward pass", settings().values(), before.values(), before)
         yield from named("after a backward pass", tensors.values(), kept, tensors)
         changed = changed_flags(flags, flags_of(target.module, x, h0))
         others = [name for name in changed if "has a gradient" not in name]
         yield "what a backward pass changes", others, []
-    for result in found:
+    for result in (output, hn):
         # Unlike fill_, copy_ refuses memory where one number stands for several.
         result.detach().copy_(torch.full_like(result, 2.0))
     yield from named("after writing into the results", tensors.values(), kept, tensors)
