@@ -6,6 +6,8 @@ may ask for more:
 
 - ``build`` builds another target, ``factory`` is the class or function that it is built by;
 - ``fresh`` is another target with the same weights, which nobody has called;
+- ``construct(**options)`` builds one with other arguments, by nn.GRU's names;
+- ``unchecked`` is the target, called once whatever x is, whose results nobody looks at;
 - ``within(x, h0)`` gives how far two right outputs, and two right states, may lie apart;
 - ``kind`` is the target's: a cell may be given a list of steps as ``x``;
 - ``takes_no_state`` is whether it can be called without a state;
@@ -18,7 +20,9 @@ not equal to the bit. A law that looks at one thing may return the two.
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import functools
 import inspect
 import re
 import warnings
@@ -32,6 +36,7 @@ from torch import Tensor, nn
 from stackgru.harness.pair import Pair, TargetRaised
 from stackgru.harness.reference import expected, reference_masks
 from stackgru.outcomes import NotApplicable, Violated
+from stackgru.targets.adapter import ConventionMismatch
 from stackgru.targets.importing import describe_error
 from stackgru.torch_settings import settings_known, settings_read
 
@@ -152,6 +157,8 @@ def _arguments(statement: Statement, pair: Pair) -> dict[str, Any]:
         "x": lambda: pair.as_argument(pair.input),
         "h0": lambda: pair.as_argument(pair.h0),
         "build": lambda: lambda: _built(pair),
+        "construct": lambda: functools.partial(_constructed, pair),
+        "unchecked": lambda: Called(pair.module, _calling_unchecked(pair)),
         "factory": lambda: pair.target.factory,
         "within": lambda: within(pair),
         "settings": lambda: settings_read,
@@ -188,6 +195,14 @@ def _built(pair: Pair) -> Called:
     return Called(module, _calling(pair))
 
 
+def _constructed(pair: Pair, **options: Any) -> nn.Module:
+    """Build the target with other arguments; raise for one that does not reach its constructor."""
+    unknown = options.keys() - pair.target.accepts - {"input_size", "hidden_size"}
+    if unknown:
+        raise TypeError(f"the target does not take {', '.join(unknown)}")
+    return pair.target.build(pair.case, **options)
+
+
 def _calling(pair: Pair) -> Callable[..., tuple[Tensor, Tensor]]:
     def call(module: nn.Module, x: Tensor, *state: Tensor) -> tuple[Tensor, Tensor]:
         if pair.kind == "sequence":
@@ -199,6 +214,15 @@ def _calling(pair: Pair) -> Callable[..., tuple[Tensor, Tensor]]:
             state = (hn,)
         # What a single step gives is its own, and not a copy.
         return (torch.stack(outputs) if len(outputs) > 1 else output[None]), hn
+
+    return call
+
+
+def _calling_unchecked(pair: Pair) -> Callable[..., Any]:
+    def call(module: nn.Module, x: Tensor, *state: Tensor) -> Any:
+        with warnings.catch_warnings(), contextlib.suppress(ConventionMismatch):  # a result
+            warnings.simplefilter("ignore")
+            module(x[0] if pair.kind == "cell" else x, *state)
 
     return call
 

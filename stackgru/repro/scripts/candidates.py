@@ -12,7 +12,6 @@ from stackgru.repro.scripts import (
     life,
     plain,
     randomness,
-    refusals,
     transforms,
     values,
 )
@@ -28,7 +27,6 @@ _OF_LAW: dict[str, _Source] = {
     **gradients.CANDIDATES,
     **conduct.CANDIDATES,
     **drop_in.CANDIDATES,
-    **refusals.CANDIDATES,
     **life.CANDIDATES,
     **transforms.CANDIDATES,
 }

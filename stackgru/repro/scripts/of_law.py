@@ -12,7 +12,9 @@ from typing import Any
 import torch
 
 from stackgru.harness.judge import Seen, Statement, has_tensors, seen_differently, within
+from stackgru.options import ARGUMENTS
 from stackgru.repro.scripts.context import (
+    GIVEN,
     OWN_CLASS,
     Candidate,
     ScriptContext,
@@ -22,8 +24,20 @@ from stackgru.repro.scripts.context import (
 from stackgru.repro.scripts.settings import settings_texts
 from stackgru.repro.scripts.source import source_of
 from stackgru.repro.scripts.text import adapters, call_text, formed, rounded_up
+from stackgru.targets.construct import taken
 
-_ARGUMENTS = ("target", "reference", "fresh", "x", "h0", "build", "within", "settings")
+_ARGUMENTS = (
+    "target",
+    "reference",
+    "fresh",
+    "x",
+    "h0",
+    "build",
+    "within",
+    "settings",
+    "construct",
+    "unchecked",
+)
 _AS = {
     "plain": "{0}",
     "leaves": "{0}.requires_grad_()",
@@ -56,6 +70,12 @@ _BUILD = '''
 def build():
     """Build another of the class under test."""
     return Called({0})
+'''
+_CONSTRUCT = '''
+def construct(**options):
+    """Build another of the class under test, with other arguments."""
+    given = {0!r} | options
+    return {1}
 '''
 _WITHIN = '''
 def within(*given):
@@ -93,6 +113,10 @@ def of_law(context: ScriptContext) -> Iterator[Candidate]:
         text, first, needed = settings_texts("" if seen is None else seen[0], case)
         texts.append(text)
         lines, imports = [*first, *lines], (*needed, *imports)
+    if "unchecked" in names:
+        lines.append("unchecked = Called(target)")
+    if "construct" in names:
+        texts.append(_construct_text(context))
     if "build" in names:
         texts.append(_BUILD.format(own_build()))
     if "within" in names:
@@ -188,6 +212,13 @@ def _called_text(context: ScriptContext, holds_others: bool) -> str:
     body = _CELL.strip("\n") if context.is_cell else "        return {0}(x, *state)"
     holding = _HOLDING if holds_others else ""
     return f"{forms}{_CALLED.strip()}\n{body.format(module)}\n{holding}"
+
+
+def _construct_text(context: ScriptContext) -> str:
+    """Return a function that builds the target with other sizes, or another rate."""
+    known = taken(context.target.convention, context.target.name)
+    given = {name: getattr(context.case, name) for name in ARGUMENTS if name in known}
+    return _CONSTRUCT.format(given, own_build(**{name: f"{GIVEN}{name}" for name in given}))
 
 
 def _needed(
