@@ -7,6 +7,7 @@ import random
 import sys
 import threading
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -177,6 +178,17 @@ SETTINGS: dict[str, Setting] = {
     "Python's random generator": Setting(random.getstate, random.setstate),
     "NumPy's random generator": Setting(_numpys_state, _set_numpys_state),
 }
+
+
+def settings_read() -> dict[str, Any]:
+    """Return the value of each setting, and of a long one a number that stands for it."""
+    found: dict[str, Any] = {}
+    for name, setting in SETTINGS.items():
+        value = setting.read()
+        text = str(value)
+        is_shown = isinstance(value, (str, _Replaced))
+        found[name] = text if is_shown else value if len(text) <= 20 else zlib.crc32(text.encode())
+    return found
 
 
 @contextmanager

@@ -6,7 +6,12 @@ may ask for more:
 
 - ``build`` builds another target, ``factory`` is the class or function that it is built by;
 - ``fresh`` is another target with the same weights, which nobody has called;
+- ``construct(**options)`` builds one with other arguments, by nn.GRU's names;
+- ``unchecked`` is the target, called once whatever x is, whose results nobody looks at;
 - ``within(x, h0)`` gives how far two right outputs, and two right states, may lie apart;
+- ``kind`` is the target's: a cell may be given a list of steps as ``x``;
+- ``takes_no_state`` is whether it can be called without a state;
+- ``settings()`` gives torch's settings, and those of the process, by name;
 - ``strict`` is whether what is normally only reported counts.
 
 It yields what it looks at, what it observed, what it expected, and how far these may lie apart if
@@ -15,7 +20,9 @@ not equal to the bit. A law that looks at one thing may return the two.
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import functools
 import inspect
 import re
 import warnings
@@ -30,7 +37,9 @@ from stackgru.cases.case import Case
 from stackgru.harness.pair import Pair, TargetRaised
 from stackgru.harness.reference import expected, reference_masks
 from stackgru.outcomes import NotApplicable, Violated
+from stackgru.targets.adapter import ConventionMismatch
 from stackgru.targets.importing import describe_error
+from stackgru.torch_settings import settings_known, settings_read
 
 #: What a law looks at, what it observed, what it expected, and maybe how far the two may lie apart.
 Seen = tuple[str, Any, Any] | tuple[str, Any, Any, Any]
@@ -90,7 +99,8 @@ def judge(
     if needs(pair) is False:
         return
     try:
-        with pair.in_context():
+        # What the target changes is put back, whatever the law looks at.
+        with settings_known(), pair.in_context():
             for seen in looked_at(statement, pair):
                 assert_same(pair, *seen)
     except TargetRaised as error:
@@ -122,9 +132,11 @@ def _assert_holds_for_reference(statement: Statement, pair: Pair) -> None:
     """Raise NotApplicable if a law cannot be tried on nn.GRU itself."""
     try:
         with pair.in_context():
-            reference = [copy.deepcopy(pair.reference) for _ in range(2)]
-            target, fresh = (Called(one, _calling_gru(pair)) for one in reference)
-            given = {"target": target, "fresh": fresh}
+
+            def build() -> Called:
+                return Called(copy.deepcopy(pair.reference), _calling_gru(pair))
+
+            given = {"target": build(), "fresh": build(), "build": build, "kind": "sequence"}
             known = {name: given[name] for name in given if name in _names(statement)}
             for _ in looked_at(statement, pair, **known):
                 pass
@@ -134,7 +146,7 @@ def _assert_holds_for_reference(statement: Statement, pair: Pair) -> None:
 
 def seen_differently(statement: Statement, pair: Pair, **given: Any) -> Seen | None:
     """Return the first thing that a law sees otherwise than it should be."""
-    with pair.in_context():
+    with settings_known(), pair.in_context():
         for seen in looked_at(statement, pair, **given):
             try:
                 assert_same(pair, *seen)
@@ -156,8 +168,13 @@ def _arguments(statement: Statement, pair: Pair) -> dict[str, Any]:
         "x": lambda: pair.as_argument(pair.input),
         "h0": lambda: pair.as_argument(pair.h0),
         "build": lambda: lambda: _built(pair),
+        "construct": lambda: functools.partial(_constructed, pair),
+        "unchecked": lambda: Called(pair.module, _calling_unchecked(pair)),
         "factory": lambda: pair.target.factory,
         "within": lambda: within(pair),
+        "settings": lambda: settings_read,
+        "kind": lambda: pair.kind,
+        "takes_no_state": lambda: pair.target.takes_no_state,
         "strict": lambda: pair.strict,
     }
     return {
@@ -189,6 +206,14 @@ def _built(pair: Pair) -> Called:
     return Called(module, _calling(pair))
 
 
+def _constructed(pair: Pair, **options: Any) -> nn.Module:
+    """Build the target with other arguments; raise for one that does not reach its constructor."""
+    unknown = options.keys() - pair.target.accepts - {"input_size", "hidden_size"}
+    if unknown:
+        raise TypeError(f"the target does not take {', '.join(unknown)}")
+    return pair.target.build(pair.case, **options)
+
+
 def _calling(pair: Pair) -> Callable[..., tuple[Tensor, Tensor]]:
     def call(module: nn.Module, x: Tensor, *state: Tensor) -> tuple[Tensor, Tensor]:
         if pair.kind == "sequence":
@@ -200,6 +225,15 @@ def _calling(pair: Pair) -> Callable[..., tuple[Tensor, Tensor]]:
             state = (hn,)
         # What a single step gives is its own, and not a copy.
         return (torch.stack(outputs) if len(outputs) > 1 else output[None]), hn
+
+    return call
+
+
+def _calling_unchecked(pair: Pair) -> Callable[..., Any]:
+    def call(module: nn.Module, x: Tensor, *state: Tensor) -> Any:
+        with warnings.catch_warnings(), contextlib.suppress(ConventionMismatch):  # a result
+            warnings.simplefilter("ignore")
+            module(x[0] if pair.kind == "cell" else x, *state)
 
     return call
 

@@ -3,27 +3,43 @@
 from __future__ import annotations
 
 import contextlib
-import copy
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stackgru.cases.strategies import WHOLE
+from stackgru.harness.judge import Called, Seen
 from stackgru.harness.masks import Draw, Injector, Recorder, flat
 from stackgru.harness.orders import arranged
-from stackgru.harness.pair import Pair, Run, TargetRaised
+from stackgru.harness.pair import Pair
 from stackgru.harness.reference import expected, layer_masks
 from stackgru.laws.helpers.autograd import as_violation
-from stackgru.laws.helpers.settings import settings_watched
-from stackgru.laws.helpers.transforms import arguments_of
-from stackgru.laws.helpers.values import HN, OUTPUT, of_itself, other_input, unroll
+from stackgru.laws.helpers.plain import named, seeded, total
+from stackgru.laws.helpers.values import HN, OUTPUT, of_itself, unroll
 from stackgru.laws.registry import importing, law
 from stackgru.options import FULL_PRECISION
-from stackgru.outcomes import NotApplicable, Violated, assert_equal
-from stackgru.targets.importing import describe_error
+from stackgru.outcomes import Violated
+
+
+def flags_of(module: nn.Module, *arguments: Tensor) -> dict[str, Any]:
+    """Return what a call may not change of a module and its arguments, besides values."""
+    flags: dict[str, Any] = {"requires_grad of x and h0": [one.requires_grad for one in arguments]}
+    for name, one in module.named_modules():
+        flags[f"the training flag of {name or 'the module'}"] = one.training
+    for name, parameter in module.named_parameters():
+        flags[f"the identity of {name}"] = id(parameter)
+        flags[f"requires_grad of {name}"] = parameter.requires_grad
+        flags[f"whether {name} has a gradient"] = parameter.grad is not None
+    return flags
+
+
+def changed_flags(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """Return the names of flags that changed; a module may be made in the first call."""
+    first = {name: flag for name, flag in after.items() if "training flag" in name} | before
+    return [name for name in first | after if first.get(name) != after.get(name)]
 
 
 @law(
@@ -32,79 +48,67 @@ from stackgru.targets.importing import describe_error
     question="conduct",
     decides="conduct",
 )
-def purity(pair: Pair) -> None:
+def purity(
+    target: Called,
+    build: Callable[[], Called],
+    settings: Callable[[], dict[str, Any]],
+    x: Tensor,
+    h0: Tensor,
+    seed: int,
+    mode: str,
+) -> Iterator[Seen]:
     """A call leaves its arguments, parameters, modes and torch's settings unchanged.
 
     A forward pass sets no gradients, and a backward pass in training changes nothing else. Writing
     into output or hn afterwards reaches neither the arguments nor the parameters. Building the
     target changes no setting and does not seed torch's generator.
     """
-    _assert_built_apart(pair)
-    tensors = {"input": pair.input, "h0": pair.h0, **dict(pair.module.named_parameters())}
-    before = {name: tensor.detach().clone() for name, tensor in tensors.items()}
-    flags = _flags(pair)
-    with settings_watched(pair):
-        run = unroll(pair)
-        _assert_flags(flags, _flags(pair), "a call")
-        _assert_unchanged(tensors, before, "by a call")
-        if pair.case.mode == "train" and torch.is_grad_enabled():
-            _backward(run)
-    _assert_unchanged(tensors, before, "by a backward pass")
-    after = {name: value for name, value in _flags(pair).items() if "gradient" not in name}
-    _assert_flags({name: flags.get(name) for name in after}, after, "a backward pass")
-    for name, result in (("output", run.outputs), ("hn", run.hn)):
-        try:
-            # Unlike fill_, copy_ refuses memory where one number stands for several.
-            result.detach().copy_(torch.full_like(result, 2.0))
-        except RuntimeError as error:
-            raise Violated(f"{name} cannot be written to: {describe_error(error)}") from error
-    _assert_unchanged(tensors, before, "by writing into the results")
+    before, states = settings(), []
+    for other in (seed, seed ^ 1):
+        torch.manual_seed(other)
+        build()
+        yield from named("after building it", settings().values(), before.values(), before)
+        states.append(torch.cuda.get_rng_state() if x.is_cuda else torch.get_rng_state())
+    yield "building it seeds torch's generator", bool((states[0] == states[1]).all()), False
+    flags = flags_of(target.module, x, h0)
+    tensors = {"x": x, "h0": h0, "parameters": [*target.parameters()]}
+    kept = [x.clone(), h0.clone(), [one.detach().clone() for one in target.parameters()]]
+    output, hn = target(x, h0)
+    yield from named("after a call", settings().values(), before.values(), before)
+    yield from named("after a call", tensors.values(), kept, tensors)
+    yield "what a call changes", changed_flags(flags, flags_of(target.module, x, h0)), []
+    if mode == "train" and torch.is_grad_enabled():
+        total([output, hn]).backward()  # type: ignore[no-untyped-call]
+        yield from named("after a backward pass", settings().values(), before.values(), before)
+        yield from named("after a backward pass", tensors.values(), kept, tensors)
+        changed = changed_flags(flags, flags_of(target.module, x, h0))
+        others = [name for name in changed if "has a gradient" not in name]
+        yield "what a backward pass changes", others, []
+    for result in (output, hn):
+        # Unlike fill_, copy_ refuses memory where one number stands for several.
+        result.detach().copy_(torch.full_like(result, 2.0))
+    yield from named("after writing into the results", tensors.values(), kept, tensors)
 
 
-def _assert_built_apart(pair: Pair) -> None:
-    """Raise a violation if building the target changes a setting or seeds torch's generator."""
-    states = []
-    for seed in (pair.case.seed, pair.case.seed ^ 1):
-        with settings_watched(pair, "building it"):
-            pair.seed(seed)
-            pair.target.build(pair.case)
-        states.append(pair.generator_state())
-    if torch.equal(*states):
-        raise Violated("building the target seeds torch's generator")
-
-
-def _flags(pair: Pair) -> dict[str, object]:
-    """Return what a call may not change, by name."""
-    flags: dict[str, object] = {
-        f"the training flag of {name or 'the module'}": module.training
-        for name, module in pair.module.named_modules()
-    }
-    for name, parameter in pair.module.named_parameters():
-        flags[f"the identity of {name}"] = id(parameter)
-        flags[f"requires_grad of {name}"] = parameter.requires_grad
-        flags[f"whether {name} has a gradient"] = parameter.grad is not None
-    for name, tensor in (("input", pair.input), ("h0", pair.h0)):
-        flags[f"requires_grad of {name}"] = tensor.requires_grad
-    return flags
-
-
-def _assert_flags(before: dict[str, object], after: dict[str, object], what: str) -> None:
-    for name in {**before, **after}:
-        is_made_late = name not in before and name.startswith("the training flag of")
-        if before.get(name) != after.get(name) and not is_made_late:
-            raise Violated(f"{what} changes {name}")
-
-
-def _assert_unchanged(tensors: dict[str, Tensor], before: dict[str, Tensor], how: str) -> None:
-    for name, tensor in tensors.items():
-        assert_equal(tensor, before[name], what=f"{name}, changed {how}")
-
-
-def _backward(run: Run) -> None:
-    try:
-        (run.outputs.sum() + run.hn.sum()).backward()  # type: ignore[no-untyped-call]
-    except RuntimeError as error:
-        raise Violated(f"a backward pass raised {describe_error(error)}") from error
+def call_in_many_ways(target: Called, x: Tensor, h0: Tensor, mode: str) -> None:
+    """Call a module with other tensors, in other modes; other laws judge whether it fails."""
+    calls = [(x.flip(0) + 1, h0.flip(1)), (x, h0[:-1])]
+    for rows in (1, 0, x.shape[1] + 3):
+        ones = [one.new_ones(one.shape[0], rows, one.shape[2]) for one in (x, h0)]
+        calls.append((ones[0], ones[1]))
+    calls.append((torch.cat([x, x[..., :1]], -1), h0))
+    for call in calls:
+        with contextlib.suppress(Exception):
+            target(*call)
+    with contextlib.suppress(Exception), torch.inference_mode():
+        target(x.clone(), h0.clone())
+    with contextlib.suppress(Exception), torch.enable_grad():
+        total(target(x, h0.clone().requires_grad_())).backward()  # type: ignore[no-untyped-call]
+    target.zero_grad()
+    target.train(mode == "eval")
+    with contextlib.suppress(Exception), torch.no_grad():
+        target(-x, -h0)
+    target.train(mode == "train")
 
 
 @law(
@@ -113,68 +117,39 @@ def _backward(run: Run) -> None:
     question="conduct",
     decides="conduct",
 )
-def stateless(pair: Pair) -> None:
+def stateless(
+    target: Called,
+    fresh: Called,
+    x: Tensor,
+    h0: Tensor,
+    seed: int,
+    mode: str,
+    kind: str,
+    more_rows: int,
+) -> Iterator[Seen]:
     """Whatever was called before, a call gives what a fresh module gives, bit for bit.
 
     From the same seed, for as many rows or more; after calls with other inputs, other batches and
     empty ones, in the other mode, with and without gradients, and after a call that failed. Earlier
     results stay unchanged, and tensors that were changed in place since are read again.
     """
-    fresh = Pair(pair.target, pair.case)
-    with pair.grad_mode():
-        first = unroll(pair)
-        kept = Run(first.outputs.detach().clone(), first.hn.detach().clone())
-        _calls_in_between(pair)
-        pair.equal(first, kept, "result of an earlier call, after later calls")
-        more = pair.case.more_rows
-        input, h0 = (
-            torch.cat([part, part.new_ones(part.shape[0], more, part.shape[2])], 1)
-            for part in (pair.input, pair.h0)
-        )
-        pair.seed()
-        last = unroll(pair, input, h0)
-        pair.seed()
-        others = unroll(fresh, input, h0)
-        pair.equal(last, others, "after other calls (compared with a fresh module)")
-        _assert_reads_anew(pair, fresh)
-
-
-def _assert_reads_anew(pair: Pair, fresh: Pair) -> None:
-    """Raise a violation if the last call's tensors, changed in place, are not read again."""
-    own, others = arguments_of(pair), arguments_of(pair)
-    for argument in own:
-        argument.neg_()
-    pair.call(*own)
-    for argument in own:
-        argument.neg_()
-    pair.seed()
-    again = pair.call(*own)
-    pair.seed()
-    for name, result, right in zip(("output", "hn"), again, fresh.call(*others), strict=True):
-        axes = OUTPUT[-result.dim() :] if name == "output" else HN
-        what = f"on the last call's tensors, changed in place since: {name}"
-        assert_equal(result, right, what=what, axes=axes)
-
-
-def _calls_in_between(pair: Pair) -> None:
-    """Call the target in many ways; other laws judge whether it fails in one of them."""
-    case, input, h0 = pair.case, pair.input, pair.h0
-    calls = [(other_input(pair, "call in between"), h0.flip(1)), (input, h0[:-1])]
-    for rows in (1, 0, case.batch + 3):
-        shape = (len(h0), rows, case.hidden_size)
-        calls.append((input.new_ones(case.seq_len, rows, case.input_size), h0.new_ones(shape)))
-    calls.append((input.new_ones(case.seq_len, case.batch, case.input_size + 1), h0))
-    for call in calls:
-        with contextlib.suppress(Violated):
-            unroll(pair, *call)
-    with contextlib.suppress(Violated), torch.inference_mode():
-        unroll(pair, input.clone(), h0.clone())
-    with contextlib.suppress(Violated), torch.enable_grad():
-        _backward(unroll(pair, h0=h0.clone().requires_grad_()))
-    pair.module.zero_grad()
-    mode = "train" if case.mode == "eval" else "eval"
-    with contextlib.suppress(Violated), torch.no_grad(), pair.mode(mode):
-        unroll(pair, -input, -h0)
+    found = target(x, h0)
+    kept = [one.detach().clone() for one in found]
+    call_in_many_ways(target, x, h0, mode)
+    yield from named("of an earlier call, after later calls", found, kept)
+    more, states = (
+        torch.cat([one, one.new_ones(one.shape[0], more_rows, one.shape[2])], 1) for one in (x, h0)
+    )
+    found, right = (seeded(module, more, states, seed) for module in (target, fresh))
+    yield from named("after other calls, compared with a fresh module", found, right)
+    own, state = x.detach().clone(), h0.detach().clone()
+    given: Any = [own[0]] if kind == "cell" else own  # a cell gets the very same tensor again
+    for _ in range(2):
+        own.neg_()
+        state.neg_()
+        found = seeded(target, given, state, seed)
+    right = seeded(fresh, x[: len(given)], h0, seed)
+    yield from named("on the last call's tensors, changed in place since", found, right)
 
 
 def laid_out(tensor: Tensor, strides: str) -> Tensor:
@@ -284,42 +259,19 @@ def _masks_watched(pair: Pair, what: str, draws: Sequence[Draw]) -> Iterator[Non
     question="conduct",
     share=0.2,  # nothing depends on values
     prepare=importing("torch._meta_registrations", "torch._dynamo"),
+    is_refusable=True,
 )
-def meta(pair: Pair) -> None:
+def meta(
+    reference: Called, build: Callable[[], Called], x: Tensor, h0: Tensor, takes_no_state: bool
+) -> Iterator[Seen]:
     """On the meta device, results are on that device too, with nn.GRU's shapes and dtypes.
 
     With a state, and without one if the target can be called so.
     """
-    input, h0 = pair.input.to("meta"), pair.h0.to("meta")
-    try:
-        module = pair.target.build(pair.case).to("meta")
-    except Exception as error:
-        raise Violated(
-            f"the target cannot be moved to the meta device: {describe_error(error)}"
-        ) from error
-    try:
-        with pair.grad_mode():
-            run = unroll(pair, input, h0, module)
-            if pair.target.takes_no_state:
-                one = input if pair.kind == "sequence" else input[0]
-                pair.call(one, module=module)
-    except Violated as error:
-        _assert_gru_runs_on_meta(pair, input, h0)
-        if not isinstance(error, TargetRaised):
-            raise
-        pair.refuse(f"on the meta device {error}")
-        return
-    for name, result in (("output", run.outputs), ("hn", run.hn)):
-        if not result.is_meta:
-            raise Violated(f"{name} on the meta device: got device {result.device}, expected meta")
-
-
-def _assert_gru_runs_on_meta(pair: Pair, input: Tensor, h0: Tensor) -> None:
-    """Raise NotApplicable if this build's nn.GRU does not run there."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            pair.form.of(copy.deepcopy(pair.reference).to("meta"))(input, h0)
-    except Exception as error:
-        reason = f"nn.GRU itself does not run on the meta device: {describe_error(error)}"
-        raise NotApplicable(reason) from error
+    moved = build()
+    moved.module.to("meta")
+    right = [("meta", one.dtype, tuple(one.shape)) for one in reference(x, h0)]
+    x, h0 = x.to("meta"), h0.to("meta")
+    for state in [(h0,), ()] if takes_no_state else [(h0,)]:
+        found = [(one.device.type, one.dtype, tuple(one.shape)) for one in moved(x, *state)]
+        yield from named(f"on the meta device{'' if state else ', without a state'}", found, right)

@@ -89,7 +89,6 @@ def released(target: Called, x: Tensor, h0: Tensor) -> Iterator[Seen]:
             target(one, h0)
             del one
     handle.remove()
-    calls = len(results) // 8
     if sum(one() is not None for one in inputs) > 1:
         gc.collect()  # what only refers to itself
     yield (
@@ -97,7 +96,7 @@ def released(target: Called, x: Tensor, h0: Tensor) -> Iterator[Seen]:
         sum(one() is not None for one in inputs[:7]),
         0,
     )
-    earlier = [one() for call in results[: 7 * calls] for one in call]
+    earlier = [one() for call in results[: len(results) // 8 * 7] for one in call]
     yield "results of earlier calls that are held", sum(one is not None for one in earlier), 0
 
 

@@ -67,10 +67,15 @@ class StateOnTheCpu(Stack):
 
 test_a_violation_shows_what_was_seen = caught_but_not(
     Stack,
-    ("purity", GoesIntoEval, TRAIN, r"^a call changes the training flag of dropout$"),
-    ("purity", OneRowForAll, EVAL, r"^hn cannot be written to: RuntimeError: .*memory location"),
-    ("purity", ChangesWhatIsSaved, TRAIN, r"^a backward pass raised RuntimeError: .*inplace"),
-    ("purity", SeedsAsItIsBuilt, Case(), r"seeds torch's generator"),
+    (
+        "purity",
+        GoesIntoEval,
+        TRAIN,
+        r"^what a call changes: got \['the training flag of dropout'\]",
+    ),
+    ("purity", OneRowForAll, EVAL, r"^the target raised RuntimeError: .*memory location"),
+    ("purity", ChangesWhatIsSaved, TRAIN, r"^the target raised RuntimeError: .*inplace"),
+    ("purity", SeedsAsItIsBuilt, Case(), r"^building it seeds torch's generator: got True"),
     (
         "strided",
         AnotherMaskByStrides,
@@ -81,9 +86,9 @@ test_a_violation_shows_what_was_seen = caught_but_not(
         "meta",
         CannotLeaveItsDevice,
         EVAL,
-        r"^the target cannot be moved to the meta device: NotImpl",
+        r"^the target raised NotImpl.*: there is no other device;",
     ),
-    ("meta", StateOnTheCpu, EVAL, r"^hn on the meta device: got device cpu, expected meta$"),
+    ("meta", StateOnTheCpu, EVAL, r"^hn on the meta device: got \('cpu', .*, expected \('meta', "),
 )
 
 
@@ -159,8 +164,8 @@ def test_a_build_where_nn_gru_does_not_run_on_meta_is_no_violation(monkeypatch):
     pair = Pair(load(OffMeta), EVAL)
     all_laws()["meta"].check(pair)
     assert pair.refused == (
-        "on the meta device the target raised NotImplementedError: no kernel; nn.GRU gives a result"
+        "the target raised NotImplementedError: no kernel; nn.GRU gives a result"
     )
     pair.reference.forward = forward
-    with pytest.raises(NotApplicable, match=r"does not run on the meta device: NotImpl.*kernel"):
+    with pytest.raises(NotApplicable, match=r"^nn.GRU itself raised NotImpl.*kernel"):
         all_laws()["meta"].check(pair)

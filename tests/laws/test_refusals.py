@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pytest
-import torch
 from torch import nn
 
 import stackgru
 from stackgru.cases.case import Case
 from stackgru.harness.pair import Pair
-from stackgru.laws.refusals import builds
+from stackgru.laws.refusals import refuses
 from stackgru.laws.registry import all_laws
 from stackgru.outcomes import Violated
 from stackgru.repro.scripts.candidates import candidates
@@ -56,11 +55,18 @@ def test_strict_laws_hold_for_the_bundled_cell_and_the_reference(target):
     assert run.result.status == "holds"
 
 
+class TakesAnything(nn.Module):
+    """Gives back what it is given."""
+
+    def forward(self, input, h0):
+        return input, h0
+
+
 def test_what_nn_gru_itself_takes_need_not_be_refused():
     pair = Pair(load(CutsTheInput), EVAL)
     with pytest.raises(Violated, match=r"^the target accepts an input that is too wide, which nn"):
         all_laws()["refusals"].check(pair)
-    pair.reference = lambda input, h0: (input, h0)
+    pair.reference = TakesAnything()
     all_laws()["refusals"].check(pair)
 
 
@@ -78,7 +84,29 @@ def test_an_option_that_a_target_does_not_take_is_not_refused():
     assert not any("dropout" in candidate.text for candidate in candidates(context))
 
 
+def test_an_option_that_a_convention_fixes_is_not_refused():
+    class Fixed(stackgru.StackingGRUCell):
+        """Is built with any further argument."""
+
+        def __init__(self, input_size, hidden_size, num_layers, dropout=0.0, **others):
+            super().__init__(input_size, hidden_size, num_layers, dropout)
+
+    check_law("refusals", stackgru.Convention(Fixed, constants={"dropout": 0.5}), strict=True)
+    sizes = ("input_size", "hidden_size", "num_layers")
+    check_law("refusals", stackgru.Convention(Fixed, arguments=sizes), strict=True)
+
+
 def test_nn_gru_is_built_where_it_can_be():
-    pair = Pair(load(torch.nn.GRU), Case())
-    assert builds(pair, torch.nn.GRU, {"dropout": 0.5})
-    assert not builds(pair, torch.nn.GRU, {"dropout": -0.25})
+    assert not refuses(nn.GRU, input_size=2, hidden_size=3, num_layers=2, dropout=0.5)
+    assert refuses(nn.GRU, input_size=2, hidden_size=3, num_layers=2, dropout=-0.25)
+
+
+def test_a_size_below_one_is_refused():
+    class AtLeastOne(stackgru.StackingGRUCell):
+        """Takes the nearest size that there is."""
+
+        def __init__(self, input_size, hidden_size, num_layers=1, dropout=0.0):
+            super().__init__(input_size, max(1, hidden_size), num_layers, dropout)
+
+    with pytest.raises(Violated, match="constructor accepts hidden_size="):
+        check_law("refusals", AtLeastOne, strict=True)

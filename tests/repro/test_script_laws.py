@@ -77,7 +77,7 @@ def count_agreeing(name, kind, candidates):
 def test_no_script_of_a_law_accuses_a_right_module(name, kind):
     count = count_agreeing(name, kind, law_candidates)
     # Most candidates need a difference, and a right module shows none; these laws' do not.
-    assert count or name not in ("purity", "life", "layouts", "bidirectional", "functional-call")
+    assert count or name not in ("life", "layouts", "bidirectional", "functional-call")
 
 
 @pytest.mark.parametrize("kind", RIGHT)
@@ -129,7 +129,7 @@ def test_threads_are_set_before_they_are_read():
     target = load("tests.subjects.broken.conduct:SetsThreads")
     script = script_for(target, all_laws()["purity"], Case(), "it sets the number of threads")
     assert script.problem is None
-    assert "torch.set_num_threads(1)\nexpected = torch.get_num_threads()" in script.text
+    assert "\ntorch.set_num_threads(1)\ntarget = Called(target)\n" in script.text
 
 
 def test_constants_of_a_convention_are_written_out():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ Results = tuple[Tensor, Tensor]
 
 def seeded(module: Callable[..., Results], x: Tensor, h0: Tensor, seed: int) -> Results:
     """Call a module from a seed."""
-    set_seed(seed, x)
+    set_seed(seed, h0)
     return module(x, h0)
 
 
@@ -28,6 +28,17 @@ def set_seed(seed: int, like: Tensor) -> None:
 def next_numbers(like: Tensor) -> Tensor:
     """Return the next numbers of the generator that draws for a tensor."""
     return torch.rand(2, dtype=torch.float64, device=like.device)
+
+
+def named(
+    how: str,
+    results: Iterable[Any],
+    right: Iterable[Any],
+    names: Iterable[str] = ("output", "hn"),
+) -> Iterator[tuple[str, Any, Any]]:
+    """Yield results by name, each with what it should be."""
+    for name, own, other in zip(names, results, right, strict=True):
+        yield f"{name} {how}", own, other
 
 
 def leaf_of(value: Tensor) -> Tensor:

@@ -147,6 +147,10 @@ def own_leaf(name: str) -> str:
 OWN_CLASS = "<<class>>"
 
 
+#: Before the name of an argument whose value is looked up in ``given``; see own_build.
+GIVEN = "given "
+
+
 def own_build(**changed: object) -> str:
     """Return a placeholder of the text that builds the target; see text._named."""
     return f"<<built {json.dumps(changed)}>>"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -10,17 +12,32 @@ from typing import Any
 import torch
 
 from stackgru.harness.judge import Seen, Statement, has_tensors, seen_differently, within
+from stackgru.options import ARGUMENTS
 from stackgru.repro.scripts.context import (
+    GIVEN,
     OWN_CLASS,
     Candidate,
     ScriptContext,
     attempt,
     own_build,
 )
+from stackgru.repro.scripts.settings import settings_texts
 from stackgru.repro.scripts.source import source_of
 from stackgru.repro.scripts.text import adapters, call_text, formed, rounded_up
+from stackgru.targets.construct import taken
 
-_ARGUMENTS = ("target", "reference", "fresh", "x", "h0", "build", "within")
+_ARGUMENTS = (
+    "target",
+    "reference",
+    "fresh",
+    "x",
+    "h0",
+    "build",
+    "within",
+    "settings",
+    "construct",
+    "unchecked",
+)
 _AS = {
     "plain": "{0}",
     "leaves": "{0}.requires_grad_()",
@@ -35,11 +52,12 @@ class Called(nn.Module):
         super().__init__()
         self.module = module
 
+    def forward(self, x, *state):
+'''
+_HOLDING = '''
     def holding(self, module):
         """Return another module that is called in the same way."""
         return Called(module)
-
-    def forward(self, x, *state):
 '''
 _CELL = """
         outputs = []
@@ -52,6 +70,12 @@ _BUILD = '''
 def build():
     """Build another of the class under test."""
     return Called({0})
+'''
+_CONSTRUCT = '''
+def construct(**options):
+    """Build another of the class under test, with other arguments."""
+    given = {0!r} | options
+    return {1}
 '''
 _WITHIN = '''
 def within(*given):
@@ -73,7 +97,8 @@ def of_law(context: ScriptContext) -> Iterator[Candidate]:
     if statement is None:
         return
     names = inspect.signature(statement).parameters
-    functions, imports = _needed(statement)
+    seen, bounds, last = _seen(context, statement)
+    functions, imports = _needed(statement, last)
     wrapped = ("target",) if context.is_cell else ("target", "reference")
     lines = [f"{name} = Called({name})" for name in names if name in wrapped]
     if "fresh" in names:
@@ -83,34 +108,46 @@ def of_law(context: ScriptContext) -> Iterator[Candidate]:
         lines += [f"{name} = {_AS[case.arguments].format(name)}" for name in ("x", "h0")]
     if context.target.convention.needs_adapter:
         imports = ("functools", *imports)
-    seen, bounds = _seen(context, statement)
-    given = ", ".join(_given(context, names))
-    call = f"{statement.__name__}({given})"
-    observed = ["observed, expected = as_numbers(observed), as_numbers(expected)"]
-    allowed = None
-    if inspect.isgeneratorfunction(statement):
-        looked = [f"for what, observed, expected, *_ in {call}:"]
-        ran = [f"for _ in {call}:", "    pass"]
-    else:
-        looked, ran = [f"observed, expected = {call}"], [call]
-    if seen is None:
-        lines += [*attempt('"it ran"', *ran), 'expected = "it ran"']
-    else:
-        what, own, right, *error = seen
-        lines += looked
-        if inspect.isgeneratorfunction(statement):
-            lines += [f"    if what == {what!r}:", "        break"]
-        if error and isinstance(own, torch.Tensor):
-            allowed = float(torch.as_tensor(error[0]).max())
-        elif any(has_tensors([one]) for one in (own, right)):
-            functions = (*functions, source_of(as_numbers))
-            lines += observed
-    texts = [_called_text(context), *functions]
+    texts = [_called_text(context, any("holding(" in text for text in functions)), *functions]
+    if "settings" in names:
+        text, first, needed = settings_texts("" if seen is None else seen[0], case)
+        texts.append(text)
+        lines, imports = [*first, *lines], (*needed, *imports)
+    if "unchecked" in names:
+        lines.append("unchecked = Called(target)")
+    if "construct" in names:
+        texts.append(_construct_text(context))
     if "build" in names:
         texts.append(_BUILD.format(own_build()))
     if "within" in names:
         texts.append(_WITHIN.format(*bounds))
-    yield Candidate(tuple(lines), allowed, imports=imports, functions=tuple(texts))
+    compared, allowed = _compared(context, statement, seen)
+    if any("as_numbers(" in line for line in compared):
+        texts.append(source_of(as_numbers))
+    yield Candidate((*lines, *compared), allowed, imports=imports, functions=tuple(texts))
+
+
+def _compared(
+    context: ScriptContext, statement: Statement, seen: Seen | None
+) -> tuple[list[str], float | None]:
+    """Return lines that assign what a law sees differently, and how far it may lie apart."""
+    given = ", ".join(_given(context, inspect.signature(statement).parameters))
+    call = f"{statement.__name__}({given})"
+    looked, ran = [f"observed, expected = {call}"], [call]
+    if is_generator := inspect.isgeneratorfunction(statement):
+        looked = [f"for what, observed, expected, *_ in {call}:"]
+        ran = [f"for _ in {call}:", "    pass"]
+    if seen is None:
+        return [*attempt('"it ran"', *ran), 'expected = "it ran"'], None
+    what, own, right, *error = seen
+    if is_generator:
+        looked += [f"    if what == {what!r}:", "        break"]
+    is_tensor = isinstance(own, torch.Tensor) and isinstance(right, torch.Tensor)
+    if is_tensor and own.shape == right.shape and own.is_floating_point():
+        return looked, float(torch.as_tensor(error[0]).max()) if error else 0.0
+    if any(has_tensors([one]) for one in (own, right)):
+        looked.append("observed, expected = as_numbers(observed), as_numbers(expected)")
+    return looked, None
 
 
 def _given(context: ScriptContext, names: Iterable[str]) -> Iterator[str]:
@@ -120,13 +157,17 @@ def _given(context: ScriptContext, names: Iterable[str]) -> Iterator[str]:
             yield name
         elif name == "factory":
             yield f"{name}={OWN_CLASS}"
+        elif name in ("kind", "takes_no_state"):
+            yield f"{name}={getattr(context.target, name)!r}"
         else:
             yield f"{name}={getattr(context.case, name, context.strict)!r}"
 
 
-def _seen(context: ScriptContext, statement: Statement) -> tuple[Seen | None, list[str]]:
-    """Return what a law sees differently, and the bounds of output and hn that it got last."""
-    pair, bounds = context.pair(), ["0.0", "0.0"]
+def _seen(
+    context: ScriptContext, statement: Statement
+) -> tuple[Seen | None, list[str], int | None]:
+    """Return what a law sees differently, the bounds that it got last, and the line it got to."""
+    pair, bounds, line = context.pair(), ["0.0", "0.0"], 0
     apart = within(pair)
 
     def noted(*arguments: Any) -> tuple[Any, Any]:
@@ -134,15 +175,33 @@ def _seen(context: ScriptContext, statement: Statement) -> tuple[Seen | None, li
         bounds[:] = [rounded_up(float(one.max())) for one in found]
         return found
 
+    @functools.wraps(statement)
+    def watched(**arguments: Any) -> Any:
+        found = statement(**arguments)
+        return by_lines(found) if inspect.isgenerator(found) else found
+
+    def by_lines(found: Any) -> Iterator[Seen]:
+        nonlocal line
+        for seen in found:
+            line = found.gi_frame.f_lineno
+            yield seen
+
     try:
         is_within = "within" in inspect.signature(statement).parameters
         given = {"within": noted} if is_within else {}
-        return seen_differently(statement, pair, **given), bounds
-    except Exception:  # a target may raise anything
-        return None, bounds
+        seen = seen_differently(watched, pair, **given)
+    except Exception as error:  # a target may raise anything
+        return None, bounds, _line_in(statement, error)
+    return seen, bounds, line if seen and line else None
 
 
-def _called_text(context: ScriptContext) -> str:
+def _line_in(statement: Statement, error: Exception) -> int | None:
+    """Return the line of a law in which an error was raised."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return next((line for frame, line in frames if frame.f_code is statement.__code__), None)
+
+
+def _called_text(context: ScriptContext, holds_others: bool) -> str:
     """Return the class Called, with the functions that it calls."""
     case = context.case
     forms = "".join(f"{source_of(one)}\n\n" for one in adapters(case))
@@ -151,17 +210,27 @@ def _called_text(context: ScriptContext) -> str:
         forms = call_text(context, "module").strip() + "\n\n\n"
         module = "functools.partial(call, self.module)"
     body = _CELL.strip("\n") if context.is_cell else "        return {0}(x, *state)"
-    return f"{forms}{_CALLED.strip()}\n{body.format(module)}\n"
+    holding = _HOLDING if holds_others else ""
+    return f"{forms}{_CALLED.strip()}\n{body.format(module)}\n{holding}"
 
 
-def _needed(statement: Callable[..., Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the source of a function and of those that it calls, and the imports of all."""
+def _construct_text(context: ScriptContext) -> str:
+    """Return a function that builds the target with other sizes, or another rate."""
+    known = taken(context.target.convention, context.target.name)
+    given = {name: getattr(context.case, name) for name in ARGUMENTS if name in known}
+    return _CONSTRUCT.format(given, own_build(**{name: f"{GIVEN}{name}" for name in given}))
+
+
+def _needed(
+    statement: Callable[..., Any], last: int | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the source of a law up to a line and of what it calls, and the imports of all."""
     sources: dict[str, str] = {}
     imports: dict[str, None] = {}
 
-    def add(function: Any) -> None:
+    def add(function: Any, text: str = "") -> None:
         space = vars(inspect.getmodule(function))
-        for name in _names(function):
+        for name in _names(function, text):
             found = space.get(name)
             if isinstance(found, ModuleType):
                 whole, _, last = found.__name__.rpartition(".")
@@ -175,16 +244,18 @@ def _needed(statement: Callable[..., Any]) -> tuple[tuple[str, ...], tuple[str, 
             elif isinstance(found, tuple) and name.isupper():
                 sources[name] = f"{name} = {found!r}\n"
         sources.pop(function.__name__, None)
-        sources[function.__name__] = source_of(function)
+        sources[function.__name__] = text or source_of(function)
 
-    add(statement)
+    add(statement, source_of(statement, last))
     return tuple(sources.values()), tuple(imports)
 
 
-def _names(function: Any) -> list[str]:
+def _names(function: Any, text: str) -> list[str]:
     """Return the names that a function, or a class's functions, look up in their module."""
     if isinstance(function, type):
-        found = [_names(one) for one in vars(function).values() if isinstance(one, FunctionType)]
+        found = [
+            _names(one, "") for one in vars(function).values() if isinstance(one, FunctionType)
+        ]
         bases = [one.__name__ for one in function.__bases__]
         return [*bases, *(name for names in found for name in names)]
 
@@ -192,4 +263,7 @@ def _names(function: Any) -> list[str]:
         nested = [of(one) for one in code.co_consts if isinstance(one, CodeType)]
         return [*code.co_names, *(name for names in nested for name in names)]
 
-    return of(function.__code__)
+    if not text:
+        return of(function.__code__)
+    shown = compile(text, "<shown>", "exec").co_consts
+    return [name for one in shown if isinstance(one, CodeType) for name in of(one)]

@@ -14,15 +14,47 @@ _NOTES = re.compile(r"  # (type: ignore|noqa|pragma).*")
 _HEAD = re.compile(r"^( *def \w+)\(\n((?: .*\n)+?) *\):$", re.MULTILINE)
 
 
-def source_of(function: Callable[..., Any]) -> str:
-    """Return a function's source, at the left margin."""
-    text = textwrap.dedent(inspect.getsource(function))
+def source_of(function: Callable[..., Any], last: int | None = None) -> str:
+    """Return a function's source, at the left margin.
+
+    Args:
+        function: the function.
+        last: the line of its file at which it stops; what comes after is left out.
+    """
+    lines, first = inspect.getsourcelines(function)
+    text = textwrap.dedent("".join(lines))
+    if last is not None:
+        text = _until(text, last - first + 1)
     text = _NOTES.sub("", text)
     if text.startswith("@"):
         text = "\n".join(text.splitlines()[ast.parse(text).body[0].lineno - 1 :]) + "\n"
     for start, end in sorted(_annotations(text), reverse=True):
         text = text[:start] + text[end:]
     return _HEAD.sub(_on_one_line, text)
+
+
+def _until(text: str, last: int) -> str:
+    """Return a function's source up to the statement in which a line is, with a short docstring."""
+    function = ast.parse(text).body[0]
+    assert isinstance(function, ast.FunctionDef)  # noqa: S101 - a law is one
+    body: list[ast.stmt] = function.body
+    while True:
+        statement = [one for one in body if one.lineno <= last][-1]
+        within = statement.body if isinstance(statement, ast.With | ast.If) else []
+        if not within or last > _end(within[-1]):
+            break
+        body = within
+    lines = text.splitlines(keepends=True)[: _end(statement)]
+    said = function.body[0]
+    if ast.get_docstring(function) and _end(said) > said.lineno:
+        lines[said.lineno - 1 : _end(said)] = [lines[said.lineno - 1].rstrip() + '"""\n']
+    return "".join(lines)
+
+
+def _end(node: ast.stmt | ast.expr) -> int:
+    """Return the last line of a statement."""
+    assert node.end_lineno is not None  # noqa: S101 - it was parsed
+    return node.end_lineno
 
 
 def _annotations(text: str) -> Iterator[tuple[int, int]]:
@@ -32,13 +64,16 @@ def _annotations(text: str) -> Iterator[tuple[int, int]]:
         starts.append(starts[-1] + len(line))
 
     def end_of(node: ast.expr) -> int:
-        assert node.end_lineno is not None and node.end_col_offset is not None  # noqa: S101,PT018
-        return starts[node.end_lineno - 1] + node.end_col_offset
+        assert node.end_col_offset is not None  # noqa: S101 - it was parsed
+        return starts[_end(node) - 1] + node.end_col_offset
 
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.arg) and node.annotation is not None:
-            name = starts[node.lineno - 1] + node.col_offset + len(node.arg)
-            yield name, end_of(node.annotation)
+            end = end_of(node.annotation)
+            yield starts[node.lineno - 1] + node.col_offset + len(node.arg), end
+            if text.startswith(" = ", end):  # its default, set off by no spaces without it
+                yield end, end + 1
+                yield end + 2, end + 3
         elif isinstance(node, ast.FunctionDef) and node.returns is not None:
             yield text.rindex(" -> ", 0, end_of(node.returns)), end_of(node.returns)
         elif isinstance(node, ast.AnnAssign) and node.value is not None:

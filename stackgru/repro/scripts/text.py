@@ -15,7 +15,7 @@ from typing import Any
 from stackgru.cases.case import Case
 from stackgru.harness import forms
 from stackgru.repro.replay import AGREE, DIFFER
-from stackgru.repro.scripts.context import OWN_CLASS, Candidate, ScriptContext, own_build
+from stackgru.repro.scripts.context import GIVEN, OWN_CLASS, Candidate, ScriptContext
 from stackgru.repro.scripts.setup import (
     NoScript,
     built,
@@ -200,21 +200,13 @@ def _set_up(context: ScriptContext, candidate: Candidate, uses: set[str]) -> str
 
 def _named(context: ScriptContext, candidate: Candidate) -> Candidate:
     """Return the candidate with its placeholders replaced by the target's own names and builds."""
-    candidate = replace(
-        candidate,
-        functions=tuple(text.replace(own_build(), built(context)) for text in candidate.functions),
-    )
+    functions = tuple(_with_builds(context, text) for text in candidate.functions)
+    candidate = replace(candidate, functions=functions)
     if "<<" not in candidate.text:
         return candidate
     own_class = context.target.name.rpartition(":")[2]
-    lines = (line.replace(OWN_CLASS, own_class) for line in candidate.lines)
+    lines = (_with_builds(context, one).replace(OWN_CLASS, own_class) for one in candidate.lines)
     candidate = replace(candidate, lines=tuple(lines))
-    if "<<built" in candidate.text:
-        lines = (
-            re.sub("<<built (.*?)>>", lambda m: built(context, **json.loads(m[1])), line)
-            for line in candidate.lines
-        )
-        candidate = replace(candidate, lines=tuple(lines))
     pair = context.unused_pair
     module = getattr(pair.module, "module", pair.module)
     keys = {id(value): key for key, value in module.named_parameters()}
@@ -228,6 +220,16 @@ def _named(context: ScriptContext, candidate: Candidate) -> Candidate:
     return replace(
         candidate, lines=tuple(re.sub("<<(.*?)>>", own, line) for line in candidate.lines)
     )
+
+
+def _with_builds(context: ScriptContext, text: str) -> str:
+    """Return a text with the placeholders of builds replaced; see context.own_build."""
+
+    def shown(match: re.Match[str]) -> str:
+        whole = built(context, **json.loads(match[1]))
+        return re.sub(f"'{GIVEN}(.*?)'", r'given["\1"]', whole)
+
+    return re.sub("<<built (.*?)>>", shown, text)
 
 
 _IN = {
