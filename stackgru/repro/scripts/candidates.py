@@ -13,7 +13,6 @@ from stackgru.repro.scripts import (
     plain,
     randomness,
     refusals,
-    transforms,
     values,
 )
 from stackgru.repro.scripts.context import Candidate, ScriptContext
@@ -30,7 +29,6 @@ _OF_LAW: dict[str, _Source] = {
     **drop_in.CANDIDATES,
     **refusals.CANDIDATES,
     **life.CANDIDATES,
-    **transforms.CANDIDATES,
 }
 #: Candidates for a violation of any law.
 _COMMON: tuple[_Source, ...] = (
