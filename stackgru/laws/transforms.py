@@ -225,5 +225,7 @@ def vmap(target: Called, fresh: Called, x: Tensor, h0: Tensor, within: Within) -
             yield "what torch.func.vmap raised", f"{type(raised).__name__}: {raised}", None
             return
         for number, (module, one, state) in enumerate(given):
-            found, right = (output[number], hn[number]), module(one, state)
-            yield f"results under vmap of module {number}", found, right, within(one, state, module)
+            right, allowed = module(one, state), within(one, state, module)
+            what = f"under vmap of module {number}"
+            yield f"output {what}", output[number], right[0], allowed[0]
+            yield f"hn {what}", hn[number], right[1], allowed[1]
