@@ -8,35 +8,25 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint as checkpointed
 
-from stackgru.harness.judge import Called, Seen
-from stackgru.harness.pair import Pair, Run
-from stackgru.harness.reference import expected
-from stackgru.laws.helpers.plain import seeded
+from stackgru.harness.judge import Called, Seen, Within
+from stackgru.harness.pair import Pair
+from stackgru.laws.helpers.plain import Results, fill, gradients_of, leaf_of, seeded
 from stackgru.laws.helpers.transforms import (
-    Callee,
+    Recomputed,
     Transform,
-    arguments_of,
     assert_possible,
-    assert_same,
-    called_with,
+    called_with_own,
     compiled,
     ensemble,
     exported,
     in_an_ensemble,
-    other_pair,
     reference_obstacle,
     scripted,
-    seeded_run,
-    short,
-    weights_of,
-    with_weights,
 )
-from stackgru.laws.helpers.values import assert_end_to_end, of_itself, unroll
 from stackgru.laws.registry import importing, law
 from stackgru.options import FULL_PRECISION
-from stackgru.outcomes import NotApplicable, Violated, assert_equal
+from stackgru.outcomes import NotApplicable
 from stackgru.targets.adapter import ConventionAdapter
 
 #: Tracing takes milliseconds per layer and step, whatever the sizes.
@@ -48,9 +38,17 @@ def _prepare(attribute: str, transform: Transform) -> Callable[[], object]:
     return lambda: hasattr(torch, attribute) and reference_obstacle(transform)
 
 
-def _needs(where: Any, attribute: str, what: str) -> None:
-    if not hasattr(where, attribute):
-        raise NotApplicable(f"this build of torch has no {what}")
+def _possible(
+    attribute: str, name: str, transform: Transform, **options: Any
+) -> Callable[[Pair], None]:
+    """Return a function that raises if torch, nn.GRU or the target cannot be transformed at all."""
+
+    def needs(pair: Pair) -> None:
+        if not hasattr(torch, attribute):
+            raise NotApplicable(f"this build of torch has no torch.{attribute}")
+        assert_possible(pair, name, transform, **options)
+
+    return needs
 
 
 @law(
@@ -58,39 +56,36 @@ def _needs(where: Any, attribute: str, what: str) -> None:
     {"max_steps": 3, "choices": ("grad",)},
     question="conduct",
     share=0.5,
-    prepare=_prepare("func", called_with),
+    prepare=_prepare("func", called_with_own),
+    needs=_possible("func", "called with other weights", called_with_own),
 )
-def functional_call(pair: Pair) -> None:
+def functional_call(
+    target: Called, fresh: Called, x: Tensor, h0: Tensor, seed: int
+) -> Iterator[Seen]:
     """torch.func.functional_call with other weights gives what a module with those weights gives.
 
-    Bit for bit, from the same seed; afterwards the target has its own weights again. Called batch
-    first, where nn.GRU itself rounds differently for weights elsewhere in memory, in eval and
-    within rounding.
+    Bit for bit, from the same seed; afterwards the target has its own weights again.
     """
-    _needs(torch, "func", "torch.func")
-    name = "called with other weights"
-    assert_possible(pair, name, called_with)
-    if pair.target.convention.batch_first:
-        if pair.full_precision and pair.case.batch:
-            of_itself(pair, _assert_near_with_other_weights)
-        return
-    holder = other_pair(pair).module
-    weights = weights_of(holder)
-    own = seeded_run(pair)
-    assert_same(pair, name, lambda module, _: with_weights(module, weights), module=holder)
-    pair.equal(seeded_run(pair), own, "with its own weights, after a call with others")
+    fill(fresh, [-weight.flip(0) for weight in fresh.parameters()])
+    # By weights that require no gradients nn.GRU may multiply in another order.
+    weights = {
+        name: weight.detach().requires_grad_(weight.requires_grad)
+        for name, weight in fresh.named_parameters()
+    }
+
+    def call(*arguments: Tensor) -> Results:
+        return torch.func.functional_call(target, weights, arguments)  # type: ignore[no-any-return]
+
+    own = seeded(target, x, h0, seed)
+    found, right = seeded(call, x, h0, seed), seeded(fresh, x, h0, seed)
+    yield "results of a call with other weights", found, right
+    after = seeded(target, x, h0, seed)
+    yield "results with its own weights, after a call with others", after, own
 
 
-def _assert_near_with_other_weights(pair: Pair) -> None:
-    holder = other_pair(pair)
-    with pair.mode("eval"), holder.mode("eval"):
-        own, alone = seeded_run(pair), seeded_run(pair, holder.module)
-        run = seeded_run(pair, with_weights(pair.module, weights_of(holder.module)))
-        after = seeded_run(pair)
-    bound = expected(holder, None, input=pair.input, h0=pair.h0)
-    assert_end_to_end(pair, run, alone, bound, "called with other weights")
-    what = "with its own weights, after a call with others"
-    assert_end_to_end(pair, after, own, expected(pair, None), what)
+def _not_scripted(pair: Pair) -> None:
+    if pair.is_scripted:
+        raise NotApplicable("torch.utils.checkpoint does not take scripted modules")
 
 
 @law(
@@ -99,75 +94,82 @@ def _assert_near_with_other_weights(pair: Pair) -> None:
     question="conduct",
     share=0.5,
     prepare=importing("torch._dynamo"),
+    needs=_not_scripted,
 )
-def checkpoint(pair: Pair) -> None:
+def checkpoint(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[Seen]:
     """Under torch.utils.checkpoint, results and gradients are the same as without, bit for bit.
 
     From the same seed, in training and in eval, without reentrant autograd.
     """
-    if pair.is_scripted:
-        raise NotApplicable("torch.utils.checkpoint does not take scripted modules")
-
-    def recomputed(*arguments: Tensor) -> Any:
-        return checkpointed(pair.module, *arguments, use_reentrant=False)
-
-    plain, gradients = _with_gradients(pair, None)
-    run, others = _with_gradients(pair, recomputed)
-    pair.equal(run, plain, "under torch.utils.checkpoint")
-    for name, gradient in gradients.items():
-        other = others[name]
-        if gradient is None or other is None:
-            if gradient is not other:
-                has = ("no gradient", "a gradient")[other is not None]
-                raise Violated(f"under torch.utils.checkpoint {name} has {has}, unlike without")
-            continue
-        what = f"under torch.utils.checkpoint the gradient of {name}"
-        assert_equal(other, gradient, what=what)
-
-
-def _with_gradients(pair: Pair, module: Callee | None) -> tuple[Run, dict[str, Tensor | None]]:
-    """Run from the case's seed; return results and the gradients of their sum, by name."""
-    input, h0 = pair.input.clone().requires_grad_(), pair.h0.clone().requires_grad_()
-    leaves = {"input": input, "h0": h0, **dict(pair.module.named_parameters())}
-    pair.seed()
+    x, h0 = leaf_of(x), leaf_of(h0)
+    leaves = [x, h0, *target.parameters()]
     with torch.enable_grad():
-        run = unroll(pair, input, h0, module)
-        total = run.outputs.sum() + run.hn.sum()
-        try:
-            found = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
-        except RuntimeError as error:
-            how = "a backward pass" + (" under torch.utils.checkpoint" if module else "")
-            raise Violated(f"{how} raised {short(error)}") from error
-    return run, dict(zip(leaves, found, strict=True))
+        right = seeded(target, x, h0, seed)
+        gradients = gradients_of(right, leaves)
+        found = seeded(target.holding(Recomputed(target.module)), x, h0, seed)
+        yield "results under torch.utils.checkpoint", found, right
+        yield "gradients under torch.utils.checkpoint", gradients_of(found, leaves), gradients
 
 
-@law("transforms", _SMALL, question="conduct", share=0.2, prepare=_prepare("jit", scripted))
-def script(pair: Pair) -> None:
-    """Scripted by torch.jit.script, it gives the same results from the same seed, bit for bit."""
-    # TorchScript optimises after it has seen a call or two.
+def _can_be_scripted(pair: Pair) -> None:
     if isinstance(pair.module, ConventionAdapter):
         raise NotApplicable("a target that is called by a convention of its own cannot be scripted")
     assert_possible(pair, "scripted", scripted)
-    assert_same(pair, "scripted", scripted, calls=3)
 
 
-@law("transforms", _SMALL, question="conduct", share=0.2, prepare=_prepare("export", exported))
-def export(pair: Pair) -> None:
+@law(
+    "transforms",
+    _SMALL,
+    question="conduct",
+    share=0.2,
+    prepare=_prepare("jit", scripted),
+    needs=_can_be_scripted,
+)
+def script(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[Seen]:
+    """Scripted by torch.jit.script, it gives the same results from the same seed, bit for bit."""
+    right = seeded(target, x, h0, seed)
+    made = target.holding(scripted(target.module, (x, h0)))
+    # TorchScript optimises after it has seen a call or two.
+    for number in range(3):
+        yield f"results of call {number} of it, scripted", seeded(made, x, h0, seed), right
+
+
+@law(
+    "transforms",
+    _SMALL,
+    question="conduct",
+    share=0.2,
+    prepare=_prepare("export", exported),
+    needs=_possible("export", "exported", exported),
+)
+def export(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[Seen]:
     """Exported by torch.export, it gives the same results from the same seed, bit for bit."""
-    _needs(torch, "export", "torch.export")
-    assert_possible(pair, "exported", exported)
-    assert_same(pair, "exported", exported)
+    given: list[tuple[Tensor, ...]] = []
+    handle = target.module.register_forward_pre_hook(lambda module, args: given.append(args))
+    right = seeded(target, x, h0, seed)
+    handle.remove()
+    made = target.holding(exported(target.module, given[0]))
+    for number in range(2):
+        yield f"results of call {number} of it, exported", seeded(made, x, h0, seed), right
 
 
-@law("transforms", _SMALL, question="conduct", share=0.15, prepare=_prepare("compile", compiled))
-def compile(pair: Pair) -> None:
+@law(
+    "transforms",
+    _SMALL,
+    question="conduct",
+    share=0.15,
+    prepare=_prepare("compile", compiled),
+    needs=_possible("compile", "compiled", compiled),
+)
+def compile(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[Seen]:
     """Compiled by torch.compile, it gives the same results from the same seed, bit for bit.
 
     With the backend that runs the traced graph as it is.
     """
-    _needs(torch, "compile", "torch.compile")
-    assert_possible(pair, "compiled", compiled)
-    assert_same(pair, "compiled", compiled)
+    right = seeded(target, x, h0, seed)
+    made = target.holding(compiled(target.module, (x, h0)))
+    for number in range(2):
+        yield f"results of call {number} of it, compiled", seeded(made, x, h0, seed), right
 
 
 @law(
@@ -204,29 +206,26 @@ def trace(target: Called, x: Tensor, h0: Tensor, seed: int, strict: bool) -> Ite
     question="conduct",
     share=0.5,
     prepare=importing("torch.func", "torch._functorch.vmap"),
+    needs=_possible("func", "run under vmap", in_an_ensemble, modes=("eval",)),
+    is_of_itself=True,
 )
-def vmap(pair: Pair) -> None:
+def vmap(target: Called, fresh: Called, x: Tensor, h0: Tensor, within: Within) -> Iterator[Seen]:
     """Two modules under one torch.func.vmap of weights, input and h0 give what each gives alone.
 
     In eval, within rounding.
     """
-    _needs(torch, "func", "torch.func")
-    assert_possible(pair, "run under vmap", in_an_ensemble, ("eval",))
-    of_itself(pair, _assert_under_vmap)
-
-
-def _assert_under_vmap(pair: Pair) -> None:
-    pairs = [pair, other_pair(pair)]
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch warns where it falls back on a loop
-        arguments = zip(*map(arguments_of, pairs), strict=True)
+    fill(fresh, [-weight.flip(0) for weight in fresh.parameters()])
+    given = [(target, x, h0), (fresh, -x, -h0)]
+    with torch.no_grad():
         try:
-            outputs, hn = ensemble([one.module for one in pairs])(*map(torch.stack, arguments))
-        except Exception as error:
-            raise Violated(f"under vmap the target raised {short(error)}") from error
-        for index, one in enumerate(pairs):
-            steps = one.input[:1] if pair.kind == "cell" else one.input
-            alone = unroll(one, steps, one.h0.clone())
-            run = Run(outputs[index].reshape(alone.outputs.shape), hn[index])
-            bound = expected(one, None, input=steps)
-            assert_end_to_end(pair, run, alone, bound, f"under vmap, module {index}")
+            inputs, states = torch.stack([x, -x]), torch.stack([h0, -h0])
+            output, hn = ensemble([target, fresh])(inputs, states)
+        except Exception as error:  # nn.GRU raises here, and the target does not on a fixed case
+            raised = error.__cause__ or error
+            yield "what torch.func.vmap raised", f"{type(raised).__name__}: {raised}", None
+            return
+        for number, (module, one, state) in enumerate(given):
+            right, allowed = module(one, state), within(one, state, module)
+            what = f"under vmap of module {number}"
+            yield f"output {what}", output[number], right[0], allowed[0]
+            yield f"hn {what}", hn[number], right[1], allowed[1]

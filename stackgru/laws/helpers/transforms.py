@@ -17,10 +17,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint as checkpointed
 
-from stackgru.cases.case import MAX_SEED, MODES, Case
-from stackgru.harness.pair import Pair, Run
-from stackgru.laws.helpers.values import unroll
+from stackgru.cases.case import MODES, Case
+from stackgru.harness.pair import Pair
 from stackgru.outcomes import NotApplicable, Violated
 from stackgru.targets.target import Target
 
@@ -46,28 +46,57 @@ class Wrapped(nn.Module):
         return self.module(input, h0)  # type: ignore[no-any-return]
 
 
-def scripted(module: nn.Module, arguments: tuple[Tensor, ...]) -> Callee:
+def scripted(module: nn.Module, arguments: tuple[Tensor, ...]) -> nn.Module:
     """Return the module scripted by torch.jit.script."""
-    result: Callee = torch.jit.script(Wrapped(module))
-    return result
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.jit is deprecated
+        return torch.jit.script(Wrapped(module))
 
 
-def exported(module: nn.Module, arguments: tuple[Tensor, ...]) -> Callee:
+def exported(module: nn.Module, arguments: tuple[Tensor, ...]) -> nn.Module:
     """Return the module exported by torch.export for arguments like these."""
-    return torch.export.export(Wrapped(module), arguments).module()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.export.export(Wrapped(module), arguments).module()
 
 
-def compiled(module: nn.Module, arguments: tuple[Tensor, ...]) -> Callee:
+def compiled(module: nn.Module, arguments: tuple[Tensor, ...]) -> nn.Module:
     """Return the module compiled by torch.compile."""
     # This backend runs the traced graph as it is, and needs no C++ compiler.
     importlib.import_module("torch._dynamo").reset()
-    result: Callee = torch.compile(Wrapped(module), backend="eager")
-    return result
+    return torch.compile(Wrapped(module), backend="eager")  # type: ignore[return-value]
 
 
-def called_with(module: nn.Module, arguments: tuple[Tensor, ...]) -> Callee:
+class Recomputed(nn.Module):
+    """A module that calls another under a checkpoint.
+
+    Args:
+        module: what is called.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, *arguments: Tensor) -> Any:
+        """Call the module."""
+        return checkpointed(self.module, *arguments, use_reentrant=False)
+
+
+def ensemble(modules: list[nn.Module]) -> Callee:
+    """Return a callable of all modules at once, on tensors stacked along a new first axis."""
+    weights, buffers = torch.func.stack_module_state(modules)
+
+    def call(*given: Any) -> Any:
+        return torch.func.functional_call(modules[0], given[:2], given[2:])
+
+    return lambda *arguments: torch.func.vmap(call)(weights, buffers, *arguments)
+
+
+def called_with_own(module: nn.Module, arguments: tuple[Tensor, ...]) -> Callee:
     """Return a callable of the module with its own weights by torch.func.functional_call."""
-    return with_weights(module, weights_of(module))
+    weights = {name: one.detach() for name, one in module.named_parameters()}
+    return lambda *given: torch.func.functional_call(module, weights, given)
 
 
 def in_an_ensemble(module: nn.Module, arguments: tuple[Tensor, ...]) -> Callee:
@@ -79,27 +108,6 @@ def in_an_ensemble(module: nn.Module, arguments: tuple[Tensor, ...]) -> Callee:
         return output[0], hn[0]
 
     return call
-
-
-def weights_of(module: nn.Module) -> dict[str, Tensor]:
-    """Return copies of a module's parameters by name."""
-    return {name: weight.detach().clone() for name, weight in module.named_parameters()}
-
-
-def with_weights(module: nn.Module, weights: dict[str, Tensor]) -> Callee:
-    """Return a callable of the module with these weights in place of its own."""
-    return lambda *arguments: torch.func.functional_call(module, weights, arguments)
-
-
-def ensemble(modules: list[nn.Module]) -> Callee:
-    """Return a callable of all modules at once, on tensors stacked along a new first axis."""
-    every = [{**weights_of(module), **dict(module.named_buffers())} for module in modules]
-    stacked = {name: torch.stack([one[name] for one in every]) for name in every[0]}
-
-    def call(weights: dict[str, Tensor], *arguments: Tensor) -> Any:
-        return torch.func.functional_call(modules[0], weights, arguments)
-
-    return functools.partial(torch.func.vmap(call), stacked)
 
 
 def arguments_of(pair: Pair) -> tuple[Tensor, Tensor]:
@@ -174,43 +182,3 @@ def short(error: Exception) -> str:
     return textwrap.shorten(
         f"{type(error).__name__}: {first}".rstrip(": ."), 120, placeholder=" ..."
     )
-
-
-def assert_same(
-    pair: Pair, name: str, transform: Transform, *, module: nn.Module | None = None, calls: int = 2
-) -> None:
-    """Raise a violation if the transformed target gives other results than ``module``.
-
-    Args:
-        pair: the pair.
-        name: what the transformed target is called in the message.
-        transform: the transform.
-        module: gives the expected results; the target itself if None.
-        calls: how often the transformed target is called.
-    """
-    __tracebackhide__ = True
-    plain = seeded_run(pair, module)
-    try:
-        with warnings.catch_warnings(), pair.grad_mode():
-            warnings.simplefilter("ignore")
-            other = transform(pair.module, arguments_of(pair))
-    except Exception as error:
-        raise Violated(f"the target cannot be {name} in this case: {short(error)}") from error
-    for _ in range(calls):
-        try:
-            run = seeded_run(pair, other)
-        except Violated as violation:
-            raise Violated(f"{name}: {violation}") from violation
-        pair.equal(run, plain, f"{name}, from the same seed")
-
-
-def seeded_run(pair: Pair, module: Callee | None = None) -> Run:
-    """Run the target, or ``module`` in its place, from the case's seed, on copies."""
-    pair.seed()
-    with pair.grad_mode():
-        return unroll(pair, pair.input.clone(), pair.h0.clone(), module)
-
-
-def other_pair(pair: Pair) -> Pair:
-    """Return a pair of the same sizes with other weights, input and state."""
-    return Pair(pair.target, replace(pair.case, seed=(pair.case.seed + 1) % (MAX_SEED + 1)))

@@ -233,14 +233,13 @@ def _needed(
         for name in _names(function, text):
             found = space.get(name)
             if isinstance(found, ModuleType):
-                whole, _, last = found.__name__.rpartition(".")
-                imports[found.__name__ if last == name and not whole else f"{whole} {name}"] = None
+                imports[_import_of(*found.__name__.rpartition(".")[::2], name)] = None
             elif getattr(found, "__module__", "").startswith("stackgru.laws"):
                 if name not in sources:
                     sources[name] = ""  # it may call itself
                     add(found)
             elif isinstance(found, type | FunctionType):
-                imports[f"{found.__module__} {name}"] = None
+                imports[_import_of(found.__module__, found.__name__, name)] = None
             elif isinstance(found, tuple) and name.isupper():
                 sources[name] = f"{name} = {found!r}\n"
         sources.pop(function.__name__, None)
@@ -248,6 +247,12 @@ def _needed(
 
     add(statement, source_of(statement, last))
     return tuple(sources.values()), tuple(imports)
+
+
+def _import_of(module: str, found: str, name: str) -> str:
+    """Return what is imported under a name, as text._import_line takes it."""
+    renamed = f" as {name}" if found != name else ""
+    return f"{module} {found}{renamed}".strip()
 
 
 def _names(function: Any, text: str) -> list[str]:

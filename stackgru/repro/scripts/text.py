@@ -28,7 +28,7 @@ from stackgru.targets.importing import RENAMED, import_target
 
 #: The target's name in scripts about torch's own cells.
 TORCH_CELL = "torch.nn.GRUCell"
-_WIDTH = 100
+_WIDTH, _MESSAGE = 100, 240
 
 _RUN = '''
 def run(module, x, state):
@@ -86,9 +86,11 @@ def script_text(context: ScriptContext, candidate: Candidate) -> str:
 
 
 def _import_line(name: str) -> str:
-    """Return the line that imports a module, or a name of one: ``module name``."""
+    """Return the line that imports a module, or one of its names: ``module name as other``."""
     module, _, of_it = name.partition(" ")
-    return f"from {module} import {of_it}" if of_it else f"import {module}"
+    if of_it and not of_it.startswith("as "):
+        return f"from {module} import {of_it}"
+    return f"import {name}"
 
 
 def _torch_imports(candidate: Candidate, needs_nn: bool, packs: bool) -> Iterator[str]:
@@ -114,6 +116,7 @@ def _docstring(context: ScriptContext) -> str:
     name = TORCH_CELL if context.is_of_torch else context.target.name
     # The script prints how far apart the two are.
     message = re.sub(r" \(\d+ of \d+ elements differ, .*\)$", "", context.message)
+    message = textwrap.shorten(message, _MESSAGE, placeholder=" ...")  # torch may give advice
     first = textwrap.fill(f"{name} is not nn.GRU: {message}.", _WIDTH - len('"""'))
     statement = context.law.statement.partition(". ")[0].rstrip(".")
     second = textwrap.fill(f"The law {context.law.name}: {statement}.", _WIDTH)
