@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from stackgru.outcomes import NotApplicable, Violated
 from stackgru.repro.scripts import (
     conduct,
-    drop_in,
     gradients,
     life,
     plain,
@@ -26,7 +25,6 @@ _OF_LAW: dict[str, _Source] = {
     **randomness.CANDIDATES,
     **gradients.CANDIDATES,
     **conduct.CANDIDATES,
-    **drop_in.CANDIDATES,
     **refusals.CANDIDATES,
     **life.CANDIDATES,
 }

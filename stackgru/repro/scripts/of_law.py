@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from stackgru.cases.case import Case
 from stackgru.harness.judge import Seen, Statement, has_tensors, seen_differently, within
 from stackgru.repro.scripts.context import (
     OWN_CLASS,
@@ -20,7 +21,7 @@ from stackgru.repro.scripts.context import (
 from stackgru.repro.scripts.source import source_of
 from stackgru.repro.scripts.text import adapters, call_text, formed, rounded_up
 
-_ARGUMENTS = ("target", "reference", "fresh", "x", "h0", "build", "within")
+_ARGUMENTS = ("target", "reference", "own", "fresh", "x", "h0", "build", "within")
 _AS = {
     "plain": "{0}",
     "leaves": "{0}.requires_grad_()",
@@ -68,14 +69,26 @@ def as_numbers(value: Any) -> Any:
 
 
 def of_law(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield the law's own source, if it is a plain function of torch."""
-    statement, case = context.law.source, context.case
-    if statement is None:
-        return
+    """Yield the law's own source, if it is a plain function of torch, or is made up of some."""
+    if context.law.source is not None:
+        yield _of_statement(context, context.law.source, *_seen(context, context.law.source))
+    for part in context.law.parts:
+        seen, bounds = _seen(context, part)
+        if seen is not None:
+            yield _of_statement(context, part, seen, bounds)
+
+
+def _of_statement(
+    context: ScriptContext, statement: Statement, seen: Seen | Exception | None, bounds: list[str]
+) -> Candidate:
+    """Return the source of a statement, with what it sees differently or raises."""
+    case = context.case
     names = inspect.signature(statement).parameters
     functions, imports = _needed(statement)
     wrapped = ("target",) if context.is_cell else ("target", "reference")
     lines = [f"{name} = Called({name})" for name in names if name in wrapped]
+    if "own" in names:
+        lines.insert(0, "own = target")
     if "fresh" in names:
         lines.append("fresh = copy.deepcopy(target)")
         imports = ("copy", *imports)
@@ -83,7 +96,6 @@ def of_law(context: ScriptContext) -> Iterator[Candidate]:
         lines += [f"{name} = {_AS[case.arguments].format(name)}" for name in ("x", "h0")]
     if context.target.convention.needs_adapter:
         imports = ("functools", *imports)
-    seen, bounds = _seen(context, statement)
     given = ", ".join(_given(context, names))
     call = f"{statement.__name__}({given})"
     observed = ["observed, expected = as_numbers(observed), as_numbers(expected)"]
@@ -93,7 +105,7 @@ def of_law(context: ScriptContext) -> Iterator[Candidate]:
         ran = [f"for _ in {call}:", "    pass"]
     else:
         looked, ran = [f"observed, expected = {call}"], [call]
-    if seen is None:
+    if seen is None or isinstance(seen, Exception):
         lines += [*attempt('"it ran"', *ran), 'expected = "it ran"']
     else:
         what, own, right, *error = seen
@@ -110,22 +122,40 @@ def of_law(context: ScriptContext) -> Iterator[Candidate]:
         texts.append(_BUILD.format(own_build()))
     if "within" in names:
         texts.append(_WITHIN.format(*bounds))
-    yield Candidate(tuple(lines), allowed, imports=imports, functions=tuple(texts))
+    return Candidate(
+        tuple(lines),
+        allowed,
+        imports=imports,
+        functions=tuple(texts),
+        options=tuple(_options(case, names)),
+    )
+
+
+def _options(case: Case, names: Iterable[str]) -> Iterator[tuple[str, object]]:
+    """Yield how nn.GRU is to be built where a script of two modules that agree is otherwise."""
+    if case.batch_first and "reference" in names:
+        yield "batch_first", True
+    if case.dropout and "factory" in names:
+        yield "dropout", case.dropout
 
 
 def _given(context: ScriptContext, names: Iterable[str]) -> Iterator[str]:
-    """Yield the texts of a law's arguments."""
+    """Yield the texts of a law's arguments, by name from the first that is given by name."""
+    by_name = False
     for name in names:
-        if name in _ARGUMENTS:
-            yield name
-        elif name == "factory":
-            yield f"{name}={OWN_CLASS}"
-        else:
-            yield f"{name}={getattr(context.case, name, context.strict)!r}"
+        text = name
+        if name == "factory":
+            text = OWN_CLASS
+        elif name not in _ARGUMENTS:
+            text = repr(getattr(context.case, name, context.strict))
+        by_name = by_name or text != name
+        yield f"{name}={text}" if by_name else name
 
 
-def _seen(context: ScriptContext, statement: Statement) -> tuple[Seen | None, list[str]]:
-    """Return what a law sees differently, and the bounds of output and hn that it got last."""
+def _seen(
+    context: ScriptContext, statement: Statement
+) -> tuple[Seen | Exception | None, list[str]]:
+    """Return what a law sees differently or raises, and the bounds that it got last."""
     pair, bounds = context.pair(), ["0.0", "0.0"]
     apart = within(pair)
 
@@ -138,8 +168,8 @@ def _seen(context: ScriptContext, statement: Statement) -> tuple[Seen | None, li
         is_within = "within" in inspect.signature(statement).parameters
         given = {"within": noted} if is_within else {}
         return seen_differently(statement, pair, **given), bounds
-    except Exception:  # a target may raise anything
-        return None, bounds
+    except Exception as error:  # a target may raise anything
+        return error, bounds
 
 
 def _called_text(context: ScriptContext) -> str:
