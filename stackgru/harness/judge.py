@@ -5,6 +5,7 @@ case's form, ``x`` and ``h0``, and whatever else it chooses by the names of the 
 may ask for more:
 
 - ``build`` builds another target, ``factory`` is the class or function that it is built by;
+- ``own`` is the target's own module, whatever it is called like;
 - ``fresh`` is another target with the same weights, which nobody has called;
 - ``construct(**options)`` builds one with other arguments, by nn.GRU's names;
 - ``unchecked`` is the target, called once whatever x is, whose results nobody looks at;
@@ -26,7 +27,7 @@ import functools
 import inspect
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -37,8 +38,8 @@ from stackgru.cases.case import Case
 from stackgru.harness.pair import Pair, TargetRaised
 from stackgru.harness.reference import expected, reference_masks
 from stackgru.outcomes import NotApplicable, Violated
-from stackgru.targets.adapter import ConventionMismatch
-from stackgru.targets.importing import describe_error
+from stackgru.targets.adapter import ConventionMismatch, own_module
+from stackgru.targets.importing import RAISED, describe_error
 from stackgru.torch_settings import settings_known, settings_read
 
 #: What a law looks at, what it observed, what it expected, and maybe how far the two may lie apart.
@@ -119,6 +120,34 @@ def judge(
         raise Violated(f"the target raised {describe_error(error)}; nn.GRU does not") from error
 
 
+def judge_parts(
+    known: Callable[[Pair], Iterable[str]], parts: Sequence[Statement], pair: Pair
+) -> None:
+    """Refuse in one sentence, for a pair, what differs first in each part of a law.
+
+    Args:
+        known: gives, in words, what differs without a look.
+        parts: statements, none of which keeps another from being tried.
+        pair: the pair.
+    """
+    differences = [*known(pair)]
+    for part in parts:
+        try:
+            with settings_known(), pair.in_context(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # one layer with dropout
+                for seen in looked_at(part, pair):
+                    assert_same(pair, *seen)
+        except NotApplicable:
+            raise
+        except Violated as error:
+            differences.append(re.sub(r" \(\d+ of \d+ elements differ, .*\)$", "", str(error)))
+        except RAISED as error:
+            name = part.__name__.replace("_", " ")
+            differences.append(f"{name}: {describe_error(error)}")
+    if differences:
+        pair.refuse("; ".join(differences))
+
+
 def looked_at(statement: Statement, pair: Pair, **given: Any) -> Iterator[Seen]:
     """Yield what a law looks at in a pair, with some arguments given."""
     found = statement(**_arguments(statement, pair) | given)
@@ -167,6 +196,7 @@ def _arguments(statement: Statement, pair: Pair) -> dict[str, Any]:
         "fresh": lambda: Called(Pair(pair.target, pair.case).module, _calling(pair)),
         "x": lambda: pair.as_argument(pair.input),
         "h0": lambda: pair.as_argument(pair.h0),
+        "own": lambda: own_module(pair.module),
         "build": lambda: lambda: _built(pair),
         "construct": lambda: functools.partial(_constructed, pair),
         "unchecked": lambda: Called(pair.module, _calling_unchecked(pair)),

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stackgru.cases.case import Case
-from stackgru.harness.judge import Statement, judge
+from stackgru.harness.judge import Statement, judge, judge_parts
 from stackgru.harness.pair import Pair
 from stackgru.laws.helpers.values import of_itself
 from stackgru.laws.names import NAMES
@@ -66,6 +66,7 @@ class Law:
         without_state: whether it calls the target without a state.
         prepare: loads what torch loads late, before the law's time begins: a module whose import
             is cut off stays half made.
+        parts: plain functions that make it up, if it is no plain one itself.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Law:
     stateful: bool
     without_state: bool
     prepare: Callable[[], object]
+    parts: tuple[Statement, ...] = ()
 
     @property
     def is_bundled(self) -> bool:
@@ -128,6 +130,7 @@ def law(
     is_refusable: bool = False,
     is_edge: Callable[[Case], bool] = _never,
     is_of_itself: bool = False,
+    parts: tuple[Statement, ...] = (),
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a function as a law: one of this package's, or of your own.
 
@@ -151,6 +154,8 @@ def law(
         is_edge: whether nobody has such a case: a difference makes edge inputs "no".
         is_of_itself: whether it compares the target with itself, whose rounding need not be that
             of nn.GRU.
+        parts: plain laws; what differs first in each is refused. The function itself, of a Pair,
+            yields in words what differs without a look.
 
     Returns:
         A decorator, which leaves the function as it is.
@@ -170,6 +175,8 @@ def law(
         check: Callable[[Pair], None] = functools.partial(_tried, function)
         if is_plain:
             check = functools.partial(judge, function, needs, is_refusable, is_edge)
+        if parts:
+            check = functools.partial(judge_parts, function, parts)
         if is_of_itself:
             check = functools.partial(of_itself, check=check)
         if not function.__module__.startswith("stackgru.laws."):
@@ -192,6 +199,7 @@ def law(
             stateful,
             without_state,
             prepare,
+            parts,
         )
         return function
 

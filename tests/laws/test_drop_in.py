@@ -17,12 +17,20 @@ from tests.subjects.right.sequences import LayerByLayer
 DECIDING = [one.name for one in all_laws().values() if one.decides not in ("", "edge inputs")]
 DIFFERENCES = {
     drop_in.RateBeforeBatchFirst: "built by position: ",
-    drop_in.BatchFirstUnlessTold: "built with nn.GRU's defaults: ",
-    drop_in.IgnoresItsDtype: "built by name: weight_ih_l0 is torch.float32 (3, 1) where",
-    drop_in.StateOfAnotherName: "called with input, hx=h0: TypeError",
-    drop_in.StateByNameIgnored: "called with input, hx=h0: result: output: got",
-    drop_in.BiasesFirst: "state_dict: bias_hh_l0 where nn.GRU has weight_ih_l0, in this place",
-    drop_in.Prefixed: "state_dict: gru.weight_ih_l0 where nn.GRU has weight_ih_l0",
+    drop_in.WaysBeforeTheRate: "built by position: entry ",
+    drop_in.BatchFirstUnlessTold: "built with 2 arguments: results in training",
+    drop_in.DropsUnlessTold: "built with 3 arguments: results in training 0: got",
+    drop_in.IgnoresItsDtype: "built by name: entry 0: got 'weight_ih_l0: torch.float32 [3, 1]', ",
+    drop_in.StateOfAnotherName: "called: TypeError: StateOfAnotherName.forward() got an unexpected",
+    drop_in.StateByPositionOnly: "called: TypeError: ",
+    drop_in.StateByNameIgnored: "called with input, hx=h0: output: got",
+    drop_in.BiasesFirst: "state_dict: entry 0: got 'bias_hh_l0: ",
+    drop_in.Prefixed: "state_dict: entry 0: got 'gru.weight_ih_l0: ",
+    drop_in.StartsOrthogonal: "fresh weights: weight_hh_l0: got ",
+    drop_in.NoAttributeBatchFirst: "attributes: AttributeError: ",
+    drop_in.RateIsAModule: "attributes: dropout: got 'Dropout', expected 0.0",
+    drop_in.CannotBePrinted: "printed: AttributeError: ",
+    drop_in.RateOfItsBeginning: "a rate that is set later: results 0: got ",
 }
 
 
@@ -45,7 +53,7 @@ def test_what_differs_is_said_and_nothing_else(target):
 def test_each_way_that_differs_is_said():
     run = law_run(Holding, "drop-in", seed=1)
     run.run()
-    for way in ("built by position: ", "called with input, hx=h0: ", "state_dict: rnn."):
+    for way in ("built: TypeError: ", "called: TypeError: ", "state_dict: entry 0: got 'rnn."):
         assert way in run.result.reason
 
 
@@ -53,7 +61,7 @@ def test_what_cannot_be_seen_is_no_drop_in():
     driven = stackgru.Convention(Encoder, state="none", returns="output")
     run = law_run(driven, "drop-in", seed=1)
     run.run()
-    assert run.result.reason.startswith("no h0 goes in; hn is not returned; built by position")
+    assert run.result.reason.startswith("no h0 goes in; hn is not returned; built: ")
 
 
 def test_no_drop_in_is_interchangeable_all_the_same():

@@ -6,11 +6,13 @@ import functools
 import inspect
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import torch
 
+from stackgru.cases.case import Case
 from stackgru.harness.judge import Seen, Statement, has_tensors, seen_differently, within
 from stackgru.options import ARGUMENTS
 from stackgru.repro.scripts.context import (
@@ -29,6 +31,7 @@ from stackgru.targets.construct import taken
 _ARGUMENTS = (
     "target",
     "reference",
+    "own",
     "fresh",
     "x",
     "h0",
@@ -92,15 +95,23 @@ def as_numbers(value: Any) -> Any:
 
 
 def of_law(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield the law's own source, if it is a plain function of torch."""
-    statement, case = context.law.source, context.case
-    if statement is None:
-        return
-    names = inspect.signature(statement).parameters
-    seen, bounds, last = _seen(context, statement)
-    functions, imports = _needed(statement, last)
+    """Yield the law's own source, if it is a plain function of torch, or is made up of some."""
+    if context.law.source is not None:
+        yield _of_statement(context, context.law.source, _seen(context, context.law.source))
+    for part in context.law.parts:
+        seen = _seen(context, part)
+        if seen.differs:
+            yield _of_statement(context, part, seen)
+
+
+def _of_statement(context: ScriptContext, statement: Statement, found: _Found) -> Candidate:
+    """Return the source of a statement, with what it sees differently or raises."""
+    case, names = context.case, inspect.signature(statement).parameters
+    functions, imports = _needed(statement, found.line)
     wrapped = ("target",) if context.is_cell else ("target", "reference")
     lines = [f"{name} = Called({name})" for name in names if name in wrapped]
+    if "own" in names:
+        lines.insert(0, "own = target")
     if "fresh" in names:
         lines.append("fresh = copy.deepcopy(target)")
         imports = ("copy", *imports)
@@ -110,7 +121,7 @@ def of_law(context: ScriptContext) -> Iterator[Candidate]:
         imports = ("functools", *imports)
     texts = [_called_text(context, any("holding(" in text for text in functions)), *functions]
     if "settings" in names:
-        text, first, needed = settings_texts("" if seen is None else seen[0], case)
+        text, first, needed = settings_texts(found.seen[0] if found.seen else "", case)
         texts.append(text)
         lines, imports = [*first, *lines], (*needed, *imports)
     if "unchecked" in names:
@@ -120,11 +131,25 @@ def of_law(context: ScriptContext) -> Iterator[Candidate]:
     if "build" in names:
         texts.append(_BUILD.format(own_build()))
     if "within" in names:
-        texts.append(_WITHIN.format(*bounds))
-    compared, allowed = _compared(context, statement, seen)
+        texts.append(_WITHIN.format(*found.bounds))
+    compared, allowed = _compared(context, statement, found.seen)
     if any("as_numbers(" in line for line in compared):
         texts.append(source_of(as_numbers))
-    yield Candidate((*lines, *compared), allowed, imports=imports, functions=tuple(texts))
+    return Candidate(
+        (*lines, *compared),
+        allowed,
+        imports=imports,
+        functions=tuple(texts),
+        options=tuple(_options(case, names)),
+    )
+
+
+def _options(case: Case, names: Iterable[str]) -> Iterator[tuple[str, object]]:
+    """Yield how nn.GRU is to be built where a script of two modules that agree is otherwise."""
+    if case.batch_first and "reference" in names:
+        yield "batch_first", True
+    if case.dropout and "factory" in names:
+        yield "dropout", case.dropout
 
 
 def _compared(
@@ -151,22 +176,40 @@ def _compared(
 
 
 def _given(context: ScriptContext, names: Iterable[str]) -> Iterator[str]:
-    """Yield the texts of a law's arguments."""
+    """Yield the texts of a law's arguments, by name from the first that is given by name."""
+    by_name = False
     for name in names:
-        if name in _ARGUMENTS:
-            yield name
-        elif name == "factory":
-            yield f"{name}={OWN_CLASS}"
+        text = name
+        if name == "factory":
+            text = OWN_CLASS
         elif name in ("kind", "takes_no_state"):
-            yield f"{name}={getattr(context.target, name)!r}"
-        else:
-            yield f"{name}={getattr(context.case, name, context.strict)!r}"
+            text = repr(getattr(context.target, name))
+        elif name not in _ARGUMENTS:
+            text = repr(getattr(context.case, name, context.strict))
+        by_name = by_name or text != name
+        yield f"{name}={text}" if by_name else name
 
 
-def _seen(
-    context: ScriptContext, statement: Statement
-) -> tuple[Seen | None, list[str], int | None]:
-    """Return what a law sees differently, the bounds that it got last, and the line it got to."""
+@dataclass(frozen=True)
+class _Found:
+    """What a law sees differently, if anything, and how far it got.
+
+    ``bounds`` are those of output and hn that it got last, ``line`` the last one that it ran.
+    """
+
+    seen: Seen | None
+    bounds: list[str]
+    line: int | None
+    has_raised: bool = False
+
+    @property
+    def differs(self) -> bool:
+        """Whether it does not hold."""
+        return self.seen is not None or self.has_raised
+
+
+def _seen(context: ScriptContext, statement: Statement) -> _Found:
+    """Return what a law sees differently."""
     pair, bounds, line = context.pair(), ["0.0", "0.0"], 0
     apart = within(pair)
 
@@ -191,8 +234,8 @@ def _seen(
         given = {"within": noted} if is_within else {}
         seen = seen_differently(watched, pair, **given)
     except Exception as error:  # a target may raise anything
-        return None, bounds, _line_in(statement, error)
-    return seen, bounds, line if seen and line else None
+        return _Found(None, bounds, _line_in(statement, error), has_raised=True)
+    return _Found(seen, bounds, line if seen and line else None)
 
 
 def _line_in(statement: Statement, error: Exception) -> int | None:

@@ -127,7 +127,18 @@ class CannotBePrinted(DropIn):
     """Its repr raises, as it reads an attribute that is not there."""
 
     def extra_repr(self):
-        return f"{self.input_size}, {self.hidden_size}, num_layers={self.num_layers}"
+        return f"{self.input_size}, {self.width}, num_layers={self.num_layers}"
+
+
+class RateOfItsBeginning(DropIn):
+    """It drops at the rate that it was built with, whatever rate is set later."""
+
+    def __init__(self, *arguments, **named):
+        super().__init__(*arguments, **named)
+        self.first = self.dropout
+
+    def dropped(self, steps):
+        return nn.functional.dropout(torch.stack(steps), self.first, self.training).unbind()
 
 
 class WaysBeforeTheRate(DropIn):
