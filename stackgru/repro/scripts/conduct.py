@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from stackgru.harness.reference import expected
 from stackgru.laws.conduct import laid_out
@@ -103,9 +103,3 @@ def strided(context: ScriptContext) -> Iterator[Candidate]:
         ),
         allowed=None,
     )
-
-
-#: Candidates for the scripts of each law.
-CANDIDATES: dict[str, Callable[[ScriptContext], Iterator[Candidate]]] = {
-    "strided": strided,
-}
