@@ -95,7 +95,7 @@ def empty_batch(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[Se
     right = next_numbers(x)
     with torch.enable_grad():
         found = seeded(target, leaves["x"], leaves["h0"], seed)
-        yield "the next random numbers", next_numbers(x), right
+        yield "the next numbers of torch's generator", next_numbers(x), right
         backward(found)
     grads = {name: leaf.grad for name, leaf in leaves.items()}
     wrong = [name for name, one in grads.items() if one is not None and one.any()]

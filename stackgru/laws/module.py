@@ -362,21 +362,23 @@ def calls_under_autocast(
     """
     parameters, to = list(target.parameters()), getattr(torch, autocast)
     with torch.enable_grad(), torch.autocast("cpu", dtype=to):
-        right = gradients_of(seeded(fresh, x, h0, seed), list(fresh.parameters()))
+        before = seeded(fresh, x, h0, seed)
         with torch.no_grad():
             target(x, h0)
         results = seeded(target, x, h0, seed)
-        yield "whether autocast is on after calls", torch.is_autocast_cpu_enabled(), True
-        gradients = gradients_of(results, parameters)
-        yield "gradients after a call without", gradients, right
-        if autocast == "bfloat16":
-            small = gradients_of([one * 2.0**-40 for one in results], parameters)
-            large = [one if one is None else one * 2.0**40 for one in small]
-            yield "gradients of results times 2**-40, times 2**40", large, gradients
-    # Within one block torch keeps its own casts of weights.
+        is_on = torch.is_autocast_cpu_enabled()
+    yield "whether autocast is on after calls", is_on, True
+    gradients = gradients_of(results, parameters)
+    right = gradients_of(before, list(fresh.parameters()))
+    yield "gradients after a call without", gradients, right
+    if autocast == "bfloat16":
+        small = gradients_of([one * 2.0**-40 for one in results], parameters)
+        large = [one if one is None else one * 2.0**40 for one in small]
+        yield "gradients of results times 2**-40, times 2**40", large, gradients
     fill(target.module, [one.detach().flip(0) for one in parameters])
     other = build()
     other.module.load_state_dict(target.module.state_dict())
+    # In another block: within one, torch keeps its own casts of weights.
     with torch.no_grad(), torch.autocast("cpu", dtype=to):
         found, expected = (seeded(module, x, h0, seed) for module in (target, other))
-        yield "results after weights were replaced", found, expected
+    yield "results after weights were replaced", found, expected

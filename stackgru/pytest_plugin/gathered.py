@@ -45,8 +45,7 @@ class Gathered:
 
     def add_died(self, nodeid: str) -> None:
         """Note a test whose worker died; it may be the user's own, and of no law."""
-        key, name = split(nodeid)
-        if name in NAMES or key in self._found:
+        if split(nodeid)[1] in NAMES:
             self.add_unfinished(nodeid, "crashed", DIED)
 
     def add_diagnoses(self, diagnoses: dict[str, dict[str, Any]]) -> None:

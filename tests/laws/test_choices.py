@@ -136,7 +136,7 @@ NIGHTLY = pytest.mark.nightly
         pytest.param("stateless", KeepsItsRows, "more_rows=2", marks=NIGHTLY),
         pytest.param("gradients", StateAloneHasNoGradient, "loss=hn", marks=NIGHTLY),
         ("frozen", FrozenBelowDetaches, "frozen=weight_ih_l0"),
-        ("magnitudes", NanTakenForZero, "not_finite=nan:input:0:0:0"),
+        ("not-finite", NanTakenForZero, "not_finite=nan:input:0:0:0"),
         ("strided", ReadsTheInputAsContiguous, "input_strides=every-second"),
         pytest.param("strided", NeedsAView, "state_strides=rows-", marks=NIGHTLY),
         ("layouts", PackedAsPadded, "form=packed lengths=1,2"),

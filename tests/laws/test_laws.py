@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 
 import pytest
@@ -15,7 +16,7 @@ from stackgru.laws.registry import all_laws, law
 from stackgru.options import Options
 from stackgru.outcomes import Violated
 from stackgru.targets.target import load
-from tests.helpers import law_run
+from tests.helpers import ROOT, law_run
 from tests.subjects.catalogue import CAUGHT_BY, REFUSALS
 from tests.subjects.right import cells, layouts, sequences, variants
 from tests.subjects.seed_example import accepts, results
@@ -122,3 +123,23 @@ def test_a_name_is_used_once():
 
     with pytest.raises(ValueError, match="two laws are called 'equation'"):
         law("values")(equation)
+
+
+#: Names that are also words for something else: a field of a case, a question, a device.
+_WORDS = {
+    *("autocast", "bidirectional", "drop-in", "dtypes", "frozen", "gradients", "life", "meta"),
+    *("parameters", "results", "rows", "script", "training"),
+}
+
+
+def test_no_file_outside_of_laws_names_a_law():
+    """But for what 0.1 wrote; one-step is also a layout in memory."""
+    package, found = ROOT / "stackgru", []
+    for path in package.rglob("*.py"):
+        place = path.relative_to(package).as_posix()
+        if not place.startswith("laws/") and place != "report/of_0_1.py":
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Constant) and node.value in all_laws():
+                    found.append((place, node.value))
+    named = {(place, name) for place, name in found if name not in _WORDS}
+    assert named == {("cases/case.py", "one-step"), ("repro/scripts/conduct.py", "one-step")}

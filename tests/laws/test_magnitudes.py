@@ -51,13 +51,13 @@ test_a_violation_shows_what_was_seen = caught_but_not(
         "empty-batch",
         DrawsForEmptyBatches,
         Case(2, 3, batch=0, mode="train"),
-        r"^torch's generator changed its state for an empty batch$",
+        r"^the next numbers of torch's generator: got ",
     ),
     (
         "empty-batch",
         DecaysByAHook,
         Case(2, 3, batch=0),
-        r"^gradient of weight_hh of layer 0 for an empty batch: got nonzero values",
+        r"^what has gradients other than zeros: got \[.*weight_hh",
     ),
     (
         "autocast",

@@ -34,7 +34,7 @@ test_a_violation_shows_what_was_seen = caught_but_not(
         "no-draws",
         AsksPython,
         EVAL,
-        r"^Python's random generator changed its state, but nn.GRU draws ",
+        r"^whether Python's generator is as it was: got False",
     ),
     ("mask-count", MasksByRand, DROPS, r"^the target draws random numbers by aten.rand_like"),
     (

@@ -52,7 +52,8 @@ def test_a_script_shows_its_fault(spec, law, text):
     # It needs torch and the target only, and no line that is not used.
     roots = {alias.split(".")[0] for alias in imported(script.text)}
     assert roots - {"torch", "tests"} <= sys.stdlib_module_names
-    if (spec, law, text) in FIRST:  # others may import what only another candidate needs
+    # Others may import what only another candidate needs; a law that raises is shown up to there.
+    if (spec, law, text) in FIRST and '"it ran"' not in script.text:
         assert unused(script.text) <= {"output", "hn"}
     if "rounding allows" in script.text and law in VALUES and is_literal(case):
         assert len(script.text.splitlines()) <= 40

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -132,7 +133,7 @@ def _of_statement(context: ScriptContext, statement: Statement, found: _Found) -
         texts.append(_BUILD.format(own_build()))
     if "within" in names:
         texts.append(_WITHIN.format(*found.bounds))
-    compared, allowed = _compared(context, statement, found.seen)
+    compared, allowed = _compared(context, statement, found.seen, functions[-1])
     if any("as_numbers(" in line for line in compared):
         texts.append(source_of(as_numbers))
     return Candidate(
@@ -153,13 +154,13 @@ def _options(case: Case, names: Iterable[str]) -> Iterator[tuple[str, object]]:
 
 
 def _compared(
-    context: ScriptContext, statement: Statement, seen: Seen | None
+    context: ScriptContext, statement: Statement, seen: Seen | None, shown: str
 ) -> tuple[list[str], float | None]:
-    """Return lines that assign what a law sees differently, and how far it may lie apart."""
+    """Return lines that assign what a law, as shown, sees differently, and how far apart it may."""
     given = ", ".join(_given(context, inspect.signature(statement).parameters))
     call = f"{statement.__name__}({given})"
     looked, ran = [f"observed, expected = {call}"], [call]
-    if is_generator := inspect.isgeneratorfunction(statement):
+    if is_generator := re.search(r"^ +yield\b", shown, re.MULTILINE) is not None:
         looked = [f"for what, observed, expected, *_ in {call}:"]
         ran = [f"for _ in {call}:", "    pass"]
     if seen is None:
@@ -268,6 +269,7 @@ def _needed(
     statement: Callable[..., Any], last: int | None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the source of a law up to a line and of what it calls, and the imports of all."""
+    shown = ("stackgru.laws", statement.__module__)
     sources: dict[str, str] = {}
     imports: dict[str, None] = {}
 
@@ -277,7 +279,7 @@ def _needed(
             found = space.get(name)
             if isinstance(found, ModuleType):
                 imports[_import_of(*found.__name__.rpartition(".")[::2], name)] = None
-            elif getattr(found, "__module__", "").startswith("stackgru.laws"):
+            elif getattr(found, "__module__", "").startswith(shown):
                 if name not in sources:
                     sources[name] = ""  # it may call itself
                     add(found)
