@@ -98,6 +98,8 @@ def dtypes(
         found = seeded(target, x, h0, seed)
     finally:
         torch.set_default_dtype(before)
+    dtypes = [[one.dtype for one in results] for results in (found, plain)]
+    yield "dtypes under another default dtype", dtypes[0], dtypes[1]
     if not drops:  # masks may be drawn in the default dtype
         allowed = within(x, h0)
         yield "output under another default dtype", found[0], plain[0], allowed[0]

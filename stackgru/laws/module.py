@@ -366,13 +366,14 @@ def calls_under_autocast(
         with torch.no_grad():
             target(x, h0)
         results = seeded(target, x, h0, seed)
-        is_on = torch.is_autocast_cpu_enabled()
-    yield "whether autocast is on after calls", is_on, True
-    gradients = gradients_of(results, parameters)
-    right = gradients_of(before, list(fresh.parameters()))
+        product = x[0] @ x[0].T
+    yield "dtype of a product after calls", product.dtype, to
+    with torch.enable_grad():
+        gradients = gradients_of(results, parameters)
+        right = gradients_of(before, list(fresh.parameters()))
+        small = gradients_of([one * 2.0**-40 for one in results], parameters)
     yield "gradients after a call without", gradients, right
     if autocast == "bfloat16":
-        small = gradients_of([one * 2.0**-40 for one in results], parameters)
         large = [one if one is None else one * 2.0**40 for one in small]
         yield "gradients of results times 2**-40, times 2**40", large, gradients
     fill(target.module, [one.detach().flip(0) for one in parameters])

@@ -15,7 +15,9 @@ import torch
 
 from stackgru.cases.case import Case
 from stackgru.harness.judge import Seen, Statement, has_tensors, seen_differently, within
+from stackgru.harness.pair import TargetRaised
 from stackgru.options import ARGUMENTS
+from stackgru.outcomes import Violated
 from stackgru.repro.scripts.context import (
     GIVEN,
     OWN_CLASS,
@@ -81,6 +83,7 @@ def construct(**options):
     given = {0!r} | options
     return {1}
 '''
+_NUMBERS = "observed, expected = as_numbers(observed), as_numbers(expected)"
 _WITHIN = '''
 def within(*given):
     """Return how far two right outputs, and two right states, may lie apart in this case."""
@@ -133,7 +136,7 @@ def _of_statement(context: ScriptContext, statement: Statement, found: _Found) -
         texts.append(_BUILD.format(own_build()))
     if "within" in names:
         texts.append(_WITHIN.format(*found.bounds))
-    compared, allowed = _compared(context, statement, found.seen, functions[-1])
+    compared, allowed = _compared(context, statement, found, functions[-1])
     if any("as_numbers(" in line for line in compared):
         texts.append(source_of(as_numbers))
     return Candidate(
@@ -154,7 +157,7 @@ def _options(case: Case, names: Iterable[str]) -> Iterator[tuple[str, object]]:
 
 
 def _compared(
-    context: ScriptContext, statement: Statement, seen: Seen | None, shown: str
+    context: ScriptContext, statement: Statement, found: _Found, shown: str
 ) -> tuple[list[str], float | None]:
     """Return lines that assign what a law, as shown, sees differently, and how far apart it may."""
     given = ", ".join(_given(context, inspect.signature(statement).parameters))
@@ -163,16 +166,19 @@ def _compared(
     if is_generator := re.search(r"^ +yield\b", shown, re.MULTILINE) is not None:
         looked = [f"for what, observed, expected, *_ in {call}:"]
         ran = [f"for _ in {call}:", "    pass"]
-    if seen is None:
+    if found.has_other_form:
+        looked = [looked[0].replace("for what,", "for _,")]
+        return [*looked, f"    {_NUMBERS}", "    if observed != expected:", "        break"], None
+    if found.seen is None:
         return [*attempt('"it ran"', *ran), 'expected = "it ran"'], None
-    what, own, right, *error = seen
+    what, own, right, *error = found.seen
     if is_generator:
         looked += [f"    if what == {what!r}:", "        break"]
     is_tensor = isinstance(own, torch.Tensor) and isinstance(right, torch.Tensor)
     if is_tensor and own.shape == right.shape and own.is_floating_point():
         return looked, float(torch.as_tensor(error[0]).max()) if error else 0.0
     if any(has_tensors([one]) for one in (own, right)):
-        looked.append("observed, expected = as_numbers(observed), as_numbers(expected)")
+        looked.append(_NUMBERS)
     return looked, None
 
 
@@ -202,6 +208,7 @@ class _Found:
     bounds: list[str]
     line: int | None
     has_raised: bool = False
+    has_other_form: bool = False
 
     @property
     def differs(self) -> bool:
@@ -234,6 +241,10 @@ def _seen(context: ScriptContext, statement: Statement) -> _Found:
         is_within = "within" in inspect.signature(statement).parameters
         given = {"within": noted} if is_within else {}
         seen = seen_differently(watched, pair, **given)
+    except Violated as error:
+        if not isinstance(error, TargetRaised):  # results of another form, which the harness checks
+            return _Found(None, bounds, None, has_raised=True, has_other_form=True)
+        return _Found(None, bounds, _line_in(statement, error), has_raised=True)
     except Exception as error:  # a target may raise anything
         return _Found(None, bounds, _line_in(statement, error), has_raised=True)
     return _Found(seen, bounds, line if seen and line else None)
