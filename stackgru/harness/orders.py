@@ -53,7 +53,7 @@ def _usual(pair: Pair) -> list[str]:
 
 def _found_in_case(pair: Pair) -> Iterator[Tensor]:
     """Yield what was found out about a target, which takes time, and only if it is asked for."""
-    yield from _in_case(pair, found_orders(pair.target) or ())
+    yield from _in_case(pair, orders_found(pair) or ())
 
 
 def arranged(pair: Pair, draws: Sequence[Draw]) -> Iterator[Tensor]:
@@ -67,7 +67,7 @@ def arranged(pair: Pair, draws: Sequence[Draw]) -> Iterator[Tensor]:
 
 def assert_told(pair: Pair) -> None:
     """Raise NotApplicable if a target's masks do what nn.GRU's do, in an order that is unknown."""
-    if found_orders(pair.target) == ():
+    if orders_found(pair) == ():
         raise NotApplicable("the order in which the target draws its masks cannot be told")
 
 
@@ -84,15 +84,23 @@ def _in_case(pair: Pair, names: Sequence[str]) -> Iterator[Tensor]:
             yield order
 
 
-@functools.lru_cache(maxsize=64)
-def found_orders(target: Target) -> tuple[str, ...] | None:
-    """Return the orders in which a target may draw its masks, by what each value does.
+def orders_found(pair: Pair) -> tuple[str, ...] | None:
+    """Return the orders in which a pair's target may draw its masks, by what each value does.
 
     Returns:
         Names in ORDERS, none if it is none of these; None if its masks do not do what nn.GRU's do.
     """
+    return found_orders(pair.target, pair.case.form, pair.case.batch_first)
+
+
+@functools.lru_cache(maxsize=64)
+def found_orders(
+    target: Target, form: str = "plain", batch_first: bool = False
+) -> tuple[str, ...] | None:
+    """Return the orders in which a target may draw its masks in a form; see orders_found."""
     dtype = "float32" if "float64" in dict(target.refused_dtypes) else "float64"
-    case = target.fitted(_PROBE)
+    rows = 1 if form == "unbatched" else _PROBE.batch
+    case = target.fitted(replace(_PROBE, form=form, batch_first=batch_first, batch=rows))
     for seed in _SEEDS:
         with torch.random.fork_rng(devices=[]):
             try:

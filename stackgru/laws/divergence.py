@@ -10,7 +10,7 @@ from stackgru.cases.strategies import WHOLE
 from stackgru.cases.tensors import generator
 from stackgru.gru.parameters import PARAMETERS, parameter_label
 from stackgru.harness.masks import Recorder
-from stackgru.harness.orders import arranged, assert_told, found_orders
+from stackgru.harness.orders import arranged, assert_told, orders_found
 from stackgru.harness.pair import Pair, Run
 from stackgru.harness.reference import Expected, expected, reference_masks, seeded_reference
 from stackgru.laws.helpers.values import HN, OUTPUT, assert_end_to_end
@@ -87,7 +87,7 @@ def order_matters(pair: Pair) -> None:
         if pair.strict and pair.kind == "sequence" and not _equal(masks, reference_masks):
             raise Violated(_ANOTHER_ORDER)
         return
-    if pair.strict and found_orders(pair.target) == ():
+    if pair.strict and orders_found(pair) == ():
         raise Violated(_ANOTHER_ORDER)
     assert_told(pair)
     raise violations[0]

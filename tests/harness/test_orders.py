@@ -46,3 +46,12 @@ def test_an_order_is_told_by_what_masks_do(subject, names):
     found = found_orders(load(subject))
     # In as few steps, five and more at once are nn.GRU's order.
     assert (found if found is None else found[: len(names) or None]) == names
+
+
+def test_an_order_is_another_in_another_form():
+    """Without an axis of rows, what is transposed are steps and units."""
+    target = load("tests.subjects.right.sequences:BatchFirstInside")
+    plain, unbatched = found_orders(target), found_orders(target, "unbatched")
+    assert "layers, rows, steps, units" in plain
+    assert "layers, rows, units, steps" in unbatched
+    assert not set(plain) & set(unbatched)

@@ -118,8 +118,10 @@ class FusedCall(Stack):
     """One fused call of length one, on the parameters of the cells."""
 
     def forward(self, input, h0=None):
-        weights = list(self.cells.parameters())
-        shape = self.cells[0].bias, self.num_layers, self.dropout.p, self.training, False, False
+        has_bias = self.cells[0].bias
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")[: 4 if has_bias else 2]
+        weights = [getattr(cell, name) for cell in self.cells for name in names]
+        shape = has_bias, self.num_layers, self.dropout.p, self.training, False, False
         h0 = self.start(input, h0)
         output, hn = torch._VF.gru(input.unsqueeze(0), h0, weights, *shape)
         return output.squeeze(0), hn

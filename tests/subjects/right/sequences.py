@@ -145,8 +145,10 @@ class FusedSequence(Stack):
     """One fused call on the parameters of the cells."""
 
     def forward(self, input, h0=None):
-        weights = list(self.cells.parameters())
-        shape = self.cells[0].bias, self.num_layers, self.dropout.p, self.training, False, False
+        has_bias = self.cells[0].bias
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")[: 4 if has_bias else 2]
+        weights = [getattr(cell, name) for cell in self.cells for name in names]
+        shape = has_bias, self.num_layers, self.dropout.p, self.training, False, False
         return torch._VF.gru(input, self.start(input[0], h0), weights, *shape)
 
 
