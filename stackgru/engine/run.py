@@ -29,7 +29,8 @@ from stackgru.engine.database import NamespacedDatabase
 from stackgru.engine.select import domain, select
 from stackgru.engine.time_limit import TimedOut, time_limit
 from stackgru.harness.build_facts import measure
-from stackgru.harness.pair import Pair, TargetRaised, raised_text
+from stackgru.harness.pair import Pair, TargetRaised
+from stackgru.harness.results import raised_text
 from stackgru.laws.registry import Law, deciding
 from stackgru.options import PROFILES, Options
 from stackgru.outcomes import NotApplicable, RefusedInput, Violated, Violation

@@ -13,31 +13,26 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence
 
 from stackgru.cases.case import Case
 from stackgru.cases.tensors import draw_h0, draw_input
 from stackgru.gru.parameters import PARAMETERS, Layer, copy_layers, gru_layers
-from stackgru.harness.forms import Form, shapes_of_results
+from stackgru.harness.forms import Form
+from stackgru.harness.gru import built_reference
+from stackgru.harness.results import checked_results, raised_text
 from stackgru.options import FULL_PRECISION
 from stackgru.outcomes import (
-    NO_EXCEPTION,
     NotApplicable,
     RefusedInput,
     Violated,
     assert_equal,
     assert_within,
 )
-from stackgru.targets.adapter import ConventionMismatch, last_alone, own_module
-from stackgru.targets.importing import RAISED, TargetError, describe_error
+from stackgru.targets.adapter import ConventionMismatch, own_module
+from stackgru.targets.importing import RAISED, TargetError
 from stackgru.targets.target import Target
 from stackgru.targets.weights import DirectWeights
 from stackgru.torch_settings import SETTINGS
-
-#: Called so before torch 2.0, where the name below now disables more.
-DisableTorchFunction = getattr(
-    torch._C, "DisableTorchFunctionSubclass", torch._C.DisableTorchFunction
-)
 
 
 class TargetRaised(Violated):
@@ -106,7 +101,7 @@ class Pair:
         has_bias = any(set(PARAMETERS[2:]) & set(layer) for layer in self.layers)
         self.takes_state = target.convention.takes_state
         self.shows_state = target.convention.shows_state
-        self.reference = _build_reference(case, case.bias and has_bias, target)
+        self.reference = built_reference(case, case.bias and has_bias, target)
         self.weights.draw(case)
         copy_layers(self.layers, gru_layers(self.reference))
         self.form = Form(case)
@@ -383,49 +378,10 @@ class Pair:
                 raise Violated(str(error)) from error
             except RAISED as error:
                 raise TargetRaised(raised_text(error)) from error
-            return self._checked_results(given, result)
+            return checked_results(self.case, given, result)
 
         output, hn = self.form.of(call)(*arguments)
         return output, hn
-
-    def _checked_results(self, given: tuple[Any, ...], result: Any) -> tuple[Any, Tensor]:
-        """Return output and hn of a call with these arguments, or raise if they are none."""
-        if not isinstance(result, (tuple, list)) or len(result) != 2:
-            raise Violated(f"the target gave {type(result).__name__}, not an output and a state")
-        output, hn = result
-        shapes = shapes_of_results(self.case, given)
-        if isinstance(given[0], PackedSequence):
-            dtype = given[0].data.dtype
-            output = self._checked_packed(output, given[0], shapes[0])
-        else:
-            dtype = given[0].dtype
-            output = self.checked("output", output, shapes[0], dtype)
-        return output, self.checked("hn", hn, shapes[1], dtype)
-
-    def _checked_packed(
-        self, output: Any, given: PackedSequence, shape: tuple[int, ...]
-    ) -> PackedSequence:
-        """Return an output that is packed as the input is, or raise."""
-        if not isinstance(output, PackedSequence):
-            raise Violated(f"output: got {type(output).__name__}, expected PackedSequence")
-        own, other = output.batch_sizes, given.batch_sizes
-        if not torch.equal(own, other):
-            raise Violated(f"batch_sizes of output: got {own}, expected the input's {other}")
-        return output._replace(data=self.checked("output", output.data, shape, given.data.dtype))
-
-    def checked(
-        self, what: str, value: Any, shape: tuple[int, ...], dtype: torch.dtype | None = None
-    ) -> Tensor:
-        """Return a result that is a tensor of this shape, and of a dtype, the case's if None."""
-        dtype = dtype or self.case.torch_dtype
-        if not isinstance(value, Tensor):
-            raise Violated(f"{what}: got {type(value).__name__}, expected a tensor")
-        found = plain(value)
-        if found.shape != shape:
-            raise Violated(f"{what}: got shape {tuple(found.shape)}, expected {shape}")
-        if found.dtype != dtype:
-            raise Violated(f"{what}: got {found.dtype}, expected {dtype}")
-        return found
 
     def _call(self, *arguments: Tensor) -> tuple[Tensor, Tensor]:
         """Call the module on copies, in case it writes to its arguments."""
@@ -443,67 +399,3 @@ def _unwarned() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-
-
-def raised_text(error: BaseException) -> str:
-    """Return a violation's message of what a target raised where nn.GRU gives a result."""
-    what = "" if isinstance(error, Exception) else f", {NO_EXCEPTION}"
-    return f"the target raised {describe_error(error)}{what}; nn.GRU gives a result"
-
-
-def plain(value: Tensor) -> Tensor:
-    """Return a tensor without its subclass, which may have comparisons of its own.
-
-    Raises:
-        Violated: if it holds no values but what its subclass makes of it.
-    """
-    if type(value) in (Tensor, nn.Parameter):
-        return value
-    try:
-        with DisableTorchFunction():
-            own: Tensor = value.as_subclass(Tensor)
-            return own
-    except RuntimeError as error:
-        name = type(value).__name__
-        raise Violated(
-            f"got a {name}, which is no plain tensor: {describe_error(error)}"
-        ) from error
-
-
-class _Unset(nn.GRU):
-    """An nn.GRU whose weights are not drawn, as others are written into it at once."""
-
-    def reset_parameters(self) -> None:
-        """Leave them as they are."""
-
-
-class _AsDriven(nn.GRU):
-    """An nn.GRU that takes and shows no more of the state than its target."""
-
-    takes_state = shows_state = True
-
-    def forward(self, input: Any, hx: Tensor | None = None) -> tuple[Any, Tensor]:
-        """Call nn.GRU without the state that the target does not take."""
-        output, hn = super().forward(input, hx if self.takes_state else None)
-        return output, hn if self.shows_state else last_alone(output, self.num_layers)
-
-
-def _build_reference(case: Case, bias: bool, target: Target) -> nn.GRU:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # one layer with dropout
-        gru = _Unset(
-            case.input_size,
-            case.hidden_size,
-            case.num_layers,
-            bias=bias,
-            dropout=case.dropout,
-            device=target.device,
-            dtype=case.torch_dtype,
-            batch_first=case.batch_first,
-            bidirectional=case.bidirectional,
-        )
-    gru.__class__ = nn.GRU if not target.unseen else _AsDriven  # type: ignore[assignment]
-    if target.unseen:
-        gru.takes_state = target.convention.takes_state
-        gru.shows_state = target.convention.shows_state
-    return gru.train(case.mode == "train")
