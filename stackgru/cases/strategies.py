@@ -139,7 +139,7 @@ def _frozen(case: Case) -> st.SearchStrategy[str]:
 
 
 def _lengths(case: Case) -> st.SearchStrategy[str]:
-    """Steps of each packed row, half of them all, sorted where the form is."""
+    """Steps of each packed row, all of them for half of the rows; sorted where the form is."""
     if not case.form.startswith("packed"):
         return st.just("")
     every = range(1, case.seq_len + 1)

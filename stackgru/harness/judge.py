@@ -123,10 +123,10 @@ def judge(
 def judge_parts(
     known: Callable[[Pair], Iterable[str]], parts: Sequence[Statement], pair: Pair
 ) -> None:
-    """Refuse in one sentence, for a pair, what differs first in each part of a law.
+    """Note as refused, in one sentence, what differs first in each part of a law.
 
     Args:
-        known: gives, in words, what differs without a look.
+        known: yields, in words, what is known to differ.
         parts: statements, none of which keeps another from being tried.
         pair: the pair.
     """

@@ -66,7 +66,7 @@ def not_finite(
     if not_finite.startswith("inf:h0"):
         x = x[:1]  # what comes of it later is inf for some and NaN for others who are right
     found, right = target(x, h0), reference(x, h0)
-    for name, own, other in zip(("output", "hn"), found, right):  # noqa: B905 - Python 3.9
+    for name, own, other in zip(("output", "hn"), found, right, strict=True):
         yield f"whether {name} is finite", own.isfinite(), other.isfinite()
 
 

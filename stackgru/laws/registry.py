@@ -111,7 +111,7 @@ class Law:
 
 
 def _never(case: Case) -> bool:
-    """Of no case."""
+    """Return False: any case may be somebody's."""
     return False
 
 
@@ -154,8 +154,8 @@ def law(
         is_edge: whether nobody has such a case: a difference makes edge inputs "no".
         is_of_itself: whether it compares the target with itself, whose rounding need not be that
             of nn.GRU.
-        parts: plain laws; what differs first in each is refused. The function itself, of a Pair,
-            yields in words what differs without a look.
+        parts: plain laws; what differs first in each is noted as refused. The function itself, of
+            a Pair, yields in words what is known to differ.
 
     Returns:
         A decorator, which leaves the function as it is.

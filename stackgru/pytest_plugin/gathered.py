@@ -37,9 +37,8 @@ class Gathered:
         """Note and return the result of a law that gave none; what it had found counts."""
         key, name = split(nodeid)
         status = status if violation is None else "violated"
-        of_law = NAMES.get(
-            name, ("own", "training")
-        )  # the law may be in a file that a worker reads
+        # A law of the user's own may be in a file that workers alone read.
+        of_law = NAMES.get(name, ("own", "training"))
         result = LawResult(name, *of_law, status, reason=reason, violation=violation)
         return self._results.setdefault(key, {}).setdefault(name, result)
 
