@@ -115,12 +115,14 @@ def test_in_half_precision_one_layer_is_compared_with_its_mask(rate, line):
 def test_numbers_that_are_not_finite_are_put_in_as_the_law_does():
     law, target = all_laws()["not-finite"], RIGHT["cell"]
     texts = []
-    for place in ("nan:input:2:1:0", "-inf:input:0:0:1", "nan:h0:0:1:2", "nan:bias_ih_l1:0"):
+    places = ("nan:input:2:1:0", "-inf:input:0:0:1", "nan:h0:0:1:2", "nan:bias_ih_l1:0")
+    for place in (*places, "inf:h0:1:0:1"):  # from an infinite state, one step
         case = Case(2, 3, 2, 2, 3, not_finite=place)
         context = ScriptContext(target, law, case, "nothing", is_control=True)
         texts += [script_text(context, candidate) for candidate in of_law(context)]
-    assert [run_in_process(text) for text in texts] == [0] * 4
-    for text, number in zip(texts, ("nan", "-inf", "nan", "nan"), strict=True):
+    assert [run_in_process(text) for text in texts] == [0] * 5
+    assert "x = x[:1]" in texts[-1]
+    for text, number in zip(texts, ("nan", "-inf", "nan", "nan", "inf"), strict=True):
         assert f'float("{number.lstrip("-")}")' in text
 
 
