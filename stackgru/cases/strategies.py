@@ -44,6 +44,7 @@ MAX_STEPS = 12
 REAL = {"hidden_size": 1024, "input_size": 1024, "batch": 256, "seq_len": 300, "num_layers": 12}
 _BESIDE = {"hidden_size": 8, "input_size": 8, "batch": 2, "seq_len": 2, "num_layers": 2}
 _SELDOM = 20  # so many cases have no such size for each that has one of a kind
+_WEIGHTS = 2**21  # of all layers together beside such a width, unless one layer has more
 
 #: Rates near 0 and 1, for which 1 - p rounds or its inverse is huge.
 _EDGES = [5e-324, 1e-300, 2.0**-54, 2.0**-24, 1e-3, 0.999, 1 - 2.0**-24, 1 - 2.0**-53]
@@ -88,10 +89,11 @@ def larger(names: tuple[str, ...]) -> st.SearchStrategy[str]:
 
 
 @functools.cache
-def real_sizes(name: str, small: int = 7) -> st.SearchStrategy[int]:
-    """Sizes of real models; half of them in the lowest eighth, unless ``small`` is zero."""
+def real_sizes(name: str, *, is_given: bool) -> st.SearchStrategy[int]:
+    """Sizes of real models; half of them in the lowest eighth, but for rows and steps of a law."""
     above = {"batch": MAX_BATCH, "seq_len": MAX_STEPS, "num_layers": MAX_LAYERS}.get(name, MAX_SIZE)
     every = list(range(above + 1, REAL[name] + 1))
+    small = 0 if is_given and name in ("batch", "seq_len") else 7
     return st.sampled_from(every[: len(every) // 8] * small + every)
 
 
@@ -278,7 +280,10 @@ def cases(
         least = {"num_layers": num_layers or min_layers, "seq_len": seq_len or min_steps}
         for name in drawn if not only else ("num_layers", "seq_len", "batch"):
             drawn[name] = min(drawn[name], max(_BESIDE[name], least.get(name, 0)))
-        drawn[large] = draw(real_sizes(large, small=0 if is_given else 7), label=large)
+        drawn[large] = draw(real_sizes(large, is_given=is_given), label=large)
+        if large == "hidden_size" and num_layers is None:
+            most = _WEIGHTS // (6 * drawn[large] ** 2)
+            drawn["num_layers"] = min(drawn["num_layers"], max(min_layers, most))
         drawn["input_size"] = drawn["hidden_size"] if one_width else drawn["input_size"]
     rate = draw(rates(partial=partial), label="dropout") if dropout is None else dropout
     if "form" not in choices:  # TorchScript takes no whole numbers for floats

@@ -82,7 +82,7 @@ def unrolled(pair: Pair) -> None:
 
 @law(
     "values",
-    *[{"mode": "train", "min_batch": 1, "choices": (*WHOLE, "deterministic")}] * 4,
+    *[{"mode": "train", "min_batch": 1, "choices": (*WHOLE, "deterministic")}] * 6,
     *[
         {
             "mode": "train",

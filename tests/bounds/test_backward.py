@@ -201,6 +201,20 @@ def test_bfloat16_products_may_lose_subnormal_numbers():
     assert (tiny @ one).error.item() >= 3 * form.normal / 2
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_sum_of_more_terms_than_a_half_can_tell_apart_stays_inside(dtype):
+    """With 1 / u terms or more Higham's gamma is negative."""
+    form = FORMATS[dtype]
+    terms = torch.linspace(0.5, 1.0, round(2 / form.unit), dtype=torch.float64).to(dtype)
+    found = Number.exact(terms[None], form) @ Number.exact(torch.ones(len(terms), 1), form)
+    total = torch.zeros((), dtype=dtype)
+    for term in terms:
+        total = total + term
+    error, size = found.error.item(), terms.double().sum().item()
+    assert abs(total.double().item() - found.value.item()) <= error
+    assert len(terms) * form.unit * size <= error <= (len(terms) + 16) * form.unit * size
+
+
 def test_a_dual_number_is_differentiated():
     x, y = Dual(number(3.0), number(1.0)), Dual(number(5.0), number(0.0))
     assert (x * x * y).tangent.value.item() == 30.0

@@ -39,6 +39,8 @@ def test_a_fault_is_caught(fault, seed, record_property):
             statuses[law] += f": {result['message']}"
         elif result["status"] == "violated":
             caught_by.append(law)
+            if len(caught_by) == 1:
+                record_property("examples", result["examples"])
             _caught_by[fault.name].append(law)
             if not SETTINGS.every_law:
                 break
