@@ -77,7 +77,7 @@ class Called(nn.Module):
 
 
 def judge(
-    statement: Statement,
+    statements: Sequence[Statement],
     needs: Callable[[Pair], object],
     is_refusable: bool,
     is_edge: Callable[[Case], bool],
@@ -86,7 +86,7 @@ def judge(
     """Raise a violation if a law does not hold for a pair.
 
     Args:
-        statement: the law.
+        statements: the law, or its parts.
         needs: raises NotApplicable if it cannot be tried; False if there is nothing to try.
         is_refusable: whether a target may raise where it is called.
         is_edge: whether nobody has such a case: a difference is noted, and no violation.
@@ -99,6 +99,15 @@ def judge(
     __tracebackhide__ = True
     if needs(pair) is False:
         return
+    for statement in statements:
+        _judge(statement, pair, is_refusable, is_edge)
+
+
+def _judge(
+    statement: Statement, pair: Pair, is_refusable: bool, is_edge: Callable[[Case], bool]
+) -> None:
+    """Raise a violation if a statement does not hold for a pair; see judge."""
+    __tracebackhide__ = True
     try:
         # What the target changes is put back, whatever the law looks at.
         with settings_known(), pair.in_context():

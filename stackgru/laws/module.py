@@ -222,15 +222,18 @@ def empty(module: nn.Module) -> None:
             parameter.zero_()
 
 
-@law("conduct", {**_NESTED, "choices": ("h0",)}, question="conduct", share=0.5)
-def inherited(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[Seen]:
-    """What is done to its parent happens to it: modes, dtypes, functions, and what is trained."""
+def modes(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[Seen]:
+    """A parent's train and eval."""
     for mode in (False, True):
         direct, parent = (copy.deepcopy(target.module) for _ in range(2))
         yield f"what train({mode}) returns", direct.train(mode) is direct, True
         Parent(parent).train(mode)
         results = [seeded(target.holding(one), x, h0, seed) for one in (parent, direct)]
         yield f"results after a parent's train({mode})", results[0], results[1]
+
+
+def conversions(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[Seen]:
+    """A parent's conversion to a dtype."""
     for dtype in (torch.float32, torch.float64):
         direct, parent = (copy.deepcopy(target.module) for _ in range(2))
         yield f"what to({dtype}) returns", direct.to(dtype) is direct, True
@@ -243,10 +246,18 @@ def inherited(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[Seen
             for module in (parent, direct)
         )
         yield f"parameters after a parent's to({dtype})", own, other
+
+
+def applied(target: Called) -> Iterator[Seen]:
+    """A function that a parent applies to all its modules."""
     emptied = copy.deepcopy(target.module)
     Parent(emptied).apply(empty)
     left = [name for name, one in emptied.named_parameters() if one.any()]
     yield "parameters that a parent's apply passes by", left, []
+
+
+def trained(target: Called, x: Tensor, h0: Tensor) -> Iterator[Seen]:
+    """What is trained, and that gradients are set to zero."""
     copied = copy.deepcopy(target.module)
     with torch.enable_grad():
         backward(target.holding(copied)(leaf_of(x), h0))
@@ -260,55 +271,93 @@ def inherited(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[Seen
     yield "parameters that requires_grad_(False) passes by", left, []
 
 
-def set_weights(module: nn.Module, values: dict[str, Tensor], how: str) -> None:
-    """Replace the parameters of a module in one of several ways."""
-    for name, value in values.items():
-        place, _, last = name.rpartition(".")
-        if how == "in place":
-            with torch.no_grad():
-                module.get_parameter(name).copy_(value)
-        elif how == "by .data":
-            module.get_parameter(name).data = value.clone()
-        elif how == "by a new Parameter":
-            setattr(module.get_submodule(place), last, nn.Parameter(value.clone()))
-    if how == "by load_state_dict":
-        module.load_state_dict({**module.state_dict(), **values})
-    elif how == "by load_state_dict(assign=True)":
-        module.load_state_dict({**module.state_dict(), **values}, assign=True)
-
-
-WAYS_TO_REPLACE = (
-    "in place",
-    "by .data",
-    "by a new Parameter",
-    "by load_state_dict",
-    "by load_state_dict(assign=True)",
+@law(
+    "conduct",
+    {**_NESTED, "choices": ("h0",)},
+    question="conduct",
+    share=0.5,
+    parts=(modes, conversions, applied, trained),
 )
+def inherited() -> None:
+    """What is done to its parent happens to it: modes, dtypes, functions, and what is trained."""
 
 
-@law("conduct", {**_SMALL, "choices": ("grad",)}, question="conduct", share=0.5)
-def replaced(
+def new_weights(module: nn.Module) -> dict[str, Tensor]:
+    """Return other values for a module's parameters."""
+    return {name: one.detach().flip(0) * 1.25 for name, one in module.named_parameters()}
+
+
+def with_weights(
+    build: Callable[[], Called], values: dict[str, Tensor], x: Tensor, h0: Tensor, seed: int
+) -> Results:
+    """Return the results of another with these weights, which was never called before."""
+    fresh = build()
+    fill(fresh.module, [*values.values()])
+    return seeded(fresh, x, h0, seed)
+
+
+def replaced_in_place(
     target: Called, build: Callable[[], Called], x: Tensor, h0: Tensor, seed: int
 ) -> Iterator[Seen]:
-    """Whichever way its weights are replaced, the next call goes by the new ones, bit for bit."""
-    can_assign = "assign" in inspect.signature(nn.Module.load_state_dict).parameters
+    """Weights that are written to in place."""
     target(x, h0)
-    for number, how in enumerate(WAYS_TO_REPLACE):
-        if "assign" in how and not can_assign:
-            continue
-        named = target.module.named_parameters()
-        values = {name: one.detach().flip(0) * (1 + number / 8) for name, one in named}
-        set_weights(target.module, values, how)
-        if "assign" in how:
-            own = dict(target.module.named_parameters())
-            copied = [
-                name for name, one in values.items() if memory_of(own[name]) != memory_of(one)
-            ]
-            yield "what load_state_dict(assign=True) copies", copied, []
-        fresh = build()
-        set_weights(fresh.module, values, "in place")
-        right = seeded(fresh, x, h0, seed)
-        yield f"results after weights were replaced {how}", seeded(target, x, h0, seed), right
+    values = new_weights(target.module)
+    fill(target.module, [*values.values()])
+    right = with_weights(build, values, x, h0, seed)
+    yield "results after weights were replaced in place", seeded(target, x, h0, seed), right
+
+
+def replaced_by_data(
+    target: Called, build: Callable[[], Called], x: Tensor, h0: Tensor, seed: int
+) -> Iterator[Seen]:
+    """Weights of which .data is set."""
+    target(x, h0)
+    values = new_weights(target.module)
+    for name, value in values.items():
+        target.module.get_parameter(name).data = value.clone()
+    right = with_weights(build, values, x, h0, seed)
+    yield "results after weights were replaced by .data", seeded(target, x, h0, seed), right
+
+
+def replaced_by_parameters(
+    target: Called, build: Callable[[], Called], x: Tensor, h0: Tensor, seed: int
+) -> Iterator[Seen]:
+    """Weights in whose place a new Parameter is set."""
+    target(x, h0)
+    values = new_weights(target.module)
+    for name, value in values.items():
+        place, _, last = name.rpartition(".")
+        setattr(target.module.get_submodule(place), last, nn.Parameter(value.clone()))
+    right = with_weights(build, values, x, h0, seed)
+    yield "results after weights were replaced by Parameters", seeded(target, x, h0, seed), right
+
+
+def replaced_by_loading(
+    target: Called, build: Callable[[], Called], x: Tensor, h0: Tensor, seed: int
+) -> Iterator[Seen]:
+    """Weights that load_state_dict copies, or assigns where torch can."""
+    target(x, h0)
+    can_assign = "assign" in inspect.signature(nn.Module.load_state_dict).parameters
+    for how in ("", "assign=True") if can_assign else ("",):
+        values = new_weights(target.module)
+        options = {"assign": True} if how else {}
+        target.module.load_state_dict({**target.module.state_dict(), **values}, **options)
+        own = dict(target.module.named_parameters()) if how else values
+        copied = [name for name, one in values.items() if memory_of(own[name]) != memory_of(one)]
+        yield f"what load_state_dict({how}) copies", copied, []
+        right = with_weights(build, values, x, h0, seed)
+        yield f"results after load_state_dict({how})", seeded(target, x, h0, seed), right
+
+
+@law(
+    "conduct",
+    {**_SMALL, "choices": ("grad",)},
+    question="conduct",
+    share=0.5,
+    parts=(replaced_in_place, replaced_by_data, replaced_by_parameters, replaced_by_loading),
+)
+def replaced() -> None:
+    """Whichever way its weights are replaced, the next call goes by the new ones, bit for bit."""
 
 
 @law("conduct", {**_SMALL, "choices": ("grad",)}, question="conduct", share=0.5)

@@ -154,8 +154,9 @@ def law(
         is_edge: whether nobody has such a case: a difference makes edge inputs "no".
         is_of_itself: whether it compares the target with itself, whose rounding need not be that
             of nn.GRU.
-        parts: plain laws; what differs first in each is noted as refused. The function itself, of
-            a Pair, yields in words what is known to differ.
+        parts: plain laws that make it up, one tried after the other; the function itself has the
+            docstring. If it is of a Pair it yields in words what is known to differ, and what
+            differs first in each part is noted as refused.
 
     Returns:
         A decorator, which leaves the function as it is.
@@ -174,8 +175,8 @@ def law(
         is_plain = "pair" not in inspect.signature(function).parameters
         check: Callable[[Pair], None] = functools.partial(_tried, function)
         if is_plain:
-            check = functools.partial(judge, function, needs, is_refusable, is_edge)
-        if parts:
+            check = functools.partial(judge, parts or (function,), needs, is_refusable, is_edge)
+        elif parts:
             check = functools.partial(judge_parts, function, parts)
         if is_of_itself:
             check = functools.partial(of_itself, check=check)
@@ -187,7 +188,7 @@ def law(
             question,
             statement,
             check,
-            function if is_plain else None,
+            function if is_plain and not parts else None,
             function.__module__,
             inspect.getfile(function),
             domains,

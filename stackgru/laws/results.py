@@ -62,41 +62,69 @@ def results(
         held["output"] = own
 
 
-@law(
-    "conduct",
-    {"min_batch": 1, "max_layers": 4, "max_steps": 4, "choices": _CALLED},
-    question="gradients",
-    needs=_own_results,
-)
-def passes(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[Seen]:
-    """A backward pass gives the same gradients whenever it is made, bit for bit.
-
-    After a call in inference mode, again through a graph that was kept, after another call, and,
-    negated, through results that were negated in place. It adds to gradients that are there.
-    """
+def second_pass(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[Seen]:
+    """A second pass through a graph that was kept, also after a call in inference mode."""
+    with torch.inference_mode():
+        target(x.clone(), h0.clone())
     with torch.enable_grad():
-        with torch.inference_mode():
-            target(x.clone(), h0.clone())
         x, h0 = leaf_of(x), leaf_of(h0)
         leaves = [x, h0, *target.parameters()]
         found = seeded(target, x, h0, seed)
         first = gradients_of(found, leaves)
         yield "gradients by a second pass", gradients_of(found, leaves), first
+
+
+def pass_after_another(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[Seen]:
+    """A pass after that of another call."""
+    with torch.enable_grad():
+        x, h0 = leaf_of(x), leaf_of(h0)
+        leaves = [x, h0, *target.parameters()]
+        first = gradients_of(seeded(target, x, h0, seed), leaves)
         found = seeded(target, x, h0, seed)
         backward(target(leaf_of(x) + 1, h0))
         yield "gradients after another call's", gradients_of(found, leaves), first
+
+
+def pass_negated(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[Seen]:
+    """A pass through results that were negated in place gives the gradients negated."""
+    with torch.enable_grad():
+        x, h0 = leaf_of(x), leaf_of(h0)
+        leaves = [x, h0, *target.parameters()]
+        first = gradients_of(seeded(target, x, h0, seed), leaves)
         found = seeded(target, x, h0, seed)
         for result in found:
             result.neg_()
         negated = [grad if grad is None else -grad for grad in first]
         yield "gradients of results negated in place", gradients_of(found, leaves), negated
-        trained = [leaf for leaf in leaves if leaf.requires_grad]
-        ones = [torch.ones_like(leaf) for leaf in trained]
-        for leaf, one in zip(trained, ones, strict=True):
-            leaf.grad = one.clone()
+
+
+def pass_added(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[Seen]:
+    """A pass adds to the gradients that are there."""
+    with torch.enable_grad():
+        x, h0 = leaf_of(x), leaf_of(h0)
+        leaves = [leaf for leaf in (x, h0, *target.parameters()) if leaf.requires_grad]
+        first = gradients_of(seeded(target, x, h0, seed), leaves)
+        for leaf in leaves:
+            leaf.grad = torch.ones_like(leaf)
         backward(seeded(target, x, h0, seed))
-        added = [one if grad is None else one + grad for one, grad in zip(ones, first, strict=True)]
-        yield "gradients added to ones", [leaf.grad for leaf in trained], added
+        grads = zip(leaves, first, strict=True)
+        added = [torch.ones_like(leaf) if grad is None else 1 + grad for leaf, grad in grads]
+        yield "gradients added to ones", [leaf.grad for leaf in leaves], added
+
+
+@law(
+    "conduct",
+    {"min_batch": 1, "max_layers": 4, "max_steps": 4, "choices": _CALLED},
+    question="gradients",
+    needs=_own_results,
+    parts=(second_pass, pass_after_another, pass_negated, pass_added),
+)
+def passes() -> None:
+    """A backward pass gives the same gradients whenever it is made, bit for bit.
+
+    After a call in inference mode, again through a graph that was kept, after another call, and,
+    negated, through results that were negated in place. It adds to gradients that are there.
+    """
 
 
 @law(

@@ -50,21 +50,18 @@ _AS = {
     "parameters": "nn.Parameter({0})",
     "results": "{0}.requires_grad_() * 1",
 }
-_CALLED = '''
+_CALLED = """
 class Called(nn.Module):
-    """Calls a module as nn.GRU is called."""
-
     def __init__(self, module):
         super().__init__()
         self.module = module
 
     def forward(self, x, *state):
-'''
-_HOLDING = '''
+"""
+_HOLDING = """
     def holding(self, module):
-        """Return another module that is called in the same way."""
         return Called(module)
-'''
+"""
 _CELL = """
         outputs = []
         for step in x:
@@ -72,23 +69,20 @@ _CELL = """
             outputs.append(output)
         return torch.stack(outputs) if len(x) > 1 else output[None], *state
 """
-_BUILD = '''
+_BUILD = """
 def build():
-    """Build another of the class under test."""
     return Called({0})
-'''
-_CONSTRUCT = '''
+"""
+_CONSTRUCT = """
 def construct(**options):
-    """Build another of the class under test, with other arguments."""
     given = {0!r} | options
     return {1}
-'''
+"""
 _NUMBERS = "observed, expected = as_numbers(observed), as_numbers(expected)"
-_WITHIN = '''
+_WITHIN = """
 def within(*given):
-    """Return how far two right outputs, and two right states, may lie apart in this case."""
     return {0}, {1}
-'''
+"""
 
 
 def as_numbers(value: Any) -> Any:
@@ -301,7 +295,7 @@ def _needed(
         sources.pop(function.__name__, None)
         sources[function.__name__] = text or source_of(function)
 
-    add(statement, source_of(statement, last))
+    add(statement, source_of(statement, last, is_law=True))
     return tuple(sources.values()), tuple(imports)
 
 

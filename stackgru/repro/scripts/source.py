@@ -14,12 +14,15 @@ _NOTES = re.compile(r"  # (type: ignore|noqa|pragma).*")
 _HEAD = re.compile(r"^( *def \w+)\(\n((?: .*\n)+?) *\):$", re.MULTILINE)
 
 
-def source_of(function: Callable[..., Any], last: int | None = None) -> str:
+def source_of(
+    function: Callable[..., Any], last: int | None = None, *, is_law: bool = False
+) -> str:
     """Return a function's source, at the left margin.
 
     Args:
         function: the function.
         last: the line of its file at which it stops; what comes after is left out.
+        is_law: whether the first line of its docstring is kept. No other docstring is.
     """
     lines, first = inspect.getsourcelines(function)
     text = textwrap.dedent("".join(lines))
@@ -30,11 +33,12 @@ def source_of(function: Callable[..., Any], last: int | None = None) -> str:
         text = "\n".join(text.splitlines()[ast.parse(text).body[0].lineno - 1 :]) + "\n"
     for start, end in sorted(_annotations(text), reverse=True):
         text = text[:start] + text[end:]
+    text = _without_docstrings(text, keeps_first=is_law)
     return _HEAD.sub(_on_one_line, text)
 
 
 def _until(text: str, last: int) -> str:
-    """Return a function's source up to the statement in which a line is, with a short docstring."""
+    """Return a function's source up to the statement in which a line is."""
     function = ast.parse(text).body[0]
     assert isinstance(function, ast.FunctionDef)  # noqa: S101 - a law is one
     body: list[ast.stmt] = function.body
@@ -44,10 +48,23 @@ def _until(text: str, last: int) -> str:
         if not within or last > _end(within[-1]):
             break
         body = within
-    lines = text.splitlines(keepends=True)[: _end(statement)]
-    said = function.body[0]
-    if ast.get_docstring(function) and _end(said) > said.lineno:
-        lines[said.lineno - 1 : _end(said)] = [lines[said.lineno - 1].rstrip() + '"""\n']
+    return "".join(text.splitlines(keepends=True)[: _end(statement)])
+
+
+def _without_docstrings(text: str, *, keeps_first: bool) -> str:
+    """Return source without docstrings, but for the first line of its own if that is kept."""
+    lines = text.splitlines(keepends=True)
+    own, kinds = ast.parse(text).body[0], (ast.FunctionDef, ast.ClassDef)
+    found = [one for one in ast.walk(own) if isinstance(one, kinds) and ast.get_docstring(one)]
+    for node in sorted(found, key=lambda one: one.lineno, reverse=True):
+        said = node.body[0]
+        end, short = _end(said), []
+        if node is own and keeps_first:
+            is_short = end == said.lineno
+            short = [lines[said.lineno - 1].rstrip() + ("" if is_short else '"""') + "\n"]
+        elif end < len(lines) and not lines[end].strip():
+            end += 1  # the blank line after it
+        lines[said.lineno - 1 : end] = short
     return "".join(lines)
 
 

@@ -175,7 +175,10 @@ def _set_up(context: ScriptContext, candidate: Candidate, uses: set[str]) -> str
     """Return the lines that build the modules and tensors that are used."""
     case, lines = context.case, []
     if candidate.builds and "target" in uses:
-        lines.append(f"target = {built(context, **dict(candidate.options))}")
+        text = built(context, **dict(candidate.options))
+        lines.append(f"target = {text}")
+        if text.endswith(".eval()") and not _eval_gives_it_back(context):
+            lines[-1:] = [f"target = {text.removesuffix('.eval()')}", "target.eval()"]
     if "reference" in uses:
         lines.append(f"reference = {reference_text(context, **dict(candidate.options))}")
     if candidate.weights is not None:
@@ -199,6 +202,13 @@ def _set_up(context: ScriptContext, candidate: Candidate, uses: set[str]) -> str
                 value = f"torch.zeros({sizes}, dtype=torch.{case.dtype})"
             lines.append(f"{name} = {value}  # {meaning[name]}")
     return "\n".join(lines) + "\n"
+
+
+def _eval_gives_it_back(context: ScriptContext) -> bool:
+    """Return whether the target's own eval() returns the target, as nn.Module's does."""
+    module = context.unused_pair.module
+    module = getattr(module, "module", module)
+    return module.eval() is module
 
 
 def _named(context: ScriptContext, candidate: Candidate) -> Candidate:
@@ -263,10 +273,7 @@ def call_text(context: ScriptContext, *first: str) -> str:
     output = "output.transpose(0, 1)" if convention.batch_first else output
     given, new = _IN[convention.state], _OUT[convention.state]
     call, x = x, f"{x}, {given}" if given else x
-    lines = [
-        f"def call({', '.join((*first, 'x', 'state'))}):",
-        '    """Call it by its own convention; return output and state as nn.GRU does."""',
-    ]
+    lines = [f"def call({', '.join((*first, 'x', 'state'))}):"]
     if convention.returns == "output":
         lines += [
             f"    output = {module}({x})",
