@@ -30,6 +30,7 @@ from stackgru.outcomes import NotApplicable, Violated
         "choices": WHOLE,
     },
     question="seeds",
+    share=0.5,
 )
 def seed_matters(pair: Pair) -> None:
     """Two seeds give different results if and only if nn.GRU's masks differ in a live unit.
@@ -120,6 +121,7 @@ def _assert_explained(
 @law(
     "divergence",
     {"mode": "eval", "min_steps": 2, "max_steps": 4, "min_batch": 1, "dtypes": FULL_PRECISION},
+    share=0.3,
 )
 def first_step_is_not_hn(pair: Pair) -> None:
     """After the first input, the state is nn.GRU's after one step, its hn only at a fixed point."""
@@ -168,6 +170,7 @@ def mode_matters(pair: Pair) -> None:
         "dtypes": FULL_PRECISION,
         "usual": True,
     },
+    share=0.5,
 )
 def everything_matters(pair: Pair) -> None:
     """The result depends on the input, on every layer's h0, and on each of the 4 L parameters."""

@@ -84,6 +84,7 @@ def _named(case: Case) -> str:
     {"max_batch": 0, "max_steps": 3, "choices": CALL},
     decides="edge inputs",
     is_refusable=True,
+    share=0.3,
 )
 def empty_batch(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[Seen]:
     """An empty batch gives empty results of nn.GRU's shapes and dtypes, and draws nothing.

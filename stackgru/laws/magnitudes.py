@@ -113,6 +113,7 @@ _AUTOCAST = {"min_batch": 1, "dtypes": ("float32",), "usual": True}
     "values",
     {**_AUTOCAST, "mode": "eval", "max_steps": 2, "choices": ("autocast",)},
     {**_AUTOCAST, "mode": "train", "seq_len": 1, "choices": ("autocast",)},
+    share=0.5,
 )
 def autocast(pair: Pair) -> None:
     """Under autocast, results are nn.GRU's within the rounding of its dtype.

@@ -185,7 +185,7 @@ class Parent(nn.Module):
 _NESTED = {**_SMALL, "dtypes": ("float64", "float32"), "choices": ()}
 
 
-@law("conduct", _NESTED, question="conduct", share=0.5)
+@law("conduct", _NESTED, question="conduct", share=0.3)
 def nested(
     target: Called, build: Callable[[], Called], x: Tensor, h0: Tensor, seed: int
 ) -> Iterator[Seen]:
@@ -275,7 +275,7 @@ def trained(target: Called, x: Tensor, h0: Tensor) -> Iterator[Seen]:
     "conduct",
     {**_NESTED, "choices": ("h0",)},
     question="conduct",
-    share=0.5,
+    share=0.3,
     parts=(modes, conversions, applied, trained),
 )
 def inherited() -> None:
@@ -360,7 +360,7 @@ def replaced() -> None:
     """Whichever way its weights are replaced, the next call goes by the new ones, bit for bit."""
 
 
-@law("conduct", {**_SMALL, "choices": ("grad",)}, question="conduct", share=0.5)
+@law("conduct", {**_SMALL, "choices": ("grad",)}, question="conduct", share=0.3)
 def parametrised(
     target: Called, build: Callable[[], Called], x: Tensor, h0: Tensor, seed: int
 ) -> Iterator[Seen]:
@@ -392,7 +392,7 @@ def parametrised(
     "conduct",
     {**_SMALL, "dtypes": ("float32",), "usual": True, "choices": ("autocast",)},
     question="conduct",
-    share=0.5,
+    share=0.3,
     is_refusable=True,
 )
 def calls_under_autocast(

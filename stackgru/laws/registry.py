@@ -60,7 +60,7 @@ class Law:
         decides: the question that is answered with "yes" only if this law was tried; "" if none.
         kinds: the kinds of target it applies to.
         half: the kinds it is tried on in half precision.
-        share: its part of the number of examples; less than 1 if one example costs much.
+        share: its part of the number of examples: less than 1 if one costs much, or shows much.
         strict: whether it is checked only with ``--strict``.
         stateful: whether the state machine of stackgru.laws.life tries it.
         without_state: whether it calls the target without a state.

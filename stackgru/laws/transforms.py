@@ -92,7 +92,7 @@ def _not_scripted(pair: Pair) -> None:
     "transforms",
     {"max_steps": 3, "choices": ("h0", "batch_first")},
     question="conduct",
-    share=0.5,
+    share=0.3,
     prepare=importing("torch._dynamo"),
     needs=_not_scripted,
 )
@@ -138,7 +138,7 @@ def script(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[Seen]:
     "transforms",
     _SMALL,
     question="conduct",
-    share=0.2,
+    share=0.1,
     prepare=_prepare("export", exported),
     needs=_possible("export", "exported", exported),
 )
@@ -157,7 +157,7 @@ def export(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[Seen]:
     "transforms",
     _SMALL,
     question="conduct",
-    share=0.15,
+    share=0.1,
     prepare=_prepare("compile", compiled),
     needs=_possible("compile", "compiled", compiled),
 )

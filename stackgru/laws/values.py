@@ -112,7 +112,7 @@ def same_masks(pair: Pair) -> None:
     under_masks(pair, masks, pair.run, compare)
 
 
-@law("values", {"min_batch": 1}, needs=lambda pair: pair.assert_shows_state())
+@law("values", {"min_batch": 1}, needs=lambda pair: pair.assert_shows_state(), share=0.3)
 def hn_is_last(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[Seen]:
     """The last output is the last layer's state in hn, bit for bit; step by step as well."""
     output, hn = seeded(target, x, h0, seed)
@@ -133,6 +133,7 @@ def hn_is_last(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[See
     },
     needs=lambda pair: pair.assert_carried(),
     is_of_itself=True,
+    share=0.3,
 )
 def chunks(
     target: Called, fresh: Called, x: Tensor, h0: Tensor, split: int, within: Within
@@ -189,6 +190,7 @@ def causal(target: Called, x: Tensor, h0: Tensor, split: int) -> Iterator[Seen]:
     "values",
     {"mode": "eval", "max_steps": 3, "min_batch": 1, "choices": ("grad", "batch_first")},
     without_state=True,
+    share=0.5,
 )
 def default_state(
     target: Called, reference: Called, x: Tensor, h0: Tensor, within: Within
@@ -202,7 +204,7 @@ def default_state(
         yield "hn without a state", found[1], right[1], allowed[1]
 
 
-@law("values", {"min_batch": 1})
+@law("values", {"min_batch": 1}, share=0.5)
 def bounded(pair: Pair) -> None:
     """Whatever the weights, no state exceeds max(1, |h|) of the last one by more than rounding."""
     pair.seed()

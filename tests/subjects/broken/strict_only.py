@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from tests.subjects.broken.unbatched import UnbatchedDropsNothing
 from tests.subjects.right.layouts import Whole
 from tests.subjects.right.sequences import LayerByLayer
 from tests.subjects.right.variants import Stack
@@ -162,6 +163,13 @@ class NoneIsRefused(Whole):
 
     def forward(self, input, h0=False):
         return super().forward(input, None if h0 is False else h0.contiguous())
+
+
+class UnbatchedMaskIsTransposed(UnbatchedDropsNothing):
+    """Unbatched, masks are filled unit by unit, not step by step."""
+
+    def masked(self, steps):
+        return F.dropout(steps.transpose(0, 2).contiguous(), self.dropout).transpose(0, 2)
 
 
 class MasksForThePadding(Whole):

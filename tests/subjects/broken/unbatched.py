@@ -37,13 +37,6 @@ class UnbatchedStepsShareAMask(UnbatchedDropsNothing):
         return steps * F.dropout(torch.ones_like(steps[:1]), self.dropout)
 
 
-class UnbatchedMaskIsTransposed(UnbatchedDropsNothing):
-    """Unbatched, masks are filled unit by unit, not step by step."""
-
-    def masked(self, steps):
-        return F.dropout(steps.transpose(0, 2).contiguous(), self.dropout).transpose(0, 2)
-
-
 class UnbatchedDropoutCutsGradients(UnbatchedDropsNothing):
     """Unbatched, in training, no gradient goes down from one layer to the next."""
 
