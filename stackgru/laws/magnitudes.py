@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -204,10 +206,10 @@ def autocast_to(pair: Pair) -> torch.autocast:
     return torch.autocast("cpu", dtype=autocast_dtype(pair.case))
 
 
-#: A law of chance is false in this part of all examples at most, if errors are independent.
-_FALSE = 1e-10
-#: What is given away for errors that are not: so large a part of them may lean one way.
-_LEAN = 0.125
+def _shows_layers(pair: Pair) -> None:
+    """Raise NotApplicable if the states of a target's layers are not seen."""
+    if not pair.shows_layers or (pair.kind == "sequence" and not pair.is_carried):
+        raise NotApplicable("the states of its layers are not seen")
 
 
 @law(
@@ -220,43 +222,33 @@ _LEAN = 0.125
         "choices": (),
     },
     share=0.5,
+    needs=_shows_layers,
 )
-def unbiased(pair: Pair) -> None:
+def unbiased(target: Called, reference: Called, x: Tensor, h0: Tensor) -> Iterator[Seen]:
     """In half precision, errors of new states lean neither one way, nor to zero or the old state.
 
     Each is compared with the equation of its own input and old state. Of n independent errors, as
     likely above as below, the signs sum up to more than sqrt(2 n log(2 / q)) with probability q at
-    most (Hoeffding 1963); an eighth of n is given away besides. States next to 0 and 1 are left
-    out: saturated ones all lean one way.
+    most (Hoeffding 1963), here 1e-10; an eighth of n is given away besides, for errors that are not
+    independent. States next to 0 and 1 are left out: saturated ones all lean one way.
     """
-    if not pair.shows_layers or (pair.kind == "sequence" and not pair.is_carried):
-        raise NotApplicable("the states of its layers are not seen")
-    leans = []
-    for value, error, old in _local_errors(pair):
-        counted = (value.abs() > 0.125) & (value.abs() < 0.875) & (error != 0)
-        signs = [error, error * value, error * (old - value)]
-        leans.append(torch.stack([sign[counted].sign() for sign in signs]))
-    every = torch.cat(leans, 1)
-    number = every.shape[1]
-    allowed = (2 * number * math.log(2 / _FALSE)) ** 0.5 + _LEAN * number
+    states = [h0]
+    if len(h0) == 1:  # the outputs are all states
+        states += target(x, h0)[0][:, None]
+    for step in x if len(h0) > 1 else ():
+        states.append(target(step[None], states[-1])[1])
+    exact: Any = copy.deepcopy(getattr(reference, "module", reference)).double()
+    signs: list[Tensor] = []
+    for below, old, new in zip(x, states, states[1:]):  # noqa: B905 - Python 3.9
+        for layer, weights in enumerate(exact.all_weights):
+            before = old[layer].double()
+            right = torch.gru_cell(below.double(), before, *weights)
+            error, below = new[layer].double() - right, new[layer]
+            counted = (right.abs() > 0.125) & (right.abs() < 0.875) & (error != 0)
+            each = torch.stack([error, error * right, error * (before - right)])
+            signs.append(each[:, counted].sign())
+    number = sum(one.shape[1] for one in signs)
+    allowed = torch.tensor((2 * number * math.log(2e10)) ** 0.5 + number / 8).double().floor()
     ways = ("one way", "to or from zero", "to or from the old state")
-    for lean, what in zip(every.sum(1).abs().tolist(), ways, strict=True):
-        if lean > allowed:
-            raise Violated(
-                f"errors of {number} new states lean {what}: the sum of their signs is {lean:g}",
-                difference=lean,
-                allowed=allowed,
-            )
-
-
-def _local_errors(pair: Pair) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Yield each layer's new states by the equation, the target's errors, and its old states."""
-    run = pair.run() if pair.kind == "sequence" and pair.case.num_layers == 1 else pair.steps()
-    states = run.outputs[:, None] if run.states is None else run.states
-    before = torch.cat([pair.h0[None], states[:-1]])
-    below = pair.input
-    for index, weights in enumerate(pair.layers):
-        x, state = Bounded.exact(below), Bounded.exact(before[:, index])
-        right = rounding.layer(x, state, weights, pair.case.torch_dtype).value
-        yield right, states[:, index].double().cpu() - right, state.value
-        below = states[:, index]
+    for way, lean in zip(ways, torch.cat(signs, 1).sum(1).abs(), strict=True):
+        yield f"sum of the signs of {number} errors that lean {way}", lean, lean * 0, allowed
