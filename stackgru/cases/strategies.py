@@ -119,13 +119,13 @@ def _not_finite(case: Case) -> st.SearchStrategy[str]:
     of_input = range(case.seq_len), rows, range(case.input_size)
     units = range(case.hidden_size)
     weights = [(name, tuple(map(range, shape))) for name, shape in [*case.shapes.items()][2:]]
-    of_weights = st.sampled_from(weights).flatmap(lambda one: place("nan", *one))
+    biases = [one for one in weights if "bias" in one[0]]
+    of_weights = st.sampled_from([*weights, *biases]).flatmap(lambda one: place("nan", *one))
     return st.one_of(
         *(place(value, "input", of_input) for value in NOT_FINITE),
         place("nan", "h0", (range(case.num_layers), rows, units)),
         place("inf", "h0", ([last], rows, units)),
-        of_weights,
-        of_weights,
+        *[of_weights] * 3,
     )
 
 

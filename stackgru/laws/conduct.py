@@ -152,6 +152,9 @@ def stateless(
     yield from named("on the last call's tensors, changed in place since", found, right)
 
 
+_STRIDED = ("input_strides", "state_strides")
+
+
 def laid_out(tensor: Tensor, strides: str) -> Tensor:
     """Return a (T or L, B, I or H) tensor laid out in memory as one of STRIDES has it."""
     if strides == "one-row":
@@ -171,12 +174,10 @@ def laid_out(tensor: Tensor, strides: str) -> Tensor:
 
 @law(
     "conduct",
-    {
-        "min_batch": 1,
-        "max_steps": 3,
-        "dtypes": FULL_PRECISION,
-        "choices": (*WHOLE, "input_strides", "state_strides"),
-    },
+    *(
+        {"max_steps": 3, "dtypes": FULL_PRECISION, "min_batch": rows, "choices": (*of, *_STRIDED)}
+        for rows, of in ((1, WHOLE), (2, ("batch_first",)))
+    ),
     question="conduct",
 )
 def strided(pair: Pair) -> None:

@@ -132,7 +132,7 @@ def passes() -> None:
     {"mode": "train", "partial": True, "min_batch": 1, "max_steps": 3, "choices": _CALLED},
     question="gradients",
     needs=lambda pair: pair.assert_own_parameters(),
-    share=0.3,
+    share=0.6,
 )
 def parameters(target: Called, reference: Called, x: Tensor, h0: Tensor) -> Iterator[Seen]:
     """It has as many parameters as nn.GRU, which require gradients and get them in one pass."""
