@@ -6,6 +6,7 @@ import fnmatch
 import json
 import os
 import sys
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,11 +36,21 @@ SETTINGS = parse([])
 vars(SETTINGS).update(json.loads(os.environ.get("STACKGRU_NIGHTLY", "{}")))
 
 
-def recorded() -> list[dict[str, Any]]:
-    """Return what earlier runs of this part recorded, whatever the code was then."""
-    path = SETTINGS.results and Path(SETTINGS.results)
+def recorded(part: str = "") -> list[dict[str, Any]]:
+    """Return what earlier runs of this part, or another, recorded, whatever the code was then."""
+    path = Path(SETTINGS.results) if getattr(SETTINGS, "results", None) else None
+    if path and part:
+        path = path.with_name(f"{part}.jsonl")
     lines = path.read_text().splitlines() if path and path.exists() else ()
     return [json.loads(line) for line in lines]
+
+
+def caught_before() -> dict[str, list[str]]:
+    """Return the laws that caught each fault before, most often first, to begin with them."""
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    for line in recorded("faults"):
+        found[line["fault"]].update(line.get("caught_by", [])[:1])
+    return {name: [law for law, _ in laws.most_common()] for name, laws in found.items()}
 
 
 @dataclass(frozen=True)

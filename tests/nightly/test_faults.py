@@ -7,16 +7,13 @@ from collections import defaultdict
 import pytest
 
 from stackgru.targets.target import load
-from tests.nightly.helpers import SETTINGS, chosen_laws, faults, recorded, run_law
+from tests.nightly.helpers import SETTINGS, caught_before, chosen_laws, faults, run_law
 from tests.subjects import plain_test, seed_example
 
 SEEDS = range(1, SETTINGS.seeds + 1)
 
 #: Which laws caught a fault before, so that other seeds begin with them.
-_caught_by = defaultdict(list)
-for line in recorded():
-    if line.get("caught_by"):
-        _caught_by[line["fault"]].append(line["caught_by"][0])
+_caught_by = defaultdict(list, caught_before())
 
 
 @pytest.mark.parametrize("seed", SEEDS)

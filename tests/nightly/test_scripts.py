@@ -1,7 +1,8 @@
 """A script for every fault: it ends with 1, and with 0 once a right class takes the fault's place.
 
-The law that explains a fault best is tried first, then all in the catalogue's order. The case is
-shrunk in both stages, and the script is run in clean processes.
+The law that explains a fault best is tried first, then those that caught it in the part "faults",
+then all in the catalogue's order. The case is shrunk in both stages, and the script is run in clean
+processes.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from stackgru.repro.bug import bug_for
 from stackgru.repro.replay import run_script
 from stackgru.repro.simplify import violation_in
 from stackgru.targets.target import load
-from tests.nightly.helpers import chosen_laws, faults, run_law
+from tests.nightly.helpers import caught_before, chosen_laws, faults, run_law
 from tests.subjects import catalogue
 
 SIZES = {
@@ -32,10 +33,14 @@ SIZES = {
 }
 
 
+_caught_by = caught_before()
+
+
 @pytest.mark.parametrize("fault", faults(), ids=lambda one: one.name)
 def test_a_script_shows_the_fault_and_it_alone(fault, tmp_path, record_property):
     target = load(fault.spec)
-    laws = sorted(chosen_laws(), key=lambda law: law not in fault.explained_by)
+    first = [*fault.explained_by, *_caught_by.get(fault.name, ())]
+    laws = sorted(chosen_laws(), key=lambda law: first.index(law) if law in first else len(first))
     results = (run_law(target, law, 1, strict=fault.strict) for law in laws)
     found = next((result["finding"] for result in results if result.get("finding")), None)
     assert found, "no law is violated with seed 1"

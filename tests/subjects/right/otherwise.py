@@ -148,7 +148,7 @@ class ChainOfAddmm(Written):
 
 
 class ComplexGates(Written):
-    """r and z are the real and the imaginary part of a complex product; half precision is left."""
+    """r and z are the real and the imaginary part of complex numbers; half precision is left."""
 
     def cell(self, cell, x, h):
         kind = torch.promote_types(h.dtype, torch.float32)
@@ -156,7 +156,8 @@ class ComplexGates(Written):
 
     def linear(self, x, weight, bias):
         r, z, n = weight.to(x.dtype).chunk(3)
-        gates = torch.complex(x, torch.zeros_like(x)) @ torch.complex(r, z).t()
+        # Not a complex product, in which an infinite x makes NaN.
+        gates = torch.complex(x @ r.t(), x @ z.t())
         products = torch.cat([gates.real, gates.imag, x @ n.t()], -1)
         return products if bias is None else products + bias.to(x.dtype)
 
