@@ -131,10 +131,12 @@ def stateless(
 
     From the same seed, for as many rows or more; after calls with other inputs, other batches and
     empty ones, in the other mode, with and without gradients, and after a call that failed. Earlier
-    results stay unchanged, and tensors that were changed in place since are read again.
+    results stay unchanged, also a state that is handed in again, and tensors that were changed in
+    place since are read again.
     """
     found = target(x, h0)
     kept = [one.detach().clone() for one in found]
+    target(x, found[1])
     call_in_many_ways(target, x, h0, mode)
     yield from named("of an earlier call, after later calls", found, kept)
     more, states = (
