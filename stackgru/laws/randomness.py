@@ -44,7 +44,6 @@ def same_draws(
     {"mode": "train", "num_layers": 1, "max_steps": 3, "choices": WHOLE},
     {"mode": "train", "max_batch": 0, "max_steps": 3, "choices": WHOLE},
     question="seeds",
-    share=0.5,
 )
 def no_draws(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[Seen]:
     """Nothing is drawn in eval, at dropout rates 0 and 1, with one layer, or for an empty batch."""
