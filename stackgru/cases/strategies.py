@@ -90,11 +90,13 @@ def larger(names: tuple[str, ...]) -> st.SearchStrategy[str]:
 
 @functools.cache
 def real_sizes(name: str, *, is_given: bool) -> st.SearchStrategy[int]:
-    """Sizes of real models; half of them in the lowest eighth, but for rows and steps of a law."""
+    """Sizes of real models; half of them in the lowest eighth, or the highest of a law's steps."""
     above = {"batch": MAX_BATCH, "seq_len": MAX_STEPS, "num_layers": MAX_LAYERS}.get(name, MAX_SIZE)
     every = list(range(above + 1, REAL[name] + 1))
-    small = 0 if is_given and name in ("batch", "seq_len") else 7
-    return st.sampled_from(every[: len(every) // 8] * small + every)
+    if is_given and name in ("batch", "seq_len"):
+        highest = every[-(len(every) // 8) :]
+        return st.sampled_from(every + highest * (7 if name == "seq_len" else 0))
+    return st.sampled_from(every[: len(every) // 8] * 7 + every)
 
 
 @functools.cache
@@ -141,12 +143,16 @@ def _frozen(case: Case) -> st.SearchStrategy[str]:
 
 
 def _lengths(case: Case) -> st.SearchStrategy[str]:
-    """Steps of each packed row, all of them for half of the rows; sorted where the form is."""
+    """Steps of each packed row, all of them for half of the rows; sorted where the form is.
+
+    The first of long rows has all of them: what is short is tried often enough.
+    """
     if not case.form.startswith("packed"):
         return st.just("")
     every = range(1, case.seq_len + 1)
     row = st.sampled_from([*every, *[case.seq_len] * case.seq_len])
-    drawn = st.tuples(*[row] * case.batch)
+    first = row if case.seq_len <= MAX_STEPS else st.just(case.seq_len)
+    drawn = st.tuples(first, *[row] * (case.batch - 1))
     if case.form == "packed-sorted":
         drawn = drawn.map(lambda lengths: tuple(sorted(lengths, reverse=True)))
     return drawn.map(lambda lengths: ",".join(map(str, lengths)))

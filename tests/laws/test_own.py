@@ -75,6 +75,15 @@ def test_a_law_of_ones_own_is_shrunk_and_reported(users_folder, where):
     assert done.returncode == 1, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("mistake", ["zeros.shap", "zero", "zeros.shape[3]", "len(None)"])
+def test_a_mistake_in_a_law_is_no_reason_to_skip_it(users_folder, mistake):
+    law = LAW.replace("target(x, zeros)", f"target(x, {mistake})")
+    users_folder.makepyfile(conftest=law, test_gru=SUITE)
+    result = users_folder.runpytest_inprocess("-p", "no:cacheprovider")
+    result.assert_outcomes(failed=1, skipped=1, passed=1)
+    result.stdout.re_match_lines([".*odd-in-its-input +crashed .*Error.*"])
+
+
 def test_a_law_of_another_test_file_is_not_tried(users_folder):
     users_folder.makepyfile(test_a=LAW, test_b=SUITE)
     result = users_folder.runpytest_inprocess("-p", "no:cacheprovider")

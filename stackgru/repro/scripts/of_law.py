@@ -78,7 +78,7 @@ def construct(**options):
     given = {0!r} | options
     return {1}
 """
-_TRIES = 5
+_TRIES = 5  # of a law that sees nothing at first, since what a race does shows now and then
 _NUMBERS = "observed, expected = as_numbers(observed), as_numbers(expected)"
 _WITHIN = """
 def within(*given):
@@ -96,7 +96,6 @@ def as_numbers(value: Any) -> Any:
 def of_law(context: ScriptContext) -> Iterator[Candidate]:
     """Yield the law's own source, if it is a plain function of torch, or is made up of some."""
     if context.law.source is not None:
-        # What a race does, it does now and then.
         tries = [_seen(context, context.law.source)]
         while not tries[-1].differs and len(tries) < _TRIES:
             tries.append(_seen(context, context.law.source))
