@@ -79,6 +79,16 @@ class StateAloneHasNoGradient(Stack):
         return ForgetsTheStateAlone.apply(output, hn)
 
 
+class NoneIsOnes(LayerByLayer):
+    """Begins from ones where None is given as the state."""
+
+    def forward(self, input, *state):
+        if state == (None,):
+            size = len(self.cells), input.shape[1], self.cells[0].hidden_size
+            state = (input.new_ones(size),)
+        return super().forward(input, *state)
+
+
 class OneThread(Stack):
     """Has torch use one thread."""
 
@@ -143,6 +153,7 @@ NIGHTLY = pytest.mark.nightly
         pytest.param("layouts", UnbatchedStateHasRows, "form=unbatched", marks=NIGHTLY),
         ("unrolled", BatchFirstTurnsTheRowsOfItsState, "batch_first=True"),
         ("unrolled", TrainsFromOnes, "h0=left-out"),
+        ("unrolled", NoneIsOnes, "h0=none"),
         ("same-masks", InferenceDropsNothing, "grad=inference"),
         ("bidirectional", ReverseLeftReversed, "bidirectional=True"),
         ("gradients", LearnedStateByData, "arguments=parameters"),
