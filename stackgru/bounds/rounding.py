@@ -357,5 +357,5 @@ def one_minus(value: Tensor) -> Tensor:
 
 
 def _overflow(sizes: Tensor, h: Bounded, form: Format) -> Tensor:
-    largest = sizes.reshape(*sizes.shape[:-1], 3, -1).amax(-2)
+    largest = sizes.reshape(*sizes.shape[:-1], 3, sizes.shape[-1] // 3).amax(-2)
     return (largest > form.largest / 2) | (h.value.abs() > form.largest / 2)

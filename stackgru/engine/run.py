@@ -256,7 +256,11 @@ class LawRun:
         assert self._violation is not None  # noqa: S101 - it was noted
         assert self._case is not None  # noqa: S101
         if law.compares_values and self._violation.place is not None:
-            found = find_first_error(self.target, self._case)
+            try:
+                found = find_first_error(self.target, self._case)
+            except Exception as error:  # the violation is not lost for it
+                self._remark = f"where it first goes wrong was not found: {describe_error(error)}"
+                return
             if found is not None:
                 self._violation = replace(
                     self._violation, first_wrong_at=found.text, gate=found.gate

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 import stackgru
@@ -60,7 +62,9 @@ def test_a_target_that_draws_other_masks_has_no_first_error():
 
 
 @pytest.mark.parametrize("right", RIGHT_CELLS, ids=lambda one: one.__name__)
-@pytest.mark.parametrize("case", [EVAL, TRAIN], ids=["eval", "train"])
+@pytest.mark.parametrize(
+    "case", [EVAL, TRAIN, replace(EVAL, batch=0)], ids=["eval", "train", "empty"]
+)
 def test_what_is_right_has_no_first_error(right, case):
     assert find_first_error(load(right), case) is None
 

@@ -135,6 +135,19 @@ def test_the_time_limit_covers_the_search_for_the_first_error(monkeypatch):
     assert run.result.violation.first_wrong_at is None
 
 
+def test_a_violation_is_kept_though_the_search_for_its_first_error_fails(monkeypatch):
+    monkeypatch.setattr(running, "find_first_error", lambda *_: 1 / 0)
+
+    def check(pair):
+        raise Violated("it is wrong", place="step 0")
+
+    run = run_of(check)
+    with pytest.raises(Violated, match="it is wrong"):
+        run.run()
+    assert run.result.status == "violated"
+    assert run.result.reason.startswith("where it first goes wrong was not found: ZeroDivision")
+
+
 def test_an_outer_alarm_stays_set():
     before = signal.signal(signal.SIGALRM, lambda *_: None)
     try:

@@ -111,6 +111,7 @@ class Candidate:
         options: further arguments of both constructors.
         weights: lines that give both modules their weights, if those are not the case's.
         functions: texts of functions that the lines call.
+        case: the case, if it has other numbers than the violation's.
     """
 
     lines: tuple[str, ...]
@@ -120,6 +121,7 @@ class Candidate:
     options: tuple[tuple[str, object], ...] = ()
     weights: tuple[str, ...] | None = None
     functions: tuple[str, ...] = ()
+    case: Case | None = None
 
     @property
     def text(self) -> str:

@@ -81,8 +81,8 @@ def construct(**options):
 _TRIES = 5  # of a law that sees nothing at first, since what a race does shows now and then
 _NUMBERS = "observed, expected = as_numbers(observed), as_numbers(expected)"
 _WITHIN = """
-def within(*given):
-    return {0}, {1}
+def within(x, h0, *others):
+    return torch.full((*x.shape[:2], {0}), {1}), torch.full(h0.shape, {2})
 """
 
 
@@ -133,7 +133,7 @@ def _of_statement(context: ScriptContext, statement: Statement, found: _Found) -
     if "build" in names:
         texts.append(_BUILD.format(own_build()))
     if "within" in names:
-        texts.append(_WITHIN.format(*found.bounds))
+        texts.append(_WITHIN.format(case.directions * case.hidden_size, *found.bounds))
     compared, allowed = _compared(context, statement, found, functions[-1])
     if any("as_numbers(" in line for line in compared):
         texts.append(source_of(as_numbers))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from stackgru.bounds import rounding
 from stackgru.bounds.rounding import Bounded
+from stackgru.cases.tensors import numbers_of, with_numbers
 from stackgru.harness.masks import ORDERS, TIME_ORDER, Recorder, arrange, flat
 from stackgru.harness.pair import Pair, Run
 from stackgru.harness.reference import expected, layer_masks
-from stackgru.outcomes import NO_EXCEPTION
+from stackgru.outcomes import NO_EXCEPTION, Violated
 from stackgru.repro.scripts.context import Candidate, ScriptContext, attempt
 
 #: How often a call is repeated that differs only now and then.
@@ -80,6 +83,30 @@ def local(context: ScriptContext) -> Iterator[Candidate]:
                 below = rounding.dropped(
                     below, masks[layer, step], case.dropout_scale, case.torch_dtype
                 )
+
+
+def changed(context: ScriptContext) -> Iterator[Candidate]:
+    """Yield the same with the weights, input and state of a law's last call, if it changes them."""
+    pair, numbers = context.pair(), numbers_of(context.case)
+    last: dict[str, list[float]] = {}
+    run = pair.run
+
+    def noted(input: Tensor | None = None, h0: Tensor | None = None) -> Run:
+        given = {"input": pair.input if input is None else input}
+        given["h0"] = pair.h0 if h0 is None else h0
+        for layer, weights in enumerate(pair.layers):
+            given |= {f"{name} {layer}": value for name, value in weights.items()}
+        last.update({name: value.detach().flatten().tolist() for name, value in given.items()})
+        return run(input, h0)
+
+    pair.run = noted  # type: ignore[method-assign]
+    with contextlib.suppress(Violated):
+        context.law.check(pair)
+    new = {name: flat for name, flat in last.items() if tuple(flat) != numbers.get(name)}
+    case = with_numbers(context.case, {**dict(context.case.numbers), **new})
+    for source in (plain, local) if new else ():
+        for candidate in source(replace(context, case=case)):
+            yield replace(candidate, case=case)
 
 
 def rarely(context: ScriptContext) -> Iterator[Candidate]:

@@ -182,7 +182,8 @@ def tensor_text(
     kind = f", dtype=torch.{case.dtype}" if dtype and case.dtype != "float32" else ""
     if values.numel() == 0 or not bool(values.any()):
         return f"torch.zeros({', '.join(map(str, shape))}{kind})"
-    if not context.is_literal and bool(values.isfinite().all()):
+    is_drawn = not context.is_literal and name not in dict(case.numbers)
+    if is_drawn and bool(values.isfinite().all()):
         return _drawn(case, name, shape, dtype=dtype)
     exact = bool((values.double() == values.float().double()).all())
     kind = kind or ("" if exact else ", dtype=torch.float64")

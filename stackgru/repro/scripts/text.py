@@ -58,6 +58,7 @@ def drawn(seed, *shape, scale=1.0, whole=False):
 
 def script_text(context: ScriptContext, candidate: Candidate) -> str:
     """Return a script; raise NoScript if the target cannot be imported or built in a file."""
+    context = replace(context, case=candidate.case or context.case)
     candidate = _named(context, candidate)
     uses = _uses(context, candidate)
     setting_up = _set_up(context, candidate, uses)
