@@ -73,10 +73,11 @@ def script_for(
     other = _right(target, case)
     right = None if other is None else replace(context, target=other, is_control=True)
     last = None
-    for candidate in _possible(context):
-        text = script_text(context, candidate)
+    for candidate, is_exact in ((one, how) for how in (False, True) for one in _possible(context)):
+        text = script_text(replace(context, is_exact=is_exact), candidate)
         if _shows(text):
-            if right is None or run_in_process(script_text(right, candidate)) == 0:
+            control = right and replace(right, is_exact=is_exact)
+            if control is None or run_in_process(script_text(control, candidate)) == 0:
                 return Script(text)
             problem = "a right implementation in its place differs as well"
         else:
@@ -129,8 +130,8 @@ def _shows(text: str) -> bool:
 
 def _possible(context: ScriptContext) -> Iterator[Candidate]:
     """Yield all candidates, first as they are, then without gradients, and in inference mode."""
-    with torch.random.fork_rng(devices=[]), settings_kept():
-        found = list(candidates(context))
+    with torch.random.fork_rng(devices=[]), settings_kept(), context.unused_pair.settings():
+        found = [_set(context.case, candidate) for candidate in candidates(context)]
     yield from found
     modes: list[tuple[str, ...]] = [("torch.set_grad_enabled(False)",)]
     if context.case.grad == "inference":
@@ -138,6 +139,20 @@ def _possible(context: ScriptContext) -> Iterator[Candidate]:
     for mode in modes:
         for candidate in found:
             yield replace(candidate, lines=(*mode, *candidate.lines))
+
+
+def _set(case: Case, candidate: Candidate) -> Candidate:
+    """Return a candidate that begins with the settings of its case, unless it has its own."""
+    settings = {
+        f"torch.set_num_threads({case.threads})": case.threads > 1,
+        "torch.use_deterministic_algorithms(True)": case.deterministic,
+    }
+    lines = [
+        line
+        for line, is_set in settings.items()
+        if is_set and line.partition("(")[0] not in candidate.text
+    ]
+    return replace(candidate, lines=(*lines, *candidate.lines))
 
 
 def _right(target: Target, case: Case) -> Target | None:

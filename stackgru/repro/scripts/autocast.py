@@ -10,10 +10,12 @@ import torch
 
 from stackgru.bounds import backward, rounding
 from stackgru.bounds.rounding import Bounded
-from stackgru.laws.helpers.autograd import network_for
+from stackgru.laws.helpers.autograd import by_name, network_for
 from stackgru.laws.magnitudes import autocast_dtype
 from stackgru.laws.magnitudes import cast as autocast_to
 from stackgru.repro.scripts.context import Candidate, ScriptContext
+from stackgru.repro.scripts.tapes import differentiated_text, own_text, right_text
+from stackgru.targets.weights import DirectWeights
 
 
 def autocast(context: ScriptContext) -> Iterator[Candidate]:
@@ -59,13 +61,19 @@ def _gradients(context: ScriptContext) -> Iterator[Candidate]:
     ones = torch.ones_like(pair.h0)
     network = replace(network_for(pair, None), dtype=to)
     found = backward.gradients(network, ones, pair.shown(ones))
-    for leaf, bound in (("x", found.input), ("h0", found.h0)):
-        of_leaf = (
-            f"{leaf}.requires_grad_()",
-            f'with torch.autocast("cpu", dtype={to}):',
-            f"    output, hn = target({one}, h0)",
-            f"(observed,) = torch.autograd.grad(output.sum() + hn.sum(), {leaf})",
-            "output, hn = reference(x[:1], h0)  # without autocast",
-            f"(expected,) = torch.autograd.grad(output.sum() + hn.sum(), {leaf})",
+    loss = "(output.sum() + hn.sum())"
+    for name, bound in by_name(found.input, found.h0, found.layers).items():
+        is_input = name in ("input", "h0")
+        if not is_input and type(pair.weights) is not DirectWeights:
+            continue
+        yield Candidate(
+            (
+                *[f"{own_text(name)}.requires_grad_()"] * is_input,
+                f'with torch.autocast("cpu", dtype={to}):',
+                f"    output, hn = target({one}, h0)",
+                *differentiated_text("observed", loss, own_text(name), "target", twice=False),
+                "output, hn = reference(x[:1], h0)  # without autocast",
+                *differentiated_text("expected", loss, right_text(name), "reference", twice=False),
+            ),
+            float(2.01 * bound.error.max()),
         )
-        yield Candidate(of_leaf, float(2.01 * bound.error.max()))

@@ -103,3 +103,14 @@ def strided(context: ScriptContext) -> Iterator[Candidate]:
         ),
         allowed=None,
     )
+    yield Candidate(
+        (
+            f"x, h0 = {both[0].format('x')}, {both[1].format('h0')}",
+            "x.requires_grad_(), h0.requires_grad_()",
+            f"total = sum(result.sum() for result in {context.run()})",
+            "found = torch.autograd.grad(total, (x, h0), allow_unused=True)",
+            "observed = [gradient is not None for gradient in found]",
+            "expected = [True, True]  # as for their contiguous copies",
+        ),
+        allowed=None,
+    )

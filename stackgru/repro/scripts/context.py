@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -32,6 +33,8 @@ class ScriptContext:
         message: what the law got and expected.
         strict: as for the law.
         is_control: whether the target is a correct implementation in the place of the wrong one.
+        is_exact: whether modules are converted and put into their mode by the methods that the
+            laws use, to and train, and not by double, eval and so on.
     """
 
     target: Target
@@ -40,6 +43,7 @@ class ScriptContext:
     message: str
     strict: bool = False
     is_control: bool = False
+    is_exact: bool = False
 
     @property
     def is_of_torch(self) -> bool:
@@ -89,7 +93,7 @@ class ScriptContext:
         if not self.is_cell:
             return f"{module}({x}, {h0})"
         if (steps or self.case.seq_len) == 1:
-            first = f"({x})[0]" if x.startswith("-") or " + " in x else f"{x}[0]"
+            first = f"({x})[0]" if re.search("^-| [+*] ", x) else f"{x}[0]"
             return f"{module}({first}, {h0})"
         return f"run({module}, {x}, {h0})"
 

@@ -218,10 +218,11 @@ def _parted(
         difference = (value.double() - right[name].double()).abs()
         if error == float("inf") or bool((difference <= error).all()):
             continue
-        lines = [*freeze, *thawing(thawed, twice)]
+        lines = [*freeze, *thawing(context.case, thawed, twice)]
+        given = ["x * 1", "h0 * 1"] if pair.case.arguments == "results" else ["x", "h0"]
         for result, module, run in (
-            ("observed", "target", context.run()),
-            ("expected", "reference", "reference(x, h0)"),
+            ("observed", "target", context.run(x=given[0], h0=given[1])),
+            ("expected", "reference", f"reference({', '.join(given)})"),
         ):
             leaf = own_text(name) if module == "target" else right_text(name)
             stepwise = by_steps and module == "reference"
@@ -246,7 +247,7 @@ def _raises(
         yield Candidate(
             (
                 *freeze,
-                *thawing(thawed, twice),
+                *thawing(context.case, thawed, twice),
                 *attempt(
                     '"gradients"',
                     *context.seeded(f"output, hn = {context.run()}"),

@@ -79,7 +79,6 @@ def construct(**options):
     return {1}
 """
 _TRIES = 5  # of a law that sees nothing at first, since what a race does shows now and then
-_NUMBERS = "observed, expected = as_numbers(observed), as_numbers(expected)"
 _WITHIN = """
 def within(x, h0, *others):
     return torch.full((*x.shape[:2], {0}), {1}), torch.full(h0.shape, {2})
@@ -91,6 +90,13 @@ def as_numbers(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
         return [as_numbers(one) for one in value]
     return value.tolist() if hasattr(value, "tolist") else value
+
+
+def as_kinds(value: Any) -> Any:
+    """Return tensors as their dtypes and shapes, also in tuples and lists."""
+    if isinstance(value, (tuple, list)):
+        return [as_kinds(one) for one in value]
+    return (value.dtype, tuple(value.shape)) if hasattr(value, "shape") else value
 
 
 def of_law(context: ScriptContext) -> Iterator[Candidate]:
@@ -135,8 +141,9 @@ def _of_statement(context: ScriptContext, statement: Statement, found: _Found) -
     if "within" in names:
         texts.append(_WITHIN.format(case.directions * case.hidden_size, *found.bounds))
     compared, allowed = _compared(context, statement, found, functions[-1])
-    if any("as_numbers(" in line for line in compared):
-        texts.append(source_of(as_numbers))
+    for function in (as_numbers, as_kinds):
+        if any(f"{function.__name__}(" in line for line in compared):
+            texts.append(source_of(function))
     return Candidate(
         (*lines, *compared),
         allowed,
@@ -166,18 +173,27 @@ def _compared(
         ran = [f"for _ in {call}:", "    pass"]
     if found.has_other_form:
         looked = [looked[0].replace("for what,", "for _,")]
-        return [*looked, f"    {_NUMBERS}", "    if observed != expected:", "        break"], None
+        read = _as("as_kinds")
+        return [*looked, f"    {read}", "    if observed != expected:", "        break"], None
     if found.seen is None:
         return [*attempt('"it ran"', *ran), 'expected = "it ran"'], None
     what, own, right, *error = found.seen
-    if is_generator:
+    if is_generator and found.number is not None:
+        looked = [f"for number, (_, observed, expected, *_) in enumerate({call}):"]
+        looked += [f"    if number == {found.number}:  # {what}", "        break"]
+    elif is_generator:
         looked += [f"    if what == {what!r}:", "        break"]
     is_tensor = isinstance(own, torch.Tensor) and isinstance(right, torch.Tensor)
     if is_tensor and own.shape == right.shape and own.is_floating_point():
         return looked, float(torch.as_tensor(error[0]).max()) if error else 0.0
     if any(has_tensors([one]) for one in (own, right)):
-        looked.append(_NUMBERS)
+        is_number = as_kinds(own) == as_kinds(right)
+        looked.append(_as("as_numbers" if is_number else "as_kinds"))
     return looked, None
+
+
+def _as(function: str) -> str:
+    return f"observed, expected = {function}(observed), {function}(expected)"
 
 
 def _given(context: ScriptContext, names: Iterable[str]) -> Iterator[str]:
@@ -199,7 +215,8 @@ def _given(context: ScriptContext, names: Iterable[str]) -> Iterator[str]:
 class _Found:
     """What a law sees differently, if anything, and how far it got.
 
-    ``bounds`` are those of output and hn that it got last, ``line`` the last one that it ran.
+    ``bounds`` are those of output and hn that it got last, ``line`` the last one that it ran, and
+    ``number`` that of what it sees, if it looks at several things of one name.
     """
 
     seen: Seen | None
@@ -207,6 +224,7 @@ class _Found:
     line: int | None
     has_raised: bool = False
     has_other_form: bool = False
+    number: int | None = None
 
     @property
     def differs(self) -> bool:
@@ -217,6 +235,7 @@ class _Found:
 def _seen(context: ScriptContext, statement: Statement) -> _Found:
     """Return what a law sees differently."""
     pair, bounds, line = context.pair(), ["0.0", "0.0"], 0
+    looked_at: list[str] = []
     apart = within(pair)
 
     def noted(*arguments: Any) -> tuple[Any, Any]:
@@ -233,6 +252,7 @@ def _seen(context: ScriptContext, statement: Statement) -> _Found:
         nonlocal line
         for seen in found:
             line = found.gi_frame.f_lineno
+            looked_at.append(seen[0])
             yield seen
 
     try:
@@ -245,7 +265,8 @@ def _seen(context: ScriptContext, statement: Statement) -> _Found:
         return _Found(None, bounds, _line_in(statement, error), has_raised=True)
     except Exception as error:  # a target may raise anything
         return _Found(None, bounds, _line_in(statement, error), has_raised=True)
-    return _Found(seen, bounds, line if seen and line else None)
+    number = len(looked_at) - 1 if looked_at[-1:] in ([one] for one in looked_at[:-1]) else None
+    return _Found(seen, bounds, line if seen and line else None, number=number)
 
 
 def _line_in(statement: Statement, error: Exception) -> int | None:

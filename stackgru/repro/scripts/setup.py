@@ -51,7 +51,7 @@ def built(context: ScriptContext, **changed: object) -> str:
         arguments.append(f"{key}={value!r}")
     name = context.target.name.rpartition(":")[2]
     name = "Stack" if context.is_of_torch else name
-    return f"{name}({', '.join(arguments)}){_as(context.case)}"
+    return f"{name}({', '.join(arguments)}){_as(context)}"
 
 
 def _defaults(factory: Callable[..., Any]) -> dict[str, object]:
@@ -72,10 +72,13 @@ def reference_text(context: ScriptContext, **changed: object) -> str:
     options |= {"bidirectional": True} if case.bidirectional else {}
     shown = "".join(f", {key}={value!r}" for key, value in {**options, **changed}.items())
     sizes = f"{case.input_size}, {case.hidden_size}, {case.num_layers}"
-    return f"nn.GRU({sizes}{shown}){_as(case)}"
+    return f"nn.GRU({sizes}{shown}){_as(context)}"
 
 
-def _as(case: Case) -> str:
+def _as(context: ScriptContext) -> str:
+    case = context.case
+    if context.is_exact:
+        return f".to(torch.{case.dtype}).train({case.mode == 'train'})"
     dtype = {"float32": "", "float64": ".double()", "float16": ".half()", "bfloat16": ".bfloat16()"}
     return dtype[case.dtype] + (".eval()" if case.mode == "eval" else "")
 

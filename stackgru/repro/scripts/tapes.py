@@ -9,6 +9,7 @@ from torch import Tensor
 
 from stackgru.bounds.backward import Direction
 from stackgru.bounds.forward import StackInputs
+from stackgru.cases.case import Case
 from stackgru.harness.pair import Pair
 from stackgru.laws.helpers.autograd import Grads, Tape, differentiated, grad_of
 from stackgru.laws.helpers.values import unroll
@@ -22,10 +23,11 @@ LOSSES = {
 }
 
 
-def thawing(thawed: Sequence[str], twice: bool) -> list[str]:
+def thawing(case: Case, thawed: Sequence[str], twice: bool) -> list[str]:
     """Return lines that let input and h0 require gradients, if they are to be differentiated."""
     names = {"input": "x", "h0": "h0"}
-    return [f"{names[name]}.requires_grad_()" for name in names if twice or name in thawed]
+    made = "{0} = nn.Parameter({0})" if case.arguments == "parameters" else "{0}.requires_grad_()"
+    return [made.format(names[name]) for name in names if twice or name in thawed]
 
 
 def own_text(name: str) -> str:

@@ -196,13 +196,21 @@ def _set_up(context: ScriptContext, candidate: Candidate, uses: set[str]) -> str
     }
     meaning = {"x": "(steps, rows, input_size)", "h0": "(layers, rows, hidden_size)"}
     for name, drawn_as in (("x", "input"), ("h0", "h0")):
-        if name in uses and f"{name} = " not in candidate.text.partition("\n")[0]:
+        if name in uses and not _is_made(name, candidate):
             value = tensor_text(context, drawn_as, shapes[name], dtype=True)
             if name == "h0" and not context.target.convention.takes_state:
                 sizes = ", ".join(map(str, shapes[name]))
                 value = f"torch.zeros({sizes}, dtype=torch.{case.dtype})"
             lines.append(f"{name} = {value}  # {meaning[name]}")
     return "\n".join(lines) + "\n"
+
+
+def _is_made(name: str, candidate: Candidate) -> bool:
+    """Whether the candidate's first line with a name gives it a value, not made of its old one."""
+    line = next(line for line in candidate.text.splitlines() if re.search(rf"\b{name}\b", line))
+    given, equals, value = line.partition(" = ")
+    own, used = (re.search(rf"\b{name}\b", text) for text in (given, value))
+    return bool(equals and own and not used)
 
 
 def _eval_gives_it_back(context: ScriptContext) -> bool:
