@@ -90,13 +90,18 @@ def larger(names: tuple[str, ...]) -> st.SearchStrategy[str]:
 
 @functools.cache
 def real_sizes(name: str, *, is_given: bool) -> st.SearchStrategy[int]:
-    """Sizes of real models; half of them in the lowest eighth, or the highest of a law's steps."""
+    """Sizes of real models; half of them in the lowest eighth, or the highest of a law's steps.
+
+    Where a law wants such a size there are few usual ones before them, to shrink to.
+    """
     above = {"batch": MAX_BATCH, "seq_len": MAX_STEPS, "num_layers": MAX_LAYERS}.get(name, MAX_SIZE)
+    usual = list(range(1, above + 1)) if is_given else []
     every = list(range(above + 1, REAL[name] + 1))
+    eighth = len(every) // 8
+    often = every[:eighth] * 7
     if is_given and name in ("batch", "seq_len"):
-        highest = every[-(len(every) // 8) :]
-        return st.sampled_from(every + highest * (7 if name == "seq_len" else 0))
-    return st.sampled_from(every[: len(every) // 8] * 7 + every)
+        often = every[-eighth:] * 7 if name == "seq_len" else []
+    return st.sampled_from([*usual, *often, *every])
 
 
 @functools.cache
@@ -287,7 +292,8 @@ def cases(
         least = {"num_layers": num_layers or min_layers, "seq_len": seq_len or min_steps}
         for name in drawn if not only else ("num_layers", "seq_len", "batch"):
             drawn[name] = min(drawn[name], max(_BESIDE[name], least.get(name, 0)))
-        drawn[large] = draw(real_sizes(large, is_given=is_given), label=large)
+        size = draw(real_sizes(large, is_given=is_given), label=large)
+        drawn[large] = max(size, least.get(large, 0))
         if large == "hidden_size" and num_layers is None:
             most = _WEIGHTS // (6 * drawn[large] ** 2)
             drawn["num_layers"] = min(drawn["num_layers"], max(min_layers, most))

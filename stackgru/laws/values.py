@@ -59,7 +59,7 @@ def one_step(pair: Pair) -> None:
 @law(
     "values",
     {"mode": "eval", "min_batch": 1, "choices": (*WHOLE, "threads")},
-    *[{"mode": "eval", "min_batch": 1, "large": "seq_len", "choices": WHOLE}] * 3,
+    *[{"mode": "eval", "min_batch": 1, "large": "seq_len", "choices": WHOLE}] * 4,
     {"mode": "train", "dropout": 0.0, "min_batch": 1, "choices": (*WHOLE, "threads")},
     {"mode": "train", "dropout": 1, "min_batch": 1, "choices": (*WHOLE, "threads")},
     {"mode": "train", "num_layers": 1, "min_batch": 1, "choices": (*WHOLE, "threads")},

@@ -17,6 +17,7 @@ _Source = Callable[[ScriptContext], Iterator[Candidate]]
 #: Candidates for a violation of any law.
 _COMMON: tuple[_Source, ...] = (
     plain.calls,
+    plain.refused_dtypes,
     plain.changed,
     randomness.same_draws,
     randomness.masked,

@@ -206,11 +206,12 @@ def _parted(
         )
     except (RuntimeError, Violated):
         return
-    rows = pair.case.batch, pair.case.hidden_size
-    ones = (
-        torch.full((pair.case.seq_len, *rows), factors[0], dtype=torch.float64),
-        torch.full((pair.case.num_layers, *rows), factors[1], dtype=torch.float64),
-    )
+    case = pair.case
+    shapes = (case.seq_len, case.batch, case.directions * case.hidden_size), case.state_shape
+    ones = [
+        torch.full(shape, factor, dtype=torch.float64)
+        for shape, factor in zip(shapes, factors, strict=True)
+    ]
     found = bounds_of(network_for(pair, masks), ones)
     bounds = by_name(found.input, found.h0, found.layers)
     for name, value in pair.weights.to_layers(own).items():

@@ -235,3 +235,23 @@ def calls(context: ScriptContext) -> Iterator[Candidate]:
         ),
         allowed=None,
     )
+    if case.lengths:
+        lengths = f"torch.tensor([{case.lengths.replace(',', ', ')}])"
+        how = f"enforce_sorted={case.form == 'packed-sorted'}"
+        yield Candidate(
+            (
+                f"rows = pack_padded_sequence(x, {lengths}, {how})",
+                *context.seeded("observed = tuple(target(rows, h0)[0].data.shape)"),
+                *context.seeded("expected = tuple(reference(rows, h0)[0].data.shape)"),
+            ),
+            allowed=None,
+            imports=("torch.nn.utils.rnn pack_padded_sequence",),
+        )
+
+
+def refused_dtypes(context: ScriptContext) -> Iterator[Candidate]:
+    """Yield a call in each dtype that nn.GRU supports and the target does not."""
+    for dtype in dict(context.target.refused_dtypes):
+        case = replace(context.case, dtype=dtype)
+        for candidate in calls(replace(context, case=case)):
+            yield replace(candidate, case=case)
