@@ -155,6 +155,70 @@ def test_when_time_is_over_what_was_found_is_kept(monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("fault", "law", "text", "shown"),
+    [
+        ("situations:RowsSharedOutToThreads", "unrolled", "threads=2", "torch.set_num_threads(2)"),
+        (
+            "situations:DeterministicDropsNothing",
+            "same-masks",
+            "num_layers=2 dropout=0.5 mode=train deterministic=True",
+            "torch.use_deterministic_algorithms(True)",
+        ),
+        (
+            "situations:LearnedStateByData",
+            "gradients",
+            "arguments=parameters",
+            "h0 = nn.Parameter(h0)",
+        ),
+        (
+            "situations:CopiesStridedInputByData",
+            "strided",
+            "batch=2 mode=train input_strides=slice",
+            "x.requires_grad_(), h0.requires_grad_()",
+        ),
+        (
+            "under_autocast:AutocastReadsByData",
+            "autocast-gradients",
+            "dtype=float32 autocast=bfloat16",
+            "weight_ih",
+        ),
+        ("generators:SeedsPythonEveryTenCalls", "generators", "calls=5", "if number == 3:"),
+        (
+            "nested:NoticesItsOwnEvalOnly",
+            "equation",
+            "num_layers=2 dropout=0.5",
+            ".to(torch.float64).train(False)",
+        ),
+        ("nested:OnesConvertedByItsOwnTo", "inherited", "", "as_kinds(observed)"),
+        (
+            "both_ways:WayBackWeightsDetached",
+            "gradients",
+            "bidirectional=True",
+            "weight_hh_l0_reverse",
+        ),
+        (
+            "drop_in:OneWayAfterTheOther",
+            "bidirectional",
+            "num_layers=2 bidirectional=True",
+            "tuple(parameter.shape)",
+        ),
+        (
+            "forms:BatchFirstDropsRowsAlike",
+            "unrolled",
+            "num_layers=2 batch=2 seq_len=2 mode=train form=packed batch_first=True lengths=1,2",
+            "rows = pack_padded_sequence(",
+        ),
+        ("strict_only:OutputInSinglePrecision", "dtypes", "", ".bfloat16()"),
+    ],
+)
+def test_a_script_does_what_the_law_tried(fault, law, text, shown):
+    target = load(f"tests.subjects.broken.{fault}")
+    script = script_for(target, all_laws()[law], Case.parse(text), "wrong", strict=True)
+    assert script.problem is None
+    assert shown in script.text
+
+
+@pytest.mark.parametrize(
     ("bound", "text"),
     [(0.0, "0"), (1.0, "1"), (3.3306690738754696e-15, "3.34e-15"), (12345.0, "1.24e+4")],
 )

@@ -23,9 +23,9 @@ import torch
 from stackgru.cases.case import Case
 from stackgru.gru.cell import StackingGRUCell
 from stackgru.laws.registry import Law
-from stackgru.outcomes import Violation
+from stackgru.outcomes import Violated, Violation
 from stackgru.repro.replay import AGREE, DIFFER
-from stackgru.repro.scripts import death
+from stackgru.repro.scripts import death, plain
 from stackgru.repro.scripts.candidates import candidates
 from stackgru.repro.scripts.context import Candidate, ScriptContext, is_torchs_own
 from stackgru.repro.scripts.setup import NoScript
@@ -130,6 +130,11 @@ def _shows(text: str) -> bool:
 
 def _possible(context: ScriptContext) -> Iterator[Candidate]:
     """Yield all candidates, first as they are, then without gradients, and in inference mode."""
+    try:
+        context.unused_pair  # noqa: B018 - which can be made, or not
+    except Violated:
+        yield plain.shapes(context)
+        return
     with torch.random.fork_rng(devices=[]), settings_kept(), context.unused_pair.settings():
         found = [_set(context.case, candidate) for candidate in candidates(context)]
     yield from found

@@ -203,6 +203,8 @@ def _compared(
     is_tensor = isinstance(own, torch.Tensor) and isinstance(right, torch.Tensor)
     if is_tensor and own.shape == right.shape and own.is_floating_point():
         return looked, float(torch.as_tensor(error[0]).max()) if error else 0.0
+    if is_generator:
+        looked += ["else:", "    observed = expected = None  # what is right has no such thing"]
     if any(has_tensors([one]) for one in (own, right)):
         is_number = as_kinds(own) == as_kinds(right)
         looked.append(_as("as_numbers" if is_number else "as_kinds"))

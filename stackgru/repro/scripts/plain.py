@@ -16,7 +16,7 @@ from stackgru.harness.masks import ORDERS, TIME_ORDER, Recorder, arrange, flat
 from stackgru.harness.pair import Pair, Run
 from stackgru.harness.reference import expected, layer_masks
 from stackgru.outcomes import NO_EXCEPTION, Violated
-from stackgru.repro.scripts.context import Candidate, ScriptContext, attempt
+from stackgru.repro.scripts.context import Candidate, ScriptContext, attempt, own_build
 
 #: How often a call is repeated that differs only now and then.
 OFTEN = 1000
@@ -247,6 +247,25 @@ def calls(context: ScriptContext) -> Iterator[Candidate]:
             allowed=None,
             imports=("torch.nn.utils.rnn pack_padded_sequence",),
         )
+
+
+def shapes(context: ScriptContext) -> Candidate:
+    """Return the shapes of the parameters, of a target that cannot be given a case's weights."""
+    case = context.case
+    sizes = f"{case.input_size}, {case.hidden_size}, {case.num_layers}"
+    options = f"bias={case.bias}, bidirectional={case.bidirectional}"
+    return Candidate(
+        (
+            *attempt(
+                "[tuple(parameter.shape) for parameter in target.parameters()]",
+                f"target = {own_build()}",
+            ),
+            f"right = nn.GRU({sizes}, {options})",
+            "expected = [tuple(parameter.shape) for parameter in right.parameters()]",
+        ),
+        allowed=None,
+        builds=False,
+    )
 
 
 def refused_dtypes(context: ScriptContext) -> Iterator[Candidate]:

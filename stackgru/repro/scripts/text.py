@@ -223,12 +223,11 @@ def _eval_gives_it_back(context: ScriptContext) -> bool:
 def _named(context: ScriptContext, candidate: Candidate) -> Candidate:
     """Return the candidate with its placeholders replaced by the target's own names and builds."""
     functions = tuple(_with_builds(context, text) for text in candidate.functions)
-    candidate = replace(candidate, functions=functions)
-    if "<<" not in candidate.text:
-        return candidate
     own_class = context.target.name.rpartition(":")[2]
     lines = (_with_builds(context, one).replace(OWN_CLASS, own_class) for one in candidate.lines)
-    candidate = replace(candidate, lines=tuple(lines))
+    candidate = replace(candidate, functions=functions, lines=tuple(lines))
+    if "<<" not in candidate.text:
+        return candidate
     pair = context.unused_pair
     module = getattr(pair.module, "module", pair.module)
     keys = {id(value): key for key, value in module.named_parameters()}
