@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from stackgru import __version__
+from stackgru.cli.atlas import atlas
 from stackgru.cli.check import check
 from stackgru.cli.convert import convert
 from stackgru.cli.laws import laws
@@ -22,7 +23,7 @@ def cli() -> None:
     """
 
 
-for command in (check, laws, repro, replay, convert):
+for command in (check, atlas, laws, repro, replay, convert):
     cli.add_command(command)
 
 

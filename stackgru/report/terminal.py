@@ -208,15 +208,16 @@ def _facts(report: Report) -> Table:
     table = _pairs()
     table.add_row(Text("on this build", style="bold"), "")
     for name, value in report.build_facts.items():
-        table.add_row(f"  {name.replace('_', ' ')}", _readable(value))
+        table.add_row(f"  {name.replace('_', ' ')}", readable(value))
     return table
 
 
-def _readable(value: object) -> str:
+def readable(value: object) -> str:
+    """Return a fact of the build as text."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict):
-        return ", ".join(f"{key}: {_readable(part)}" for key, part in value.items()) or "-"
+        return ", ".join(f"{key}: {readable(part)}" for key, part in value.items()) or "-"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
