@@ -16,6 +16,8 @@ PER_SEED = max(
     1.0, 0.8 * SETTINGS.max_examples * sum(all_laws()[law].share for law in chosen_laws())
 )
 SEEDS = range(1, math.ceil(SETTINGS.right_examples / PER_SEED / max(1, len(RIGHT))) + 1)
+#: A right variant may refuse an edge input, such as packed rows; that is said, and no accusation.
+FINE = ("holds", "refused", "not applicable")
 _accused = set()
 
 
@@ -33,7 +35,7 @@ def test_no_law_accuses(variant, seed, record_property):
     wrong = {
         law: f"{result['status']}: {result['message']}"
         for law, result in results.items()
-        if result["status"] not in ("holds", "not applicable")
+        if result["status"] not in FINE
     }
     if wrong:
         _accused.add(variant)

@@ -106,7 +106,7 @@ def of_law(context: ScriptContext) -> Iterator[Candidate]:
         tries = [_seen(context, context.law.source)]
         while not tries[-1].differs and len(tries) < _TRIES:
             tries.append(_seen(context, context.law.source))
-        for is_repeated in (False, True):
+        for is_repeated in (False, True)[: 1 + tries[-1].differs]:
             yield _of_statement(context, context.law.source, tries[-1], is_repeated)
     for part in context.law.parts:
         seen = _seen(context, part)
