@@ -103,6 +103,12 @@ def _read_pickled(path: Path, *, trust: bool) -> Any:
                     f"{path} is not a checkpoint that torch can read: it is damaged, or of another "
                     "format"
                 ) from error
+            if _FLOAT.search(str(error)):
+                raise ConversionError(
+                    f"{path} contains numbers with a decimal point, such as an optimiser's learning "
+                    f"rate, which torch {torch.__version__} reads only with --trust, where loading "
+                    "it could execute code; a newer torch reads them without"
+                ) from error
             also = f", {named[1]}," if named else ""
             raise ConversionError(
                 f"{path} contains more than tensors and plain values{also} and loading it could "
@@ -149,6 +155,8 @@ _HARMLESS = {
 }
 #: What torch says of a class that it does not allow, in its versions.
 _GLOBAL = re.compile(r"GLOBAL|global|[Uu]nsupported (class|operand)|weights_only|opcode")
+#: What torch 1.13 says of a float.
+_FLOAT = re.compile(rf"[Uu]nsupported operand {ord(pickle.BINFLOAT)}\b")
 
 
 def _harmless(name: str) -> Any:

@@ -214,6 +214,7 @@ class LawRun:
             "convention": self.target.cli_options,
             "torch_version": str(torch.__version__),
             "seed": self.options.seed,
+            "strict": self.options.strict,
             "is_isolated": self.elsewhere is not None,
             "limits": dict(self.target.limits),
             "unseen": list(self.target.unseen),

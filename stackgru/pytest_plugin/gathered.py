@@ -66,6 +66,7 @@ class Gathered:
             build_facts=entry["facts"],
             results=[results[name] for name in order if name in results],
             seed=entry["seed"],
+            strict=entry["strict"],
             is_isolated=entry["is_isolated"],
             limits=entry["limits"],
             unseen=entry["unseen"],

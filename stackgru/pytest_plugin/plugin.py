@@ -177,7 +177,11 @@ def pytest_runtest_makereport(
 
             again = "" if run.law.is_bundled else f"pytest {shlex.quote(item.nodeid)}"
             report.longrepr = violation_text(
-                run.result.violation, run.target.name, run.target.cli_options, again
+                run.result.violation,
+                run.target.name,
+                run.target.cli_options,
+                again,
+                strict=run.options.strict,
             )
     return report
 

@@ -147,6 +147,7 @@ class Report:
         layers: the number of layers that the target has, if it cannot be built with another.
         dropout: likewise, its dropout probability.
         weights: where the layers' weights were found, if neither names nor a function say it.
+        strict: whether differences that are normally only reported count.
     """
 
     target: str
@@ -163,6 +164,7 @@ class Report:
     layers: int | None = None
     dropout: float | None = None
     weights: str | None = None
+    strict: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "results", tuple(self.results))
@@ -312,6 +314,7 @@ class Report:
             "convention": None if self.convention is None else list(self.convention),
             "torch_version": self.torch_version,
             "seed": self.seed,
+            "strict": self.strict,
             "is_isolated": self.is_isolated,
             "limits": dict(self.limits),
             "unseen": list(self.unseen),
@@ -347,6 +350,7 @@ class Report:
                 "layers": None,
                 "dropout": None,
                 "weights": None,
+                "strict": False,
                 "is_isolated": False,
             }
             names = {one.name for one in fields(cls)} - {"results", *added}

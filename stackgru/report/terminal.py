@@ -58,7 +58,10 @@ def render(report: Report, *, width: int, colour: bool, details: bool = True) ->
     if details:
         for violation in report.violations:
             console.print()
-            for line in violation_text(violation, report.target, report.convention).splitlines():
+            found = violation_text(
+                violation, report.target, report.convention, strict=report.strict
+            )
+            for line in found.splitlines():
                 indent = " " * (len(_LABEL) if line.startswith("  ") else 2)
                 # What is copied, such as a command, keeps its words whole.
                 whole = line.startswith(("  again:", "  script:"))
@@ -91,7 +94,12 @@ def render(report: Report, *, width: int, colour: bool, details: bool = True) ->
 
 
 def violation_text(
-    violation: Violation, target: str, convention: Sequence[str] | None = (), again: str = ""
+    violation: Violation,
+    target: str,
+    convention: Sequence[str] | None = (),
+    again: str = "",
+    *,
+    strict: bool = False,
 ) -> str:
     """Return a violation as a few lines, the last of which reruns the law on the target.
 
@@ -100,6 +108,7 @@ def violation_text(
         target: the target's name.
         convention: the options that specify its convention; None if only a Convention can.
         again: what reruns it, if it is not ``stackgru check``.
+        strict: whether differences that are normally only reported count.
     """
     lines = [
         f"{violation.law} is violated: {violation.message}",
@@ -113,10 +122,11 @@ def violation_text(
         lines.append(f"  script:     {violation.script}")
     if violation.problem:
         lines.append(f"  no script:  {violation.problem}")
-    words = [target, *(convention or ()), "--laws", violation.law]
+    words = [target, *(convention or ()), "--laws", violation.law, *["--strict"] * strict]
     again = again or f"stackgru check {shlex.join(words)}"
     if convention is None:
-        again = f'from Python, stackgru.check(the same Convention, laws=["{violation.law}"])'
+        again = f'from Python, stackgru.check(the same Convention, laws=["{violation.law}"]'
+        again += ", strict=True)" if strict else ")"
     lines.append(f"  again:      {again}")
     return "\n".join(lines)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import OrderedDict
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 
 from stackgru import ConversionError, StackingGRUCell
-from stackgru.checkpoints.files import Checkpoint, Converted, convert
+from stackgru.checkpoints.files import Checkpoint, Converted, convert, read
 from stackgru.checkpoints.state_dict import Choice, renaming
 from stackgru.checkpoints.verify import Differs, assert_same, original
 from tests.subjects.checkpoints import trained
@@ -112,3 +113,14 @@ def test_what_differs_after_writing_is_found():
     was = original(Checkpoint(state), crossed, "gru")
     with pytest.raises(Differs, match="'' gives different results on random input"):
         assert_same(was, Checkpoint(twisted), crossed, "gru")
+
+
+def test_a_torch_that_reads_no_floats_says_so_of_itself(tmp_path, monkeypatch):
+    def refuse(*_, **__):  # as torch 1.13.1 does
+        raise pickle.UnpicklingError("Weights only load failed: Unsupported operand 71")
+
+    path = tmp_path / "a.pt"
+    torch.save({"lr": 0.1}, path)
+    monkeypatch.setattr(torch, "load", refuse)
+    with pytest.raises(ConversionError, match=r"a decimal point.* reads only with --trust"):
+        read(path)

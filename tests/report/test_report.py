@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -220,6 +221,16 @@ def test_colour_is_used_where_it_is_wanted():
 def test_a_violation_ends_with_the_line_that_reruns_it():
     text = violation_text(Violation("equation", EVAL_CASE, "1 is 2", 1.0, 0.5, "step 0"), "a b:C")
     assert text.splitlines()[-1].strip() == "again:      stackgru check 'a b:C' --laws equation"
+
+
+def test_a_strict_violation_is_run_again_strictly():
+    violation = Violation("equation", EVAL_CASE, "1 is 2", 1.0, 0.5, "step 0")
+    assert violation_text(violation, "C", strict=True).endswith("check C --laws equation --strict")
+    shown = violation_text(violation, "C", None, strict=True)
+    assert shown.endswith('laws=["equation"], strict=True)')
+    found = replace(report(law_result("equation", case=EVAL_CASE)), strict=True)
+    assert "check my:Stack --laws equation --strict\n" in render(found, width=80, colour=False)
+    assert Report.from_json(found.to_json()) == found
 
 
 def test_what_cannot_be_said_by_options_is_run_again_from_python():

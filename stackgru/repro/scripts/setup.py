@@ -166,7 +166,12 @@ def _own_names(pair: Pair) -> dict[str, str] | None:
     )
     if complete and in_order:
         return None
-    every = list(module.named_parameters(remove_duplicate=False))
+    # named_parameters itself tells of what is shared from torch 2.0 on only.
+    every = [
+        (f"{prefix}.{name}" if prefix else name, parameter)
+        for prefix, child in module.named_modules(remove_duplicate=False)
+        for name, parameter in child.named_parameters(recurse=False)
+    ]
     names: dict[str, str] = {}
     for key, value in wanted.items():
         found = [name for name, parameter in every if parameter is value]
