@@ -105,8 +105,8 @@ def _read_pickled(path: Path, *, trust: bool) -> Any:
                 ) from error
             if _FLOAT.search(str(error)):
                 raise ConversionError(
-                    f"{path} contains numbers with a decimal point, such as an optimiser's learning "
-                    f"rate, which torch {torch.__version__} reads only with --trust, where loading "
+                    f"{path} contains numbers with a decimal point, such as a learning rate, which "
+                    f"torch {torch.__version__} reads only with --trust, where loading "
                     "it could execute code; a newer torch reads them without"
                 ) from error
             also = f", {named[1]}," if named else ""

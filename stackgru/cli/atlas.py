@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from stackgru.cli.common import NO_VERDICT, errors_shown, fail
+from stackgru.cli.common import NO_VERDICT, USAGE, errors_shown, fail
 
 _EPILOG = """\b
 Examples:
@@ -33,9 +33,13 @@ def atlas(files: tuple[Path, ...], markdown: bool, json_file: str | None) -> Non
     with errors_shown("there is no atlas"):
         from stackgru.report import atlas as made
         from stackgru.report.files import json_text, write_text
+        from stackgru.report.report import BrokenReport
         from stackgru.report.terminal import terminal_size
 
-        found = made.atlas(files)
+        try:
+            found = made.atlas(files)
+        except BrokenReport as error:
+            fail(str(error), USAGE)
         width, _ = terminal_size(sys.stdout)
         click.echo(made.markdown(found) if markdown else made.text(found, width), nl=False)
         if json_file:

@@ -7,11 +7,13 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from stackgru.laws.registry import CATALOGUE_VERSION, all_laws
 from tests.helpers import HANDWRITTEN, ROOT, last_line, stackgru
+from tests.report.test_report import law_result, report
 
 # Only with more rows, or steps, than the calls that find the kind have.
 SLOW = """
@@ -256,3 +258,37 @@ def test_an_interrupted_command(monkeypatch, command):
     process = command("check", "--laws", "no-draws")
     assert process.returncode == 130
     assert process.stderr.endswith("Interrupted: no verdict.\n")
+
+
+def test_an_atlas_shows_what_differs_between_builds(command, tmp_path):
+    reports = [
+        report(law_result("equation"), law_result("unrolled", status=status, reason=reason))
+        for status, reason in (("holds", None), ("not applicable", "it is not there"))
+    ]
+    for report_of_one, version in zip(reports, ("1.0", "2.0"), strict=True):
+        text = replace(report_of_one, torch_version=version).to_json()
+        (tmp_path / f"{version}.json").write_text(text)
+    shown = command("atlas", "1.0.json", "2.0.json", "--json", "atlas.json")
+    assert shown.returncode == 0
+    assert "\n  unrolled\n  1.0: holds\n  2.0: not applicable: it is not there\n" in shown.stdout
+    assert json.loads((tmp_path / "atlas.json").read_text())["builds"] == ["1.0", "2.0"]
+    assert (
+        "| unrolled | holds | n/a [1] |"
+        in command("atlas", "--markdown", "1.0.json", "2.0.json").stdout
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        ([], 2, "Missing argument 'FILES...'"),
+        (["gone.json"], 2, "File 'gone.json' does not exist."),
+        (["broken.json"], 3, "broken.json: this is not a report of stackgru's"),
+    ],
+)
+def test_an_atlas_of_what_is_no_report(command, tmp_path, arguments, status, said):
+    (tmp_path / "broken.json").write_text("{}")
+    shown = command("atlas", *arguments)
+    assert shown.returncode == status
+    assert said in shown.stderr
+    assert "Traceback" not in shown.stderr
