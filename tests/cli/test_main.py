@@ -272,10 +272,8 @@ def test_an_atlas_shows_what_differs_between_builds(command, tmp_path):
     assert shown.returncode == 0
     assert "\n  unrolled\n  1.0: holds\n  2.0: not applicable: it is not there\n" in shown.stdout
     assert json.loads((tmp_path / "atlas.json").read_text())["builds"] == ["1.0", "2.0"]
-    assert (
-        "| unrolled | holds | n/a [1] |"
-        in command("atlas", "--markdown", "1.0.json", "2.0.json").stdout
-    )
+    table = command("atlas", "--markdown", "1.0.json", "2.0.json").stdout
+    assert "| unrolled | holds | n/a [1] |" in table
 
 
 @pytest.mark.parametrize(
@@ -283,7 +281,7 @@ def test_an_atlas_shows_what_differs_between_builds(command, tmp_path):
     [
         ([], 2, "Missing argument 'FILES...'"),
         (["gone.json"], 2, "File 'gone.json' does not exist."),
-        (["broken.json"], 3, "broken.json: this is not a report of stackgru's"),
+        (["broken.json"], 2, "Error: broken.json: this is not a report of stackgru's"),
     ],
 )
 def test_an_atlas_of_what_is_no_report(command, tmp_path, arguments, status, said):
