@@ -173,4 +173,8 @@ def _check_device(device: str) -> None:
     try:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise TargetError(f"device {device!r} cannot be used: {describe_error(error)}.") from error
+        # For a device that is known and not there, torch lists all of its kernels.
+        why = describe_error(error).partition(". ")[0].removesuffix(".")
+        raise TargetError(
+            f"device {device!r} cannot be used with torch {torch.__version__} here: {why}."
+        ) from error

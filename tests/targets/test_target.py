@@ -257,9 +257,15 @@ def test_kind_may_be_told():
         load(StackingGRUCell, kind="sequence")
 
 
-def test_a_device_that_is_not_there():
-    with pytest.raises(TargetError, match="device 'nonsense' cannot be used"):
-        load(StackingGRUCell, device="nonsense")
+@pytest.mark.parametrize("device", ["nonsense", "mps", "cuda"])
+def test_a_device_that_is_not_there_is_one_sentence(device):
+    if device == "cuda" and torch.cuda.is_available():
+        pytest.skip("there is a CUDA device here")
+    if device == "mps" and torch.backends.mps.is_available():
+        pytest.skip("there is an MPS device here")
+    with pytest.raises(TargetError, match=f"device '{device}' cannot be used with torch") as error:
+        load(StackingGRUCell, device=device)
+    assert ". " not in str(error.value)
 
 
 def test_a_cell_that_serves_two_layers_is_found_twice():
