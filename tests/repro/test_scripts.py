@@ -209,6 +209,13 @@ def test_when_time_is_over_what_was_found_is_kept(monkeypatch):
             "rows = pack_padded_sequence(",
         ),
         ("strict_only:OutputInSinglePrecision", "dtypes", "", ".bfloat16()"),
+        ("drop_in:WaysBeforeTheRate", "drop-in", "dropout=0.5", "what is right has no such"),
+        (
+            "under_autocast:AutocastDropsNothing",
+            "autocast",
+            "num_layers=2 dropout=0.5 dtype=float32 mode=train autocast=float16",
+            "torch.manual_seed(0)",
+        ),
     ],
 )
 def test_a_script_does_what_the_law_tried(fault, law, text, shown):

@@ -195,7 +195,7 @@ def run_in_process(text: str) -> int | None:
         try:
             exec(code, {"__name__": "__main__"})  # noqa: S102 - what was written the line before
         except SystemExit as end:
-            status = int(end.code or 0)
+            status = int(end.code or 0) if isinstance(end.code, int | None) else None
         except Exception as error:
             printed.write(describe_error(error))
         finally:

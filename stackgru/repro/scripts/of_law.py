@@ -79,6 +79,8 @@ def construct(**options):
     return {1}
 """
 _OFTEN = 50
+#: How a candidate compares: the first that shows a violation, and agrees for what is right.
+_WAYS = ("once", "if it is there", "often")
 _TRIES = 5  # of a law that sees nothing at first, since what a race does shows now and then
 _WITHIN = """
 def within(x, h0, *others):
@@ -106,16 +108,16 @@ def of_law(context: ScriptContext) -> Iterator[Candidate]:
         tries = [_seen(context, context.law.source)]
         while not tries[-1].differs and len(tries) < _TRIES:
             tries.append(_seen(context, context.law.source))
-        for is_repeated in (False, True)[: 1 + tries[-1].differs]:
-            yield _of_statement(context, context.law.source, tries[-1], is_repeated)
+        for how in _WAYS[:1] if context.is_control else _WAYS:
+            yield _of_statement(context, context.law.source, tries[-1], how)
     for part in context.law.parts:
         seen = _seen(context, part)
-        if seen.differs:
-            yield _of_statement(context, part, seen)
+        for how in _WAYS[:2] if seen.differs else ():
+            yield _of_statement(context, part, seen, how)
 
 
 def _of_statement(
-    context: ScriptContext, statement: Statement, found: _Found, is_repeated: bool = False
+    context: ScriptContext, statement: Statement, found: _Found, how: str = "once"
 ) -> Candidate:
     """Return the source of a statement, with what it sees differently or raises."""
     case, names = context.case, inspect.signature(statement).parameters
@@ -145,8 +147,10 @@ def _of_statement(
     if "within" in names:
         texts.append(_WITHIN.format(case.directions * case.hidden_size, *found.bounds))
     compared, allowed = _compared(context, statement, found, functions[-1])
-    if is_repeated:
+    if how == "often":
         compared = _repeated(compared, is_of_tensors=allowed is not None)
+    if how == "if it is there" and compared[-1] == "        break":
+        compared += ["else:", "    observed = expected = None  # what is right has no such thing"]
     for function in (as_numbers, as_kinds):
         if any(f"{function.__name__}(" in line for line in compared):
             texts.append(source_of(function))
@@ -203,8 +207,6 @@ def _compared(
     is_tensor = isinstance(own, torch.Tensor) and isinstance(right, torch.Tensor)
     if is_tensor and own.shape == right.shape and own.is_floating_point():
         return looked, float(torch.as_tensor(error[0]).max()) if error else 0.0
-    if is_generator:
-        looked += ["else:", "    observed = expected = None  # what is right has no such thing"]
     if any(has_tensors([one]) for one in (own, right)):
         is_number = as_kinds(own) == as_kinds(right)
         looked.append(_as("as_numbers" if is_number else "as_kinds"))
