@@ -169,7 +169,7 @@ def looked_at(statement: Statement, pair: Pair, **given: Any) -> Iterator[Seen]:
 
 
 def _assert_holds_for_reference(statement: Statement, pair: Pair) -> None:
-    """Raise NotApplicable if a law cannot be tried on nn.GRU itself, or what is wrong in it."""
+    """Raise NotApplicable if a law fails on nn.GRU as well, or the user's own mistake in it."""
     try:
         with pair.in_context():
 

@@ -136,7 +136,7 @@ def _possible(context: ScriptContext) -> Iterator[Candidate]:
         yield plain.shapes(context)
         return
     with torch.random.fork_rng(devices=[]), settings_kept(), context.unused_pair.settings():
-        found = [_set(context.case, candidate) for candidate in candidates(context)]
+        found = [_with_settings(context.case, candidate) for candidate in candidates(context)]
     yield from found
     modes: list[tuple[str, ...]] = [("torch.set_grad_enabled(False)",)]
     if context.case.grad == "inference":
@@ -146,7 +146,7 @@ def _possible(context: ScriptContext) -> Iterator[Candidate]:
             yield replace(candidate, lines=(*mode, *candidate.lines))
 
 
-def _set(case: Case, candidate: Candidate) -> Candidate:
+def _with_settings(case: Case, candidate: Candidate) -> Candidate:
     """Return a candidate that begins with the settings of its case, unless it has its own."""
     settings = {
         f"torch.set_num_threads({case.threads})": case.threads > 1,

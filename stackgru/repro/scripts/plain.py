@@ -86,7 +86,7 @@ def local(context: ScriptContext) -> Iterator[Candidate]:
 
 
 def changed(context: ScriptContext) -> Iterator[Candidate]:
-    """Yield the same with the weights, input and state of a law's last call, if it changes them."""
+    """Yield the plain comparison with the numbers of the law's last call, if it changes them."""
     pair, numbers = context.pair(), numbers_of(context.case)
     last: dict[str, list[float]] = {}
     run = pair.run
