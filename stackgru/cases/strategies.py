@@ -231,6 +231,7 @@ def cases(
     large: str = "",
     calls: Sequence[Call] = _PLAIN_CALL,
     bidirectional: bool = False,
+    casts: Sequence[str] = AUTOCAST[1:],
     choices: Sequence[str] = CALLED,
 ) -> Case:
     """Cases; an argument pins its field or limits it, None leaves it to be drawn.
@@ -240,7 +241,7 @@ def cases(
     case. ``only`` has the sizes that are possible, if not all are,
     and ``one_width`` makes input_size the hidden_size. ``choices`` names what else is drawn, each
     of which may depend on those before it; what is not named keeps its default. ``calls`` are
-    the values of CALL that are possible together.
+    the values of CALL that are possible together, and ``casts`` the dtypes of autocast.
     """
     possible = tuple(one for one in calls if _is_chosen(one, choices, bidirectional=bidirectional))
     possible = tuple(one for one in possible if _has_rows(one, min_batch, max_batch))
@@ -315,7 +316,8 @@ def cases(
     )
     for name in choices:
         if name not in CALL:
-            case = replace(case, **{name: draw(_CHOICES[name](case), label=name)})
+            values = st.sampled_from(casts) if name == "autocast" else _CHOICES[name](case)
+            case = replace(case, **{name: draw(values, label=name)})
     return case
 
 

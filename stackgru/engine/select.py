@@ -13,7 +13,7 @@ from stackgru.laws.names import selected
 from stackgru.laws.registry import Law, all_laws
 from stackgru.options import DTYPES, Options
 from stackgru.outcomes import NotApplicable
-from stackgru.targets.probe import supported_dtypes
+from stackgru.targets.probe import supported_casts, supported_dtypes
 from stackgru.targets.target import Target
 
 
@@ -73,6 +73,10 @@ def _restrict(arguments: dict[str, Any], target: Target) -> str | None:
         arguments["bias"] = True
     if arguments.get("bidirectional") and not any(call[-1] for call in possible_calls(target)):
         return "the target's constructor has no argument bidirectional"
+    if "autocast" in arguments.get("choices", ()):
+        arguments["casts"] = supported_casts()
+        if not arguments["casts"]:
+            return "nn.GRU does not run under autocast on this build"
     # Only the laws of forms try what a target refuses.
     tries_all = arguments.pop("refused", False)
     arguments["calls"] = possible_calls(target) if tries_all else accepted_calls(target)

@@ -18,7 +18,7 @@ from stackgru.harness.orders import reference_order
 from stackgru.harness.pair import Pair
 from stackgru.outcomes import Violated
 from stackgru.targets.importing import TargetError
-from stackgru.targets.probe import supported_dtypes
+from stackgru.targets.probe import supported_casts, supported_dtypes
 from stackgru.targets.target import Target
 
 _CASE = Case(input_size=5, hidden_size=16, batch=4, dropout=0.5, dtype="float32", mode="train")
@@ -33,6 +33,7 @@ def measure(target: Target) -> dict[str, Any]:
         "device": target.device,
         "cpu_capability": _cpu_capability(),
         "dtypes": list(supported_dtypes(target.device)),
+        "autocast": list(supported_casts()),
         "split_draw_is_one_draw": _split_draw_is_one_draw(),
     }
     for name, measured in (

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stackgru.cases.case import Case
+from stackgru.cases.case import AUTOCAST, Case
 from stackgru.options import DTYPES, UsageError
 from stackgru.targets.adapter import ConventionMismatch, adapt
 from stackgru.targets.construct import construct, names_of, taken
@@ -83,6 +83,21 @@ def supported_dtypes(device: str = "cpu") -> tuple[str, ...]:
         except RuntimeError:
             continue
         supported.append(name)
+    return tuple(supported)
+
+
+@functools.cache
+def supported_casts() -> tuple[str, ...]:
+    """Return the names of the dtypes in which nn.GRU runs and trains under autocast on the CPU."""
+    supported = []
+    for name in AUTOCAST[1:]:
+        # Some builds warn of what they do not support, and leave autocast off.
+        with contextlib.suppress(RuntimeError, UserWarning), warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with torch.enable_grad(), torch.autocast("cpu", dtype=getattr(torch, name)):
+                output, _ = nn.GRU(2, 3)(torch.zeros(1, 1, 2))
+            output.sum().backward()
+            supported.append(name)
     return tuple(supported)
 
 

@@ -67,6 +67,19 @@ def test_what_a_target_does_not_take_is_as_nn_gru_has_it_by_default(data):
     assert (case.dropout, case.bias) == (0.0, True)
 
 
+@settings(max_examples=30)
+@given(st.data())
+def test_autocast_is_tried_to_what_the_build_casts_to(data):
+    """The law "autocast" has no case where nn.GRU runs under autocast to nothing."""
+    law, target = all_laws()["autocast"], load(Stack)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("stackgru.engine.select.supported_casts", lambda: ("bfloat16",))
+        assert data.draw(domain(law, target, Options())).autocast == "bfloat16"
+        patched.setattr("stackgru.engine.select.supported_casts", lambda: ())
+        with pytest.raises(NotApplicable, match="does not run under autocast on this build"):
+            domain(law, target, Options())
+
+
 def test_a_family_is_selected_by_its_name():
     chosen = select(Options(laws=("transforms", "equation"), skip=("vm*",)))
     assert [law.name for law in chosen] == [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 from torch import nn
@@ -40,6 +42,21 @@ def test_a_dtype_in_which_gru_does_not_run_is_left_out(monkeypatch):
     left = build_facts.supported_dtypes.__wrapped__()
     assert left == tuple(name for name in every if name != "float16")
     assert set(left) < set(DTYPES)
+
+
+def test_a_dtype_to_which_autocast_does_not_cast_is_left_out(monkeypatch):
+    """As up to torch 2.1, which warns, leaves autocast off, and raises as it is left."""
+
+    class Bfloat16Only(torch.autocast):
+        def __init__(self, device_type, dtype):
+            if dtype == torch.float16:
+                warnings.warn("the target dtype is not supported. Disabling autocast", stacklevel=2)
+            super().__init__(device_type, dtype)
+
+    assert "bfloat16" in build_facts.supported_casts()
+    assert measure(load(one_layer))["autocast"] == list(build_facts.supported_casts())
+    monkeypatch.setattr(torch, "autocast", Bfloat16Only)
+    assert build_facts.supported_casts.__wrapped__() == ("bfloat16",)
 
 
 def test_a_fact_that_a_target_refuses_is_not_measured():
