@@ -316,8 +316,8 @@ def cases(
     )
     for name in choices:
         if name not in CALL:
-            values = st.sampled_from(casts) if name == "autocast" else _CHOICES[name](case)
-            case = replace(case, **{name: draw(values, label=name)})
+            possible_values = st.sampled_from(casts) if name == "autocast" else _CHOICES[name](case)
+            case = replace(case, **{name: draw(possible_values, label=name)})
     return case
 
 
