@@ -316,8 +316,10 @@ def cases(
     )
     for name in choices:
         if name not in CALL:
-            possible_values = st.sampled_from(casts) if name == "autocast" else _CHOICES[name](case)
-            case = replace(case, **{name: draw(possible_values, label=name)})
+            chosen: st.SearchStrategy[Any] = (
+                st.sampled_from(casts) if name == "autocast" else _CHOICES[name](case)
+            )
+            case = replace(case, **{name: draw(chosen, label=name)})
     return case
 
 

@@ -71,9 +71,9 @@ def _draws_layer_by_layer(dtype: torch.dtype, device: torch.device) -> bool:
 
     A recorder sees every operation within nn.GRU's one.
     """
-    gru = nn.GRU(2, 5, 4, dropout=0.25, dtype=dtype, device=device)
     input = torch.ones(3, 2, 2, dtype=dtype, device=device)
     with torch.random.fork_rng(), torch.no_grad():
+        gru = nn.GRU(2, 5, 4, dropout=0.25, dtype=dtype, device=device)
         torch.manual_seed(0)
         with Recorder() as recorder:
             gru(input)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import gc
 import inspect
 import random
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize, prune
 
 from stackgru.harness.judge import Called, Seen
+from stackgru.harness.pair import Pair
 from stackgru.laws.helpers.plain import (
     Results,
     backward,
@@ -28,6 +30,7 @@ from stackgru.laws.helpers.plain import (
     seeded,
 )
 from stackgru.laws.registry import law
+from stackgru.outcomes import NotApplicable
 
 _SMALL = {"min_batch": 1, "max_batch": 4, "max_layers": 3, "max_steps": 3, "max_size": 16}
 
@@ -394,11 +397,28 @@ def parametrised(
         )
 
 
+@functools.cache
+def _casts_again() -> bool:
+    """Whether autocast casts again, with gradients, what it cast without; torch 1.13 does not."""
+    weight, x = nn.Parameter(torch.ones(1, 1)), torch.ones(1, 1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.no_grad():
+            nn.functional.linear(x, weight)
+        with torch.enable_grad():
+            return nn.functional.linear(x, weight).requires_grad
+
+
+def _needs_new_casts(pair: Pair) -> None:
+    if not _casts_again():
+        raise NotApplicable("under this build's autocast, casts without gradients are used again")
+
+
 @law(
     "conduct",
     {**_SMALL, "dtypes": ("float32",), "usual": True, "choices": ("autocast",)},
     question="conduct",
     share=0.3,
+    needs=_needs_new_casts,
     is_refusable=True,
 )
 def calls_under_autocast(

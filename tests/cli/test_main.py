@@ -39,7 +39,9 @@ def test_the_bundled_cell_holds(tmp_path):
     skipped = ("--skip", "transforms", "--skip", "meta", "--skip", "forward-mode")
     process = stackgru("check", "--max-examples", 2, *skipped, cwd=tmp_path)
     assert process.returncode == 0, process.stderr
-    assert "stackgru:StackingGRUCell is interchangeable with nn.GRU: all 45" in last_line(process)
+    # On a build without torch.func and the like, fewer apply.
+    said = r"^stackgru:StackingGRUCell is interchangeable with nn.GRU: all 4[2-5] laws"
+    assert re.search(said, last_line(process))
     assert "[50/50]" in process.stderr
     assert "whole sequences from one seed" in process.stdout
     assert "\x1b" not in process.stdout + process.stderr

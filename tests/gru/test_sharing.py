@@ -15,6 +15,7 @@ from stackgru import RefusedArgument, StackingGRUCell, as_cells, as_gru, copy_we
 from stackgru.cases.strategies import cases
 from stackgru.cases.tensors import draw_h0, draw_input
 from stackgru.gru.parameters import gru_layers
+from stackgru.targets.probe import supported_dtypes
 from tests import FULL
 
 #: An example builds and runs several modules.
@@ -47,7 +48,7 @@ def assert_same(found, expected):
 
 
 @FEWER
-@given(cases())
+@given(cases(dtypes=supported_dtypes()))
 def test_they_share_their_parameters(case):
     stack = built(case)
     gru = as_gru(stack)
@@ -61,7 +62,7 @@ def test_they_share_their_parameters(case):
 
 
 @FEWER
-@given(cases())
+@given(cases(dtypes=supported_dtypes()))
 def test_unrolled_it_is_nn_gru_bit_by_bit(case):
     stack = built(case)
     input, h0 = tensors(case)
@@ -75,7 +76,7 @@ def test_unrolled_it_is_nn_gru_bit_by_bit(case):
 
 
 @FEWER
-@given(cases(min_batch=1))
+@given(cases(min_batch=1, dtypes=supported_dtypes()))
 def test_packed_it_is_nn_gru_bit_by_bit(case):
     stack = built(case)
     input, h0 = tensors(case)
@@ -93,7 +94,7 @@ def test_packed_it_is_nn_gru_bit_by_bit(case):
 
 
 @FEWER
-@given(cases(min_batch=1))
+@given(cases(min_batch=1, dtypes=supported_dtypes()))
 def test_gradients_are_those_of_nn_gru(case):
     stack = built(case)
     twin = copy.deepcopy(stack)
@@ -134,8 +135,9 @@ def test_a_cast_of_one_casts_both(cast, which):
     assert all(one is other for one, other in pairs)
     dtype = next(stack.parameters()).dtype
     assert dtype != torch.float32
-    x = torch.ones(2, 1, 3, dtype=dtype)
-    assert torch.equal(stack.unroll(x)[0], gru(x)[0])
+    if str(dtype).removeprefix("torch.") in supported_dtypes():
+        x = torch.ones(2, 1, 3, dtype=dtype)
+        assert torch.equal(stack.unroll(x)[0], gru(x)[0])
 
 
 def test_loading_into_one_loads_both():

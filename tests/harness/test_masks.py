@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from stackgru.harness import masks as masks_module
 from stackgru.harness.masks import ORDERS, Draw, Injector, Recorder, arrange, flat
 
 
@@ -106,21 +105,10 @@ def test_other_draws_are_named():
     assert "rand" in recorder.others[0]
 
 
-@pytest.mark.skipif(not hasattr(torch.Tag, "nondeterministic_seeded"), reason="torch has no tag")
 def test_other_draws_are_known_by_their_tag():
     with Recorder() as recorder:
         torch.empty(3).geometric_(0.5)
     assert "geometric" in recorder.others[0]
-
-
-def test_other_draws_are_known_by_their_name_where_torch_has_no_tag(monkeypatch):
-    monkeypatch.setattr(torch, "Tag", object)
-    masks_module._draws_random_numbers.cache_clear()
-    with Recorder() as recorder:
-        torch.empty(3).uniform_()
-        torch.zeros(3) + 1
-    masks_module._draws_random_numbers.cache_clear()
-    assert [name.split(".")[1] for name in recorder.others] == ["uniform_"]
 
 
 def test_the_rate_is_recorded_before_a_mask_overwrites_it():

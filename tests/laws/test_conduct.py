@@ -98,6 +98,15 @@ def test_masks_that_are_not_nn_grus_are_left_to_other_laws_by_strided():
         check_law("mask-count", TwiceAsManyRows, DROPS)
 
 
+def masks_follow_strides():
+    """Whether a mask is filled in the order of memory; not so where MKL's generator draws it."""
+    masks = []
+    for shape in (torch.empty(2, 9), torch.empty(9, 2).T):
+        torch.manual_seed(0)
+        masks.append(torch.empty_like(shape).bernoulli_(0.5))
+    return not torch.equal(*masks)
+
+
 class LetsStridesThrough(Stack):
     """The seed's loop: the state is taken as it lies in memory, and so are the masks drawn."""
 
@@ -116,6 +125,8 @@ class LetsStridesThrough(Stack):
 
 
 def test_masks_that_follow_strides_are_violated_with_strict_only():
+    if not masks_follow_strides():
+        pytest.skip("this build fills masks by the places of their values, not by memory")
     law_run(LetsStridesThrough, "strided", seed=0).run()
     with pytest.raises(Violated, match="the masks differ from those drawn"):
         law_run(LetsStridesThrough, "strided", seed=0, strict=True).run()

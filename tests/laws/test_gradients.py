@@ -30,7 +30,7 @@ class FirstDerivativesOnly(Stack):
 test_a_violation_shows_what_was_seen = caught_but_not(
     Stack,
     ("gradients", FreezesItself, Case(), r"changes requires_grad of"),
-    ("second-derivatives", FirstDerivativesOnly, EVAL, r"^second derivative of .*: got 0.0, "),
+    ("second-derivatives", FirstDerivativesOnly, EVAL, r"^second derivative of .*: got "),
     ("second-derivatives", KeptValuesAreNotScaled, DROPS, r"^second derivative of "),
     ("forward-mode", KeptValuesAreNotScaled, DROPS, r"^forward-mode derivative of output: got "),
 )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
-import torch
 
 from stackgru.cases.case import Case
 from stackgru.laws.helpers.values import ANOTHER_EQUATION
 from stackgru.outcomes import Violated
 from tests.helpers import caught_but_not, check_law, law_run, refused
+from tests.subjects import autocast_dtype
 from tests.subjects.broken.draws import DrawsForEmptyBatches
 from tests.subjects.broken.equations import ResetBeforeTheProduct
 from tests.subjects.right.variants import Stack
@@ -33,14 +33,14 @@ class Float64UnderAutocast(Stack):
 
     def result(self, output, hn):
         output, hn = super().result(output, hn)
-        return output, hn.double() if torch.is_autocast_enabled("cpu") else hn
+        return output, hn.double() if autocast_dtype() else hn
 
 
 class NoAutocast(Stack):
     """It refuses to run under autocast."""
 
     def start(self, input, h0):
-        if torch.is_autocast_enabled("cpu"):
+        if autocast_dtype():
             raise RuntimeError("not in bfloat16")
         return super().start(input, h0)
 

@@ -241,7 +241,7 @@ def test_what_cannot_be_said_by_options_is_run_again_from_python():
 def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "report.json"
     path.write_text("before")
-    monkeypatch.setattr("os.replace", lambda *paths: (_ for _ in ()).throw(OSError("full")))
+    monkeypatch.setattr(Path, "replace", lambda *paths: (_ for _ in ()).throw(OSError("full")))
     with pytest.raises(OSError, match="full"):
         write_text(path, "after")
     assert path.read_text() == "before"

@@ -141,7 +141,7 @@ CAUGHT_BY = {
     "forward-mode": derivatives.NoForwardMode,
     "training": life.KeepsTransposedWeights,
     "unbiased": half.TruncatesToBfloat16,
-    "autocast-gradients": under_autocast.LossScaleTakenOff,
+    "autocast-gradients": under_autocast.AutocastReadsByData,
     "results": results.OneLayerSharesItsMemory,
     "passes": passes.ForgetsGradientsThatAreThere,
     "parameters": parameters.UnusedGain,

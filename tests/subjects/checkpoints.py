@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import io
+import pickle
+
 import torch
 from torch import nn
 
@@ -28,6 +32,19 @@ def cells(prefix, width=3, size=4, layers=2, bias=True, first=0):
         for layer, cell in enumerate(stack.grus)
         for name, value in cell.named_parameters()
     }
+
+
+@functools.cache
+def trust() -> tuple[str, ...]:
+    """Return the option that torch needs to read numbers with a decimal point, if it needs one."""
+    file = io.BytesIO()
+    torch.save({"lr": 0.01}, file)
+    file.seek(0)
+    try:
+        torch.load(file, weights_only=True)
+    except pickle.UnpicklingError:  # up to torch 1.13
+        return ("--trust",)
+    return ()
 
 
 def trained(model, steps=3):

@@ -14,6 +14,7 @@ from stackgru.laws.registry import all_laws
 from stackgru.options import Options
 from stackgru.outcomes import NotApplicable, Violated
 from stackgru.report.report import Report
+from stackgru.targets.probe import supported_dtypes
 from tests.helpers import law_run
 from tests.subjects import reported
 
@@ -41,7 +42,11 @@ def report_on(target, laws=LAWS, **options):
     ("target", "refused", "limits"),
     [
         (reported.NeedsBias, [], ["bias=False"]),
-        (reported.SinglePrecision, ["dtypes", "meta"], ["float64", "bfloat16", "float16"]),
+        (
+            reported.SinglePrecision,
+            ["dtypes", "meta"],
+            [one for one in supported_dtypes() if one != "float32"],
+        ),
         (reported.scripted, [], []),
         (reported.RefusesAnEmptyBatch, ["empty-batch"], []),
         (reported.EvalReturnsNone, [], []),

@@ -80,6 +80,8 @@ def _second_derivatives(context: ScriptContext) -> Iterator[Candidate]:
 
 def _forward_mode(context: ScriptContext) -> Iterator[Candidate]:
     """Yield whether forward-mode derivatives can be computed, and by the weights are zero."""
+    if not hasattr(torch, "func"):
+        return
     yield Candidate(
         (
             "def call(x):",

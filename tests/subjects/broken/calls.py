@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from tests.subjects import autocast_dtype, is_compiling
 from tests.subjects.right.variants import Stack, Written
 
 
@@ -140,7 +141,7 @@ class TracedInPart(Stack):
     """With one layer only, it says that it cannot be exported."""
 
     def begin(self, input, h0):
-        if self.num_layers == 1 and torch.compiler.is_compiling():
+        if self.num_layers == 1 and is_compiling():
             raise RuntimeError("one layer is not supported")
         return h0
 
@@ -165,4 +166,4 @@ class OtherwiseUnderAutocast(Stack):
 
     def cell(self, cell, x, h):
         state = super().cell(cell, x, h)
-        return state * 1.2 if torch.is_autocast_enabled("cpu") else state
+        return state * 1.2 if autocast_dtype() else state

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from stackgru.gru.cell import StackingGRUCell
+from tests.subjects import is_compiling, storage_of
 from tests.subjects.right.variants import Stack
 
 
@@ -32,7 +33,7 @@ class ReadsTheInputAsContiguous(Stack):
     def forward(self, input, h0=None):
         strides = input.shape[1], 1
         last = input.storage_offset() + input.numel()
-        if last * input.element_size() <= input.untyped_storage().nbytes():
+        if last * input.element_size() <= storage_of(input).nbytes():
             input = input.as_strided(input.shape, strides)
         return super().forward(input, h0)
 
@@ -71,7 +72,7 @@ class OtherwiseWhenCompiled(Stack):
     """Compiled or exported, the input is taken a thousandth too large."""
 
     def forward(self, input, h0=None):
-        if torch.compiler.is_compiling():
+        if is_compiling():
             input = input * 1.001
         return super().forward(input, h0)
 

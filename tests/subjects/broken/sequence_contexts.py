@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn.utils.rnn import PackedSequence
 
+from tests.subjects import autocast_dtype
 from tests.subjects.right.layouts import Whole
 from tests.subjects.right.sequences import LayerByLayer
 
@@ -54,7 +55,7 @@ class GradientsAreHalvedUnderAutocast(LayerByLayer):
     """Under autocast, the gradient of the output is halved."""
 
     def end(self, output, hn):
-        if torch.is_autocast_enabled("cpu") and output.requires_grad:
+        if autocast_dtype() and output.requires_grad:
             output.register_hook(lambda gradient: gradient / 2)
         return output, hn
 

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import torch
 
+from tests.subjects import autocast_dtype
 from tests.subjects.right.variants import Stack
-
-
-def _autocast():
-    """Return the dtype of autocast on the CPU, or None where it is off."""
-    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
 
 
 class AutocastAlwaysToBfloat16(Stack):
     """Under autocast to float16, products are in bfloat16."""
 
     def cell(self, cell, x, h):
-        if _autocast() != torch.float16:
+        if autocast_dtype() != torch.float16:
             return super().cell(cell, x, h)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             return super().cell(cell, x, h)
@@ -26,8 +22,11 @@ class AutocastIsOver(Stack):
     """After a call, autocast is off for what follows it in the same block."""
 
     def end(self, output, hn):
-        if _autocast():
-            torch.set_autocast_enabled("cpu", False)
+        if autocast_dtype():
+            try:
+                torch.set_autocast_enabled("cpu", False)
+            except TypeError:  # before torch 2.4
+                torch.set_autocast_cpu_enabled(False)
         return output, hn
 
 
@@ -35,7 +34,7 @@ class AutocastDtypeComesOut(Stack):
     """Under autocast hn has autocast's dtype, not that of the state that was handed in."""
 
     def end(self, output, hn):
-        return output, hn.to(_autocast() or hn.dtype)
+        return output, hn.to(autocast_dtype() or hn.dtype)
 
 
 class KeepsCastsForEver(Stack):
@@ -45,11 +44,11 @@ class KeepsCastsForEver(Stack):
         self.casts = {}
 
     def cell(self, cell, x, h):
-        if not _autocast() or torch.is_grad_enabled():
+        if not autocast_dtype() or torch.is_grad_enabled():
             return super().cell(cell, x, h)
-        key = list(self.cells).index(cell), _autocast()
+        key = list(self.cells).index(cell), autocast_dtype()
         if key not in self.casts:
-            self.casts[key] = [one.to(_autocast(), copy=True) for one in cell.parameters()]
+            self.casts[key] = [one.to(autocast_dtype(), copy=True) for one in cell.parameters()]
         return torch._VF.gru_cell(x, h, *self.casts[key])
 
 
@@ -60,13 +59,13 @@ class CastsWithoutGradients(Stack):
         self.casts = {}
 
     def cell(self, cell, x, h):
-        if not _autocast():
+        if not autocast_dtype():
             return super().cell(cell, x, h)
         weight = cell.weight_hh
-        key = id(weight), weight._version, _autocast()
+        key = id(weight), weight._version, autocast_dtype()
         weight = self.casts.get(key, weight)
         if not torch.is_grad_enabled():
-            self.casts[key] = weight.to(_autocast())
+            self.casts[key] = weight.to(autocast_dtype())
         return torch._VF.gru_cell(x, h, cell.weight_ih, weight, cell.bias_ih, cell.bias_hh)
 
 
@@ -74,7 +73,7 @@ class AutocastReadsByData(Stack):
     """Under autocast the input's weights are read by .data, and get no gradient."""
 
     def cell(self, cell, x, h):
-        weight_ih = cell.weight_ih.data if _autocast() else cell.weight_ih
+        weight_ih = cell.weight_ih.data if autocast_dtype() else cell.weight_ih
         return torch._VF.gru_cell(x, h, weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh)
 
 
@@ -83,7 +82,7 @@ class SlopesInFloat16(Stack):
 
     def cell(self, cell, x, h):
         state = super().cell(cell, x, h) * 1
-        if _autocast() == torch.bfloat16 and state.requires_grad:
+        if autocast_dtype() == torch.bfloat16 and state.requires_grad:
             state.register_hook(lambda slope: slope.half().to(slope.dtype))
         return state
 
@@ -92,7 +91,7 @@ class LossScaleTakenOff(Stack):
     """Under autocast to float16, the gradient of the input is divided by a scale of the loss."""
 
     def forward(self, input, h0=None):
-        if _autocast() == torch.float16 and input.requires_grad:
+        if autocast_dtype() == torch.float16 and input.requires_grad:
             input = input * 1
             input.register_hook(lambda slope: slope / 1024)
         return super().forward(input, h0)
@@ -103,7 +102,7 @@ class AutocastDropsNothing(Stack):
 
     def gap(self, state, layer):
         dropped = super().gap(state, layer)
-        return state if _autocast() else dropped
+        return state if autocast_dtype() else dropped
 
 
 class AutocastOffInside(Stack):

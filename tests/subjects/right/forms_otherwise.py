@@ -132,18 +132,20 @@ class _PlainCell(nn.GRUCell):
         return n + torch.sigmoid(x_z + h_z) * (h - n)
 
 
-class RowsMapped(_AllForms):
-    """Written without a batch, and mapped over the rows; masks are drawn before."""
+if hasattr(torch, "vmap"):
 
-    one_way = _PlainCell
+    class RowsMapped(_AllForms):
+        """Written without a batch, and mapped over the rows; masks are drawn before."""
 
-    def padded(self, x, h0, lengths):
-        shape = self.num_layers - 1, *x.shape[:2], self.directions * self.hidden_size
-        masks = self.dropout(x.new_ones(shape))
-        return torch.vmap(self.row, (1, 1, 1, 2), 1)(x, h0, _alive(x, lengths), masks)
+        one_way = _PlainCell
 
-    def row(self, x, h0, alive, masks):
-        return self.stack(x, h0, alive, lambda x, gap: x * masks[gap])
+        def padded(self, x, h0, lengths):
+            shape = self.num_layers - 1, *x.shape[:2], self.directions * self.hidden_size
+            masks = self.dropout(x.new_ones(shape))
+            return torch.vmap(self.row, (1, 1, 1, 2), 1)(x, h0, _alive(x, lengths), masks)
+
+        def row(self, x, h0, alive, masks):
+            return self.stack(x, h0, alive, lambda x, gap: x * masks[gap])
 
 
 class DirectionsTogether(_AllForms):

@@ -194,12 +194,14 @@ class ScriptedWithoutGraph(Written):
         return _scripted_update(products, h_products, h.clone())
 
 
-class RowsByVmap(Written):
-    """Written for one row, and mapped over the rows."""
+if hasattr(torch, "vmap"):
 
-    def cell(self, cell, x, h):
-        row = super().cell
-        return torch.vmap(lambda *one: row(cell, *one))(x, h)
+    class RowsByVmap(Written):
+        """Written for one row, and mapped over the rows."""
+
+        def cell(self, cell, x, h):
+            row = super().cell
+            return torch.vmap(lambda *one: row(cell, *one))(x, h)
 
 
 class InPlaceInInference(Written):
