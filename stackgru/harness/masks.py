@@ -26,6 +26,7 @@ _BERNOULLI = {
     _aten.bernoulli.default,
     _aten.bernoulli.p,
 }
+_backward_pass = getattr(torch._C, "_current_graph_task_id", None)
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 
 
@@ -159,9 +160,8 @@ def generator_state(like: Tensor) -> Tensor:
 
 def _in_backward() -> bool:
     """Whether a backward pass is under way."""
-    task = getattr(torch._C, "_current_graph_task_id", None)
-    if task is not None:
-        return bool(task() != -1)
+    if _backward_pass is not None:
+        return bool(_backward_pass() != -1)
     # Before torch 2.0 only the callers tell.
     called = (frame.f_code.co_filename for frame, _ in traceback.walk_stack(None))
     return torch.autograd.__file__ in called

@@ -139,7 +139,11 @@ def test_all_values_and_no_more_are_complete(asked, complete):
     assert injector.complete == complete
 
 
-def test_what_a_backward_pass_draws_again_is_the_same_mask():
+@pytest.mark.parametrize("has_task_id", [True, False])
+def test_what_a_backward_pass_draws_again_is_the_same_mask(has_task_id, monkeypatch):
+    """A build without the number of the backward pass tells by who calls."""
+    if not has_task_id:
+        monkeypatch.setattr(masks_module, "_backward_pass", None)
     kept = torch.tensor([True, False, False, True])
     x = torch.ones(2, requires_grad=True)
     torch.manual_seed(5)
