@@ -9,10 +9,11 @@ are not applicable.
 from __future__ import annotations
 
 import functools
-import traceback
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import permutations, product
+from types import FrameType
 from typing import Any
 
 import torch
@@ -163,8 +164,10 @@ def _in_backward() -> bool:
     if _backward_pass is not None:
         return bool(_backward_pass() != -1)
     # Before torch 2.0 only the callers tell.
-    called = (frame.f_code.co_filename for frame, _ in traceback.walk_stack(None))
-    return torch.autograd.__file__ in called
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_code.co_filename != torch.autograd.__file__:
+        frame = frame.f_back
+    return frame is not None
 
 
 #: The axes of all masks between layers, (L - 1, T, B, H).

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from stackgru.harness import masks as masks_module
 from stackgru.harness.masks import ORDERS, Draw, Injector, Recorder, arrange, flat
 
 
