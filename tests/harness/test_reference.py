@@ -19,7 +19,10 @@ from tests.helpers import DROPS
 from tests.subjects.right.variants import Stack
 
 
-@given(cases(partial=True, min_layers=2, mode="train"), st.integers(0, MAX_SEED))
+@given(
+    cases(partial=True, min_layers=2, mode="train", dtypes=supported_dtypes()),
+    st.integers(0, MAX_SEED),
+)
 def test_masks_drawn_again_are_those_that_nn_gru_draws(case, seed):
     pair = Pair(load(Stack), case)
     masks = reference_masks(pair, seed)

@@ -164,6 +164,7 @@ def test_steps_of_an_optimiser_are_compared_where_nothing_is_dropped():
 
 
 def test_forward_mode_by_the_weights_needs_a_target_called_like_nn_gru():
+    pytest.importorskip("torch.func")
     law, counts = all_laws()["forward-mode"], []
     adapted = load(Convention(called_otherwise.StateOnly, returns="state"))
     for target in (RIGHT["cell"], adapted):
