@@ -22,6 +22,8 @@ CHECKS = {
     "gru": ["torch.nn:GRU", "--strict", "--seed", "1"],
 }
 FREE = 20  # GB that stay free: an environment takes up to 7
+#: What runs there besides: bug reports, their scripts, and checkpoints converted there and back.
+TESTS = ["tests/cli/test_every_build.py", "-m", "nightly", "-q"]
 EPILOG = """\
 examples:
   python -m tests.sweep                      # or: tox run -e atlas
@@ -116,16 +118,26 @@ def run(name, path, *, again):
         reports.append(json.loads(file.read_text()))
         file.unlink()
         print(f"    {reports[-1]['verdict']['sentence']}", flush=True)
+    tested = subprocess.run(
+        [*tox("exec", name), "--", "python", "-m", "pytest", *TESTS],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if tested.returncode:
+        print(tested.stdout[-2000:], tested.stderr[-2000:])
     environment = {
         "name": name,
         "code": code,
+        "reports_and_checkpoints": "failed" if tested.returncode else "pass",
         "seconds": round(time.monotonic() - began),
         "seconds_to_install": installed,
         "gigabytes": round(size_of(ROOT / ".tox" / name) / 1e9, 1),
     }
     write_text(path, json_text({"environment": environment, "reports": reports}))
     print(f"    {environment['seconds']} s, {environment['gigabytes']} GB", flush=True)
-    return True
+    return not tested.returncode
 
 
 def fingerprint():

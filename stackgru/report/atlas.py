@@ -213,7 +213,7 @@ def text(found: Atlas, width: int) -> str:
 
 def markdown(found: Atlas) -> str:
     """Return an atlas as Markdown: a table of laws and one of facts for each target, then notes."""
-    lines = []
+    lines = [*_environments(found)]
     for sheet in found.sheets:
         notes: dict[str, int] = {}
         lines += [f"## {sheet.target}", "", f"{_summary(sheet)}", ""]
@@ -225,6 +225,17 @@ def markdown(found: Atlas) -> str:
                 lines.append("")
         lines += [*(f"{number}. {_escaped(note)}" for note, number in notes.items()), ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _environments(found: Atlas) -> Iterator[str]:
+    """Yield the lines of a table of what the files say about the environments, if they do."""
+    names = [name for name in _all_names(found.environments) if name not in ("name", "code")]
+    if names:
+        yield _line(["torch", *(name.replace("_", " ") for name in names)])
+        yield _line(["---"] * (len(names) + 1))
+        for build, one in zip(found.builds, found.environments, strict=True):
+            yield _line([build, *(str(one.get(name, "")) for name in names)])
+        yield ""
 
 
 def _summary(sheet: Sheet) -> str:

@@ -86,6 +86,7 @@ def test_several_targets_of_one_file_have_a_sheet_each(tmp_path):
     found = atlas([path])
     assert [sheet.target for sheet in found.sheets] == ["my:Stack", "torch.nn:GRU"]
     assert found.to_dict()["environments"] == ({"gigabytes": 3.1},)
+    assert markdown(found).startswith("| torch | gigabytes |\n| --- | --- |\n| 1.13.1 | 3.1 |\n\n")
 
 
 def test_a_target_that_is_not_in_every_file_is_not_known_there(files):
