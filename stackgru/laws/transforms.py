@@ -172,9 +172,14 @@ def compile(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[Seen]:
         yield f"results of call {number} of it, compiled", seeded(made, x, h0, seed), right
 
 
+_TRACED = {**_SMALL, "mode": "eval", "dtypes": FULL_PRECISION}
+
+
 @law(
     "transforms",
-    {**_SMALL, "mode": "eval", "dtypes": FULL_PRECISION, "choices": ("h0", "batch_first")},
+    {**_TRACED, "choices": ("batch_first",)},
+    # A trace keeps whether a state is left out, and one of extreme numbers may be zeros by chance.
+    {**_TRACED, "usual": True, "choices": ("h0", "batch_first")},
     question="conduct",
     share=0.3,
     prepare=importing("torch.jit"),

@@ -6,12 +6,16 @@ import contextlib
 
 import pytest
 import torch
+from hypothesis import given
 from torch import nn
 
 from stackgru import Convention
 from stackgru.cases.case import Case
+from stackgru.engine.select import domain
 from stackgru.harness.pair import Pair
 from stackgru.laws.helpers.transforms import assert_possible
+from stackgru.laws.registry import all_laws
+from stackgru.options import Options
 from stackgru.outcomes import NotApplicable, Violated
 from stackgru.targets.target import load
 from tests.helpers import DROPS, EVAL, caught_but_not, check_law, law_run
@@ -168,3 +172,9 @@ def test_batch_first_other_weights_give_the_same_to_the_bit(kind, status):
     with contextlib.suppress(Violated):
         run.run()
     assert run.result.status == status
+
+
+@given(domain(all_laws()["trace"], load(Stack), Options()))
+def test_only_usual_numbers_are_traced_without_a_state(case):
+    """A state of zeros by chance is left out as well, and a trace would keep that."""
+    assert case.h0 == "given" or {case.weights, case.input, case.state} == {"usual"}
