@@ -34,7 +34,7 @@ def measure(target: Target) -> dict[str, Any]:
         "cpu_capability": _cpu_capability(),
         "dtypes": list(supported_dtypes(target.device)),
         "autocast": list(supported_casts()),
-        "split_draw_is_one_draw": _split_draw_is_one_draw(),
+        "split_draw_is_one_draw": split_draw_is_one_draw(),
     }
     for name, measured in (
         ("same_initial_weights", _same_initial_weights),
@@ -54,7 +54,8 @@ def _cpu_capability() -> str:
     return match[1] if match else "unknown"
 
 
-def _split_draw_is_one_draw() -> bool:
+def split_draw_is_one_draw() -> bool:
+    """Whether two draws of dropout's are one draw of both, so that their order alone counts."""
     torch.manual_seed(0)
     one = torch.empty(64).bernoulli_(0.5)
     torch.manual_seed(0)
