@@ -17,7 +17,7 @@ from tests.subjects.right.variants import Stack, Written
 def scripted(function):
     """Compile a function with TorchScript, which recent versions call deprecated."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore")
         return torch.jit.script(function)
 
 
