@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stackgru.gru.parameters import parameter_label
+from stackgru.options import FULL_PRECISION
 from stackgru.repro.scripts.context import Candidate, ScriptContext, own_leaf
 from stackgru.repro.scripts.plain import by_steps
 
@@ -73,8 +74,10 @@ def dependence(context: ScriptContext) -> Iterator[Candidate]:
         ),
         allowed=None,
     )
-    if context.case.mode == "train":
-        return
+    case = context.case
+    is_usual = {case.weights, case.input, case.state} == {"usual"}
+    if case.mode == "train" or case.dtype not in FULL_PRECISION or not is_usual:
+        return  # else a change may be lost in rounding on one side only
     pair = context.pair()
     changes = [("x", "x"), ("h0", "h0")]
     for layer, weights in enumerate(pair.layers):
