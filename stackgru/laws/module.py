@@ -399,7 +399,7 @@ def parametrised(
 
 @functools.cache
 def _casts_again() -> bool:
-    """Whether autocast casts again, with gradients, what it cast without; torch 1.13 does not."""
+    """Whether autocast casts again, with gradients, what it cast without; old builds do not."""
     weight, x = nn.Parameter(torch.ones(1, 1)), torch.ones(1, 1)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         with torch.no_grad():

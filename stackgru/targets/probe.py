@@ -92,8 +92,12 @@ def supported_casts() -> tuple[str, ...]:
     supported = []
     for name in AUTOCAST[1:]:
         # Some builds warn of what they do not support, and leave autocast off.
-        with contextlib.suppress(RuntimeError, UserWarning), warnings.catch_warnings():
-            warnings.simplefilter("error")
+        with (
+            contextlib.suppress(RuntimeError, UserWarning),
+            warnings.catch_warnings(),
+            torch.random.fork_rng(devices=[]),
+        ):
+            warnings.simplefilter("error", UserWarning)
             with torch.enable_grad(), torch.autocast("cpu", dtype=getattr(torch, name)):
                 output, _ = nn.GRU(2, 3)(torch.zeros(1, 1, 2))
             output.sum().backward()
