@@ -219,15 +219,18 @@ def new_state(gates: Gates, h: Bounded, dtype: torch.dtype) -> Bounded:
 def dropped(x: Bounded, mask: Tensor, scale: float, dtype: torch.dtype) -> Bounded:
     """Return the next layer's input, both (..., B, H): zero where the bool mask is False.
 
-    Unless the value may have overflowed: dropout multiplies it by zero, which makes it NaN.
+    Unless the value may have overflowed: dropout multiplies it by zero, which makes it NaN. So it
+    does where the scale overflows, as in float16 that of rates near one, if it comes last.
     """
     form = FORMATS[dtype]
     value, gone = x.value * scale, ~mask
     size = value.abs()
     error = (x.error * scale).add_(size, alpha=_DROPOUT * form.unit)
-    error.add_(_DROPOUT * form.smallest).masked_fill_(size > form.largest / 2, torch.inf)
-    error.masked_fill_(gone, 0.0)
-    error.masked_fill_((x.value.abs() + x.error < torch.inf).logical_not_(), torch.inf)
+    error.add_(_DROPOUT * form.smallest).masked_fill_(gone, 0.0)
+    is_finite = (x.value.abs() + x.error < torch.inf) & (size <= form.largest / 2)
+    error.masked_fill_(is_finite.logical_not_(), torch.inf)
+    if scale > form.largest:
+        error.fill_(torch.inf)
     return Bounded(value.masked_fill_(gone, 0.0), error)
 
 

@@ -17,10 +17,18 @@ from stackgru.harness.build_facts import split_draw_is_one_draw
 from stackgru.laws.registry import all_laws, law
 from stackgru.options import Options
 from stackgru.outcomes import Violated
+from stackgru.targets.probe import supported_dtypes
 from stackgru.targets.target import load
-from tests.helpers import ROOT, law_run
+from tests.helpers import ROOT, check_law, law_run
 from tests.subjects.catalogue import CAUGHT_BY, REFUSALS
-from tests.subjects.right import cells, layouts, sequences, sequences_otherwise, variants
+from tests.subjects.right import (
+    cells,
+    layouts,
+    otherwise,
+    sequences,
+    sequences_otherwise,
+    variants,
+)
 from tests.subjects.seed_example import accepts, results
 
 #: Laws that a variant's own rounding, masks or strides may wrongly violate.
@@ -168,3 +176,26 @@ def test_no_file_outside_of_laws_names_a_law():
                     found.append((place, node.value))
     named = {(place, name) for place, name in found if name not in _WORDS}
     assert named == {("cases/case.py", "one-step"), ("repro/scripts/conduct.py", "one-step")}
+
+
+@pytest.mark.parametrize(
+    ("law", "variant", "text"),
+    [
+        (
+            "one-step",  # the factor of what is kept overflows, and zero times infinity is NaN
+            otherwise.NativeDropout,
+            "input_size=1 hidden_size=1 num_layers=2 batch=1 seq_len=1 dropout=0.9999999403953552 "
+            "dtype=float16 mode=train seed=0",
+        ),
+        (
+            "trace",  # TorchScript adds in another order
+            otherwise.ChainOfAddmm,
+            "input_size=1 hidden_size=6 num_layers=1 batch=4 seq_len=1 dropout=0.0 dtype=float64 "
+            "mode=eval seed=0",
+        ),
+    ],
+)
+def test_what_was_accused_once_is_not_again(law, variant, text):
+    case = Case.parse(text)
+    if case.dtype in supported_dtypes():
+        check_law(law, variant, case)

@@ -22,6 +22,7 @@ from tests.helpers import DROPS, EVAL, caught_but_not, check_law, law_run
 from tests.subjects import is_compiling
 from tests.subjects.broken.calls import HoldsItsWeights
 from tests.subjects.conventions.driven import RowsFirst
+from tests.subjects.right.cells import ParameterLists
 from tests.subjects.right.variants import Stack
 
 SINGLE = Case(2, 3, dtype="float32")
@@ -178,3 +179,34 @@ def test_batch_first_other_weights_give_the_same_to_the_bit(kind, status):
 def test_only_usual_numbers_are_traced_without_a_state(case):
     """A state of zeros by chance is left out as well, and a trace would keep that."""
     assert case.h0 == "given" or {case.weights, case.input, case.state} == {"usual"}
+
+
+class SummedByAddmm(ParameterLists):
+    """Sums are accumulated by addmm, which TorchScript takes apart and puts together otherwise."""
+
+    def forward(self, x, h):
+        new = []
+        weights = zip(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, strict=True)
+        for layer, (w_ih, w_hh, b_ih, b_hh) in enumerate(weights):
+            if layer:
+                x = nn.functional.dropout(x.contiguous(), self.rate, self.training)
+            both = 2 * h.shape[-1]
+            sums = torch.addmm(b_ih[:both] + b_hh[:both], x, w_ih[:both].t())
+            r, z = torch.addmm(sums, h[layer], w_hh[:both].t()).sigmoid().chunk(2, -1)
+            of_x = torch.mm(x, w_ih[both:].t()) + b_ih[both:]
+            of_h = b_hh[both:] + torch.mm(h[layer], w_hh[both:].t())
+            x = z * h[layer] + (1 - z) * torch.tanh(of_x + r * of_h)
+            new.append(x)
+        return x, torch.stack(new)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "hidden_size=6 batch=4",
+        "hidden_size=3 dtype=bfloat16",
+        "hidden_size=3 num_layers=3 dropout=0.5 dtype=bfloat16 mode=train seed=1",
+    ],
+)
+def test_a_scripted_module_may_round_otherwise(text):
+    check_law("script", SummedByAddmm, Case.parse(text))
