@@ -200,7 +200,8 @@ def by_cell(row: Row, builds: Sequence[str]) -> Iterator[tuple[str, Cell]]:
 
 def text(found: Atlas, width: int) -> str:
     """Return an atlas as text: what is the same on every build in a line, all else in full."""
-    lines = [f"{len(found.builds)} builds of torch: {_first_to_last(found.builds)}"]
+    count = len(found.builds)
+    lines = [f"{count} build{'s' * (count != 1)} of torch: {_first_to_last(found.builds)}"]
     for sheet in found.sheets:
         lines += ["", sheet.target, *_wrapped(_summary(sheet), width)]
         for row in (*sheet.laws, *sheet.facts):
@@ -212,16 +213,19 @@ def text(found: Atlas, width: int) -> str:
 
 
 def markdown(found: Atlas) -> str:
-    """Return an atlas as Markdown: a table of laws and one of facts for each target, then notes."""
+    """Return an atlas as Markdown: a table of laws and one of facts for each target, then notes.
+
+    Of two builds the tables have what differs between them only.
+    """
     lines = [*_environments(found)]
     for sheet in found.sheets:
         notes: dict[str, int] = {}
         lines += [f"## {sheet.target}", "", f"{_summary(sheet)}", ""]
         for what, rows in (("law", sheet.laws), ("fact of the build", sheet.facts)):
-            apart = [row for row in rows if not row.is_same]
-            if apart:
+            shown = [row for row in rows if len(found.builds) != 2 or not row.is_same]
+            if shown:
                 lines += [_line([what, *found.builds]), _line(["---"] * (len(found.builds) + 1))]
-                lines += [_line([row.name, *_marks(row, notes)]) for row in apart]
+                lines += [_line([row.name, *_marks(row, notes)]) for row in shown]
                 lines.append("")
         lines += [*(f"{number}. {_escaped(note)}" for note, number in notes.items()), ""]
     return "\n".join(lines).rstrip() + "\n"

@@ -72,6 +72,13 @@ def test_markdown_is_a_table_with_notes(files):
     assert "| split draw is one draw | no | no | yes |" in lines
 
 
+def test_of_two_builds_the_table_has_what_differs(files):
+    paths = files(OLD, MIDDLE, NEW)
+    assert "| split draw is one draw | no | no |" not in markdown(atlas(paths[:2]))
+    assert "| layouts | no [1] | holds |" in markdown(atlas(paths[:2]))
+    assert "| python | 3.11.7 | 3.11.7 | 3.11.7 |" in markdown(atlas(paths))
+
+
 def test_builds_of_one_version_are_told_apart(files):
     other = build("2.13.0", HOLDS)
     other = replace(other, build_facts={"python": "3.12.1"})
