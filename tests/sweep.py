@@ -55,6 +55,7 @@ def parse():
 def main():
     """Run the command; return its exit status."""
     given = parse()
+    given.results = given.results.resolve()
     given.results.mkdir(exist_ok=True)
     chosen = [one for one in newest_pythons(environments()) if fnmatch.fnmatch(one[1], given.only)]
     failed = []
@@ -95,7 +96,7 @@ def run(name, path, *, again):
     code = fingerprint()
     if path.exists() and not again:
         stored = json.loads(path.read_text())["environment"]
-        if stored["code"] == code:
+        if stored["code"] == code and stored["reports_and_checkpoints"] == "pass":
             print(f"    done in {stored['seconds']} s; --again checks it again")
             return True
     if shutil.disk_usage(ROOT).free < FREE * 1e9:

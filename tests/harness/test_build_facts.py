@@ -45,7 +45,7 @@ def test_a_dtype_in_which_gru_does_not_run_is_left_out(monkeypatch):
 
 
 def test_a_dtype_to_which_autocast_does_not_cast_is_left_out(monkeypatch):
-    """As up to torch 2.1, which warns, leaves autocast off, and raises as it is left."""
+    """As torch 1.13, which warns, leaves autocast off, and raises as it is left."""
 
     class Bfloat16Only(torch.autocast):
         def __init__(self, device_type, dtype):

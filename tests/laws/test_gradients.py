@@ -30,7 +30,13 @@ class FirstDerivativesOnly(Stack):
 test_a_violation_shows_what_was_seen = caught_but_not(
     Stack,
     ("gradients", FreezesItself, Case(), r"changes requires_grad of"),
-    ("second-derivatives", FirstDerivativesOnly, EVAL, r"^second derivative of .*: got "),
+    (
+        "second-derivatives",
+        FirstDerivativesOnly,
+        EVAL,
+        # Before torch 2.0 such a hook leaves some of them, which are wrong.
+        r"^second derivative of .*: got " + ("0.0, " if hasattr(torch, "func") else ""),
+    ),
     ("second-derivatives", KeptValuesAreNotScaled, DROPS, r"^second derivative of "),
     ("forward-mode", KeptValuesAreNotScaled, DROPS, r"^forward-mode derivative of output: got "),
 )
