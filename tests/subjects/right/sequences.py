@@ -52,7 +52,7 @@ class BatchFirstInside(LayerByLayer):
     """A sequence module that keeps its outputs batch first, and so draws its masks."""
 
     def up(self, state, layer):
-        return super().up(state.transpose(0, 1).contiguous(), layer).transpose(0, 1)
+        return super().up(state.transpose(0, 1).contiguous(), layer).transpose(0, 1).contiguous()
 
 
 class OneLayerModules(nn.Module):
