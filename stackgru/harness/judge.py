@@ -206,7 +206,7 @@ def _arguments(statement: Statement, pair: Pair) -> dict[str, Any]:
     available: dict[str, Callable[[], Any]] = {
         "target": lambda: Called(pair.module, _calling(pair)),
         "reference": lambda: Called(pair.reference, _calling_gru(pair)),
-        "fresh": lambda: Called(Pair(pair.target, pair.case).module, _calling(pair)),
+        "fresh": lambda: Called(_fresh(pair), _calling(pair)),
         "x": lambda: pair.as_argument(pair.input),
         "h0": lambda: pair.as_argument(pair.h0),
         "own": lambda: own_module(pair.module),
@@ -242,8 +242,14 @@ def within(pair: Pair) -> Within:
     return apart
 
 
+def _fresh(pair: Pair) -> nn.Module:
+    # As the target was; torch goes other ways with weights that were made in inference mode.
+    with torch.inference_mode(False):
+        return Pair(pair.target, pair.case).module
+
+
 def _built(pair: Pair) -> Called:
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), torch.inference_mode(False):
         warnings.simplefilter("ignore")
         module = pair.target.build(replace(pair.case))
     return Called(module, _calling(pair))

@@ -369,7 +369,7 @@ def replaced() -> None:
     """Whichever way its weights are replaced, the next call goes by the new ones, bit for bit."""
 
 
-@law("conduct", {**_SMALL, "choices": ("grad",)}, question="conduct", share=0.3)
+@law("conduct", _SMALL, question="conduct", share=0.3)
 def parametrised(
     target: Called, build: Callable[[], Called], x: Tensor, h0: Tensor, seed: int
 ) -> Iterator[Seen]:
@@ -377,24 +377,26 @@ def parametrised(
 
     Likewise pruning of nothing. A weight that is replaced meanwhile is the one that counts.
     """
-    for name, one in list(target.module.named_parameters()):
-        place, _, last = name.rpartition(".")
-        owner, right = target.module.get_submodule(place), seeded(target, x, h0, seed)
-        prune.identity(owner, last)  # type: ignore[no-untyped-call]
-        yield f"results with {name} pruned", seeded(target, x, h0, seed), right
-        prune.remove(owner, last)  # type: ignore[no-untyped-call]
-        parametrize.register_parametrization(owner, last, nn.Identity())
-        yield f"results with {name} parametrised", seeded(target, x, h0, seed), right
-        with torch.no_grad():
-            owner.parametrizations[last].original.copy_(one.detach().flip(0))  # type: ignore[index,union-attr]
-        parametrize.remove_parametrizations(owner, last)
-        fresh = build()
-        fresh.module.load_state_dict(target.module.state_dict())
-        yield (
-            f"results after {name} was replaced",
-            seeded(target, x, h0, seed),
-            seeded(fresh, x, h0, seed),
-        )
+    # What is made without gradients requires none, and torch.matmul goes by that in how it rounds.
+    with torch.enable_grad():
+        for name, one in list(target.module.named_parameters()):
+            place, _, last = name.rpartition(".")
+            owner, right = target.module.get_submodule(place), seeded(target, x, h0, seed)
+            prune.identity(owner, last)  # type: ignore[no-untyped-call]
+            yield f"results with {name} pruned", seeded(target, x, h0, seed), right
+            prune.remove(owner, last)  # type: ignore[no-untyped-call]
+            parametrize.register_parametrization(owner, last, nn.Identity())
+            yield f"results with {name} parametrised", seeded(target, x, h0, seed), right
+            with torch.no_grad():
+                owner.parametrizations[last].original.copy_(one.detach().flip(0))  # type: ignore[index,union-attr]
+            parametrize.remove_parametrizations(owner, last)
+            fresh = build()
+            fresh.module.load_state_dict(target.module.state_dict())
+            yield (
+                f"results after {name} was replaced",
+                seeded(target, x, h0, seed),
+                seeded(fresh, x, h0, seed),
+            )
 
 
 @functools.cache

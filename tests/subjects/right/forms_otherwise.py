@@ -142,7 +142,8 @@ if hasattr(torch, "vmap"):
         def padded(self, x, h0, lengths):
             shape = self.num_layers - 1, *x.shape[:2], self.directions * self.hidden_size
             masks = self.dropout(x.new_ones(shape))
-            return torch.vmap(self.row, (1, 1, 1, 2), 1)(x, h0, _alive(x, lengths), masks)
+            results = torch.vmap(self.row, (1, 1, 1, 2), 1)(x, h0, _alive(x, lengths), masks)
+            return tuple(one.contiguous() for one in results)
 
         def row(self, x, h0, alive, masks):
             return self.stack(x, h0, alive, lambda x, gap: x * masks[gap])
