@@ -193,6 +193,18 @@ def test_no_file_outside_of_laws_names_a_law():
             "input_size=1 hidden_size=6 num_layers=1 batch=4 seq_len=1 dropout=0.0 dtype=float64 "
             "mode=eval seed=0",
         ),
+        (
+            "script",  # TorchScript's own dropout draws at rate 0 as well
+            cells.ParameterLists,
+            "input_size=1 hidden_size=1 num_layers=3 batch=1 seq_len=1 dropout=0.0 dtype=float64 "
+            "mode=train seed=0",
+        ),
+        (
+            "stateless",  # torch multiplies in another way by weights made in inference mode
+            torch.nn.GRU,
+            "input_size=8 hidden_size=1 num_layers=1 batch=2 seq_len=2 dropout=0.0 dtype=float64 "
+            "mode=eval seed=0 batch_first=True grad=inference",
+        ),
     ],
 )
 def test_what_was_accused_once_is_not_again(law, variant, text):
