@@ -369,7 +369,7 @@ def replaced() -> None:
     """Whichever way its weights are replaced, the next call goes by the new ones, bit for bit."""
 
 
-@law("conduct", _SMALL, question="conduct", share=0.3)
+@law("conduct", {**_SMALL, "choices": ()}, question="conduct", share=0.3)
 def parametrised(
     target: Called, build: Callable[[], Called], x: Tensor, h0: Tensor, seed: int
 ) -> Iterator[Seen]:
