@@ -131,7 +131,7 @@ def _can_be_scripted(pair: Pair) -> None:
     {**_SMALL, "choices": ()},
     {**_SMALL, "mode": "train", "seq_len": 1, "partial": True, "min_layers": 2, "choices": ()},
     question="conduct",
-    share=0.3,
+    share=0.2,
     prepare=_prepare("jit", scripted),
     needs=_can_be_scripted,
 )
