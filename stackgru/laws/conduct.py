@@ -181,6 +181,7 @@ def laid_out(tensor: Tensor, strides: str) -> Tensor:
         for rows, of in ((1, WHOLE), (2, ("batch_first",)))
     ),
     question="conduct",
+    share=0.7,
 )
 def strided(pair: Pair) -> None:
     """Input and h0 give what their contiguous copies give, whatever their memory layout.
@@ -260,7 +261,7 @@ def _masks_watched(pair: Pair, what: str, draws: Sequence[Draw]) -> Iterator[Non
     "conduct",
     {"max_steps": 3, "choices": ("grad",)},
     question="conduct",
-    share=0.2,  # nothing depends on values
+    share=0.15,  # nothing depends on values
     prepare=importing("torch._meta_registrations", "torch._dynamo"),
     is_refusable=True,
 )

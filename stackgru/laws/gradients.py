@@ -140,7 +140,7 @@ def frozen(pair: Pair) -> None:
     "gradients",
     {**_SMALLER, "dtypes": FULL_PRECISION, "choices": ("batch_first",)},
     question="gradients",
-    share=0.3,
+    share=0.2,
     prepare=importing("torch.func", "torch._functorch.eager_transforms", "torch._dynamo"),
 )
 def forward_mode(pair: Pair) -> None:
@@ -183,7 +183,7 @@ def forward_mode(pair: Pair) -> None:
         "choices": (*_WHOLE, "loss", "optimiser", "updates"),
     },
     question="gradients",
-    share=0.5,
+    share=0.4,
     prepare=importing("torch._dynamo"),  # for torch.optim
 )
 def training(pair: Pair) -> None:

@@ -362,7 +362,7 @@ def replaced_by_loading(
     "conduct",
     {**_SMALL, "choices": ("grad",)},
     question="conduct",
-    share=0.5,
+    share=0.3,
     parts=(replaced_in_place, replaced_by_data, replaced_by_parameters, replaced_by_loading),
 )
 def replaced() -> None:

@@ -60,6 +60,7 @@ def no_draws(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[Seen]
     "randomness",
     {"min_batch": 1, "max_steps": 4, "choices": (*WHOLE, "calls")},
     question="seeds",
+    share=0.8,
 )
 def repeatable(target: Called, x: Tensor, h0: Tensor, seed: int, calls: int) -> Iterator[Seen]:
     """The same seed gives the same result twice, bit for bit, with other calls in between.

@@ -116,6 +116,7 @@ def pass_added(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[See
     "conduct",
     {"min_batch": 1, "max_layers": 4, "max_steps": 4, "choices": _CALLED},
     question="gradients",
+    share=0.6,
     needs=_own_results,
     parts=(second_pass, pass_after_another, pass_negated, pass_added),
 )

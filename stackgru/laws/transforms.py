@@ -160,7 +160,7 @@ def script(
     "transforms",
     _SMALL,
     question="conduct",
-    share=0.1,
+    share=0.06,
     prepare=_prepare("export", exported),
     needs=_possible("export", "exported", exported),
 )
@@ -179,7 +179,7 @@ def export(target: Called, x: Tensor, h0: Tensor, seed: int) -> Iterator[Seen]:
     "transforms",
     _SMALL,
     question="conduct",
-    share=0.1,
+    share=0.06,
     prepare=_prepare("compile", compiled),
     needs=_possible("compile", "compiled", compiled),
 )
