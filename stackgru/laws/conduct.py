@@ -181,7 +181,6 @@ def laid_out(tensor: Tensor, strides: str) -> Tensor:
         for rows, of in ((1, WHOLE), (2, ("batch_first",)))
     ),
     question="conduct",
-    share=0.7,
 )
 def strided(pair: Pair) -> None:
     """Input and h0 give what their contiguous copies give, whatever their memory layout.

@@ -183,7 +183,7 @@ def forward_mode(pair: Pair) -> None:
         "choices": (*_WHOLE, "loss", "optimiser", "updates"),
     },
     question="gradients",
-    share=0.4,
+    share=0.5,
     prepare=importing("torch._dynamo"),  # for torch.optim
 )
 def training(pair: Pair) -> None:
