@@ -5,7 +5,8 @@ step, one row, one unit, no dropout, float64, eval, seed 0, the usual magnitudes
 
 Numbers come from sampled_from, not from integers: Hypothesis follows each example with up to five
 that copy one draw over another of the same strategy, so with integers everywhere a hundred examples
-contained some twenty independent ones. Different lists are different strategies.
+contained some twenty independent ones. Different lists are different strategies, and so is a list
+that is repeated.
 """
 
 from __future__ import annotations
@@ -144,7 +145,12 @@ def _frozen(case: Case) -> st.SearchStrategy[str]:
         some = [name for name, is_frozen in zip(names, are_frozen, strict=True) if is_frozen]
         return ",".join(some[: len(names) - 1])
 
-    return st.tuples(*[st.booleans()] * len(names)).map(named)
+    return _each_of(len(names), (False, True)).map(named)
+
+
+def _each_of(number: int, values: Sequence[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
+    """So many of these values; no two of the first sixteen are drawn by the same strategy."""
+    return st.tuples(*(st.sampled_from([*values] * (1 + at % 16)) for at in range(number)))
 
 
 def _lengths(case: Case) -> st.SearchStrategy[str]:
@@ -154,13 +160,14 @@ def _lengths(case: Case) -> st.SearchStrategy[str]:
     """
     if not case.form.startswith("packed"):
         return st.just("")
-    every = range(1, case.seq_len + 1)
-    row = st.sampled_from([*every, *[case.seq_len] * case.seq_len])
-    first = row if case.seq_len <= MAX_STEPS else st.just(case.seq_len)
-    drawn = st.tuples(first, *[row] * (case.batch - 1))
-    if case.form == "packed-sorted":
-        drawn = drawn.map(lambda lengths: tuple(sorted(lengths, reverse=True)))
-    return drawn.map(lambda lengths: ",".join(map(str, lengths)))
+    steps = case.seq_len
+
+    def listed(lengths: tuple[int, ...]) -> str:
+        lengths = lengths if steps <= MAX_STEPS else (steps, *lengths[1:])
+        ordered = sorted(lengths, reverse=True) if case.form == "packed-sorted" else lengths
+        return ",".join(map(str, ordered))
+
+    return _each_of(case.batch, [*range(1, steps + 1), *[steps] * steps]).map(listed)
 
 
 @functools.cache
