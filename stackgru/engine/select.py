@@ -74,7 +74,7 @@ def _restrict(arguments: dict[str, Any], target: Target) -> str | None:
     if arguments.get("bidirectional") and not any(call[-1] for call in possible_calls(target)):
         return "the target's constructor has no argument bidirectional"
     if "autocast" in arguments.get("choices", ()):
-        arguments["casts"] = supported_casts()
+        arguments["casts"] = supported_casts(target.device)
         if not arguments["casts"]:
             return "nn.GRU does not run under autocast on this build"
     # Only the laws of forms try what a target refuses.

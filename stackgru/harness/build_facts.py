@@ -33,8 +33,8 @@ def measure(target: Target) -> dict[str, Any]:
         "device": target.device,
         "cpu_capability": _cpu_capability(),
         "dtypes": list(supported_dtypes(target.device)),
-        "autocast": list(supported_casts()),
-        "split_draw_is_one_draw": split_draw_is_one_draw(),
+        "autocast": list(supported_casts(target.device)),
+        "split_draw_is_one_draw": split_draw_is_one_draw(target.device),
     }
     for name, measured in (
         ("same_initial_weights", _same_initial_weights),
@@ -54,13 +54,14 @@ def _cpu_capability() -> str:
     return match[1] if match else "unknown"
 
 
-def split_draw_is_one_draw() -> bool:
+def split_draw_is_one_draw(device: str = "cpu") -> bool:
     """Whether two draws of dropout's are one draw of both, so that their order alone counts."""
-    torch.manual_seed(0)
-    one = torch.empty(64).bernoulli_(0.5)
-    torch.manual_seed(0)
-    two = torch.cat([torch.empty(32).bernoulli_(0.5) for _ in range(2)])
-    return torch.equal(one, two)
+    found = []
+    for parts in (1, 2):
+        torch.manual_seed(0)
+        values = [torch.ones(64 // parts, device=device) for _ in range(parts)]
+        found.append(torch.cat([nn.functional.dropout(one) for one in values]))
+    return torch.equal(*found)
 
 
 def _same_initial_weights(target: Target) -> bool:

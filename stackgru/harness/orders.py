@@ -139,5 +139,5 @@ def _dropped(pair: Pair, run: Callable[[], Run], number: int) -> Tensor:
             results = run()
         if not injector.complete:
             raise NotApplicable("another number of values is drawn")
-        found.append(torch.cat([results.outputs.flatten(), results.hn.flatten()]).double())
+        found.append(torch.cat([results.outputs.flatten(), results.hn.flatten()]).double().cpu())
     return torch.stack(found)

@@ -203,7 +203,7 @@ def autocast_dtype(case: Case) -> torch.dtype:
 
 def autocast_to(pair: Pair) -> torch.autocast:
     """Return the context of the case's autocast."""
-    return torch.autocast("cpu", dtype=autocast_dtype(pair.case))
+    return torch.autocast(pair.input.device.type, dtype=autocast_dtype(pair.case))
 
 
 def _shows_layers(pair: Pair) -> None:

@@ -400,10 +400,11 @@ def parametrised(
 
 
 @functools.cache
-def _casts_again() -> bool:
+def _casts_again(device: torch.device) -> bool:
     """Whether autocast casts again, with gradients, what it cast without; old builds do not."""
-    weight, x = nn.Parameter(torch.ones(1, 1)), torch.ones(1, 1)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    x = torch.ones(1, 1, device=device)
+    weight = nn.Parameter(x)
+    with torch.autocast(device.type, dtype=torch.bfloat16):
         with torch.no_grad():
             nn.functional.linear(x, weight)
         with torch.enable_grad():
@@ -411,7 +412,7 @@ def _casts_again() -> bool:
 
 
 def _needs_new_casts(pair: Pair) -> None:
-    if not _casts_again():
+    if not _casts_again(pair.input.device):
         raise NotApplicable("under this build's autocast, casts without gradients are used again")
 
 
@@ -438,7 +439,7 @@ def calls_under_autocast(
     bfloat16; and weights that were replaced count.
     """
     parameters, to = list(target.parameters()), getattr(torch, autocast)
-    with torch.enable_grad(), torch.autocast("cpu", dtype=to):
+    with torch.enable_grad(), torch.autocast(x.device.type, dtype=to):
         before = seeded(fresh, x, h0, seed)
         with torch.no_grad():
             target(x, h0)
@@ -457,6 +458,6 @@ def calls_under_autocast(
     other = build()
     other.module.load_state_dict(target.module.state_dict())
     # In another block: within one, torch keeps its own casts of weights.
-    with torch.no_grad(), torch.autocast("cpu", dtype=to):
+    with torch.no_grad(), torch.autocast(x.device.type, dtype=to):
         found, expected = (seeded(module, x, h0, seed) for module in (target, other))
     yield "results after weights were replaced", found, expected

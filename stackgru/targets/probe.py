@@ -87,8 +87,8 @@ def supported_dtypes(device: str = "cpu") -> tuple[str, ...]:
 
 
 @functools.cache
-def supported_casts() -> tuple[str, ...]:
-    """Return the names of the dtypes in which nn.GRU runs and trains under autocast on the CPU."""
+def supported_casts(device: str = "cpu") -> tuple[str, ...]:
+    """Return the names of the dtypes in which nn.GRU runs and trains under autocast on a device."""
     supported = []
     for name in AUTOCAST[1:]:
         # Some builds warn of what they do not support, and leave autocast off.
@@ -98,8 +98,9 @@ def supported_casts() -> tuple[str, ...]:
             torch.random.fork_rng(devices=[]),
         ):
             warnings.simplefilter("error", UserWarning)
-            with torch.enable_grad(), torch.autocast("cpu", dtype=getattr(torch, name)):
-                output, _ = nn.GRU(2, 3)(torch.zeros(1, 1, 2))
+            to = torch.autocast(torch.device(device).type, dtype=getattr(torch, name))
+            with torch.enable_grad(), to:
+                output, _ = nn.GRU(2, 3, device=device)(torch.zeros(1, 1, 2, device=device))
             output.sum().backward()
             supported.append(name)
     return tuple(supported)

@@ -73,9 +73,9 @@ def test_autocast_is_tried_to_what_the_build_casts_to(data):
     """The law "autocast" has no case where nn.GRU runs under autocast to nothing."""
     law, target = all_laws()["autocast"], load(Stack)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("stackgru.engine.select.supported_casts", lambda: ("bfloat16",))
+        patched.setattr("stackgru.engine.select.supported_casts", lambda device: ("bfloat16",))
         assert data.draw(domain(law, target, Options())).autocast == "bfloat16"
-        patched.setattr("stackgru.engine.select.supported_casts", lambda: ())
+        patched.setattr("stackgru.engine.select.supported_casts", lambda device: ())
         with pytest.raises(NotApplicable, match="does not run under autocast on this build"):
             domain(law, target, Options())
 
