@@ -170,7 +170,7 @@ def _backward(
     """Return the gradients, or with tangents their derivatives, back through layers and steps."""
     rows = stack.input.shape[0] * stack.input.shape[1]
     if stack.active is not None:
-        outputs = outputs * stack.active
+        outputs = outputs.cpu() * stack.active
     from_above = steps[0].x.constant(outputs)
     h0, layers = [], []
     for layer in reversed(range(0, len(steps), stack.directions)):

@@ -20,39 +20,51 @@ DisableTorchFunction = getattr(
 
 
 def checked_results(case: Case, given: tuple[Any, ...], result: Any) -> tuple[Any, Tensor]:
-    """Return output and hn of a call with these arguments, or raise if they are none."""
+    """Return output and hn of a call with these arguments, or raise if they are none.
+
+    They have the input's dtype; under autocast they may have the one that it casts to.
+    """
     if not isinstance(result, (tuple, list)) or len(result) != 2:
         raise Violated(f"the target gave {type(result).__name__}, not an output and a state")
     output, hn = result
     shapes = shapes_of_results(case, given)
     if isinstance(given[0], PackedSequence):
-        dtype = given[0].data.dtype
-        output = _checked_packed(output, given[0], shapes[0])
+        dtypes = _dtypes(case, given[0].data)
+        output = _checked_packed(output, given[0], shapes[0], dtypes)
     else:
-        dtype = given[0].dtype
-        output = _checked("output", output, shapes[0], dtype)
-    return output, _checked("hn", hn, shapes[1], dtype)
+        dtypes = _dtypes(case, given[0])
+        output = _checked("output", output, shapes[0], dtypes)
+    return output, _checked("hn", hn, shapes[1], dtypes)
 
 
-def _checked_packed(output: Any, given: PackedSequence, shape: tuple[int, ...]) -> PackedSequence:
+def _dtypes(case: Case, input: Tensor) -> tuple[torch.dtype, ...]:
+    """Return the dtypes that a result may have, the usual one first."""
+    return (input.dtype, *([getattr(torch, case.autocast)] if case.autocast else []))
+
+
+def _checked_packed(
+    output: Any, given: PackedSequence, shape: tuple[int, ...], dtypes: tuple[torch.dtype, ...]
+) -> PackedSequence:
     """Return an output that is packed as the input is, or raise."""
     if not isinstance(output, PackedSequence):
         raise Violated(f"output: got {type(output).__name__}, expected PackedSequence")
     own, other = output.batch_sizes, given.batch_sizes
     if not torch.equal(own, other):
         raise Violated(f"batch_sizes of output: got {own}, expected the input's {other}")
-    return output._replace(data=_checked("output", output.data, shape, given.data.dtype))
+    return output._replace(data=_checked("output", output.data, shape, dtypes))
 
 
-def _checked(what: str, value: Any, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    """Return a result that is a tensor of this shape and dtype, or raise."""
+def _checked(
+    what: str, value: Any, shape: tuple[int, ...], dtypes: tuple[torch.dtype, ...]
+) -> Tensor:
+    """Return a result that is a tensor of this shape and one of these dtypes, or raise."""
     if not isinstance(value, Tensor):
         raise Violated(f"{what}: got {type(value).__name__}, expected a tensor")
     found = plain(value)
     if found.shape != shape:
         raise Violated(f"{what}: got shape {tuple(found.shape)}, expected {shape}")
-    if found.dtype != dtype:
-        raise Violated(f"{what}: got {found.dtype}, expected {dtype}")
+    if found.dtype not in dtypes:
+        raise Violated(f"{what}: got {found.dtype}, expected {dtypes[0]}")
     return found
 
 

@@ -120,8 +120,8 @@ _AUTOCAST = {"min_batch": 1, "dtypes": ("float32",), "usual": True}
 def autocast(pair: Pair) -> None:
     """Under autocast, results are nn.GRU's within the rounding of its dtype.
 
-    Where they are nn.GRU's without it; to bfloat16 and float16, and in nn.GRU's own dtype; in
-    training under nn.GRU's masks.
+    Where they are nn.GRU's without it; to bfloat16 and float16, and in nn.GRU's own dtype, or the
+    input's; in training under nn.GRU's masks.
     """
     if pair.is_scripted:
         raise NotApplicable("TorchScript casts scripted modules by rules of its own")
@@ -154,7 +154,9 @@ def _assert_under_autocast(pair: Pair) -> None:
         if found is None:
             return
         for name, value in zip(("output", "hn"), found, strict=True):
-            if value.dtype != dtype:
+            if value.dtype == x.dtype != dtype:  # on CUDA nn.GRU gives what it casts to
+                pair.refuse(f"under autocast: {name} stays {x.dtype}; nn.GRU's is {dtype}")
+            elif value.dtype != dtype:
                 raise Violated(f"under autocast: {name}: got {value.dtype}, expected {dtype}")
         _assert_autocast(pair, x, state, found[1].detach(), masks)
 

@@ -50,7 +50,7 @@ def render(report: Report, *, width: int, colour: bool, details: bool = True) ->
     target = " ".join([report.target, *options])
     alone = "" if report.is_isolated else ", not isolated"
     device = dict(report.build_facts).get("device", "cpu")
-    alone += "" if device == "cpu" else f", on {device}, without cuDNN and TF32"
+    alone += "" if device == "cpu" else ", without cuDNN and TF32"
     about = f"{target} ({report.kind}) against nn.GRU of torch {report.torch_version}{seed}{alone}"
     console.print(Text(about, style="bold"), soft_wrap=True)
     console.print()

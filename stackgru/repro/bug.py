@@ -212,8 +212,8 @@ def which_is_wrong(target: Target, case: Case, *, strict: bool) -> str | None:
             return None
     for name, value in (("output", bound.outputs), ("hn", bound.hn)):
         attribute = "outputs" if name == "output" else name
-        own = (getattr(run, attribute).double() - value.value).abs()
-        right = (getattr(reference, attribute).double() - value.value).abs()
+        own = (getattr(run, attribute).double().cpu() - value.value).abs()
+        right = (getattr(reference, attribute).double().cpu() - value.value).abs()
         if bool((own > value.error).any()):
             at = int((own - value.error).flatten().argmax())
             return (

@@ -29,7 +29,7 @@ class Target(TargetInfo):
         name: what it is called in reports, ``module:attr`` or ``path/file.py:attr``.
         convention: how it is built and called.
         device: where it is built.
-        cli_options: the options of ``stackgru check`` that specify its convention, if its name
+        cli_options: the options of ``stackgru check`` for its convention and device, if its name
             does not; None if only a Convention can.
         found: where the layers' weights were found by trying, in words; None if nothing was tried.
     """
@@ -139,6 +139,8 @@ def load(
         if hint:
             raise TargetError(f"{wrong}{hint}")
     cli_options = () if is_convention and isinstance(spec, str) else convention.cli_options
+    if cli_options is not None and device != "cpu":
+        cli_options = (*cli_options, "--device", device)
     if info.tried is not None:
         convention = replace(convention, weights=info.tried)
     return Target(

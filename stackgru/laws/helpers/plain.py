@@ -33,7 +33,7 @@ def next_numbers(like: Tensor) -> Tensor:
 def are_within(found: Results, right: Results, allowed: Results) -> bool:
     """Return whether results are nowhere farther from the right ones than is allowed."""
     bounds = zip(found, right, allowed)  # noqa: B905 - Python 3.9
-    return all(bool(((a - b).abs() <= c).all()) for a, b, c in bounds)
+    return all(bool(((a - b).abs().cpu() <= c).all()) for a, b, c in bounds)
 
 
 def named(
