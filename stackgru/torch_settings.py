@@ -204,6 +204,18 @@ def settings_kept() -> Iterator[None]:
 
 
 @contextmanager
+def without_cudnn() -> Iterator[None]:
+    """Run without cuDNN, as the laws do."""
+    setting = SETTINGS["torch's flag cudnn_enabled"]
+    before = setting.read()
+    setting.write(False)
+    try:
+        yield
+    finally:
+        setting.write(before)
+
+
+@contextmanager
 def settings_known() -> Iterator[None]:
     """Give each setting its known value, and restore all afterwards."""
     with settings_kept():

@@ -31,6 +31,7 @@ from stackgru.harness.pair import Pair, Run
 from stackgru.harness.reference import Expected
 from stackgru.outcomes import Violated
 from stackgru.targets.target import Target
+from stackgru.torch_settings import without_cudnn
 
 #: Cases on which the target must agree with a variant, and on which that must not be nn.GRU.
 CASES = 200
@@ -104,7 +105,7 @@ def diagnose(
         order_counts: whether masks drawn in time order are a violation for a sequence target.
         dtypes: names of dtypes to draw from; only float64 and float32 are used.
     """
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), without_cudnn():
         nn_gru = ((),) if order_counts else ((), (TIME_ORDER,))
         drawn = [name for name in _DTYPES if not dtypes or name in dtypes]
         if not drawn:

@@ -31,6 +31,7 @@ from stackgru.targets.target import Target
 from stackgru.torch_settings import settings_kept
 
 _FLAKY = "the case does not show the violation again"
+_ON_CPU = "the case does not show the violation on the CPU, where scripts run"
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ def bug_for(
         NoScript: if there can be no script for this target.
     """
     case = Case.parse(violation.case)
+    flaky = _FLAKY if target.device == "cpu" else _ON_CPU
+    target = replace(target, device="cpu")
     with settings_kept(), torch.random.fork_rng(devices=[]):
         torch.set_num_threads(1)
         if violation.ended_the_process:
@@ -76,7 +79,7 @@ def bug_for(
             )
             script, printed = _run(script)
             if small is None and script.problem is not None:
-                script = Script(script.text, _FLAKY)
+                script = Script(script.text, flaky)
     best = case if small is None else small.case
     numbers = dict(best.numbers)
     if small is not None and best is not case:
@@ -212,8 +215,8 @@ def which_is_wrong(target: Target, case: Case, *, strict: bool) -> str | None:
             return None
     for name, value in (("output", bound.outputs), ("hn", bound.hn)):
         attribute = "outputs" if name == "output" else name
-        own = (getattr(run, attribute).double().cpu() - value.value).abs()
-        right = (getattr(reference, attribute).double().cpu() - value.value).abs()
+        own = (getattr(run, attribute).double() - value.value).abs()
+        right = (getattr(reference, attribute).double() - value.value).abs()
         if bool((own > value.error).any()):
             at = int((own - value.error).flatten().argmax())
             return (

@@ -30,7 +30,7 @@ from stackgru.targets.importing import (
     with_article,
 )
 from stackgru.targets.try_weights import TriedWeights, try_weights
-from stackgru.torch_settings import settings_kept
+from stackgru.torch_settings import settings_kept, without_cudnn
 
 # Sizes that differ from each other, so that a result's shape shows what it is.
 PROBE = Case(input_size=3, hidden_size=4, num_layers=2, batch=5, seq_len=6, dtype="float32")
@@ -156,7 +156,7 @@ def _probe(
 ) -> TargetInfo:
     accepts = taken(convention, name) & {"num_layers", "dropout", "bias"}
     tried = None
-    with torch.random.fork_rng(devices=[]), settings_kept():
+    with torch.random.fork_rng(devices=[]), settings_kept(), without_cudnn():
         try:
             own, case = build_checked(convention, name, device, sizes)
         except NoNames as error:

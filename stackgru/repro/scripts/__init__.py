@@ -165,7 +165,7 @@ def _right(target: Target, case: Case) -> Target | None:
     """Return a correct implementation that is built and called as the target is, or None."""
     if is_torchs_own(target):
         return None  # nothing else is known to be correct
-    if target.convention.needs_adapter or target.convention.constants or target.device != "cpu":
+    if target.convention.needs_adapter or target.convention.constants:
         return None
     if target.kind == "cell":
         return replace(load(StackingGRUCell), name="stackgru:StackingGRUCell")
