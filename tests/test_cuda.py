@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is 
 )
 def test_all_laws_that_apply_hold(target, strict):
     report = check(target, device="cuda", strict=strict, max_examples=20, seed=1)
-    statuses = {result.name: result.status for result in report.laws}
+    statuses = {result.name: result.status for result in report.results}
     assert report.ok, (statuses, report.violations)
     assert {*statuses.values()} <= {"holds", "not applicable"}
     assert statuses["autocast"] == statuses["one-step"] == "holds"
@@ -37,13 +37,13 @@ def test_a_fault_is_caught_and_gets_a_script(tmp_path):
 def test_a_result_that_is_not_cast_is_noted():
     """Under autocast nn.GRU gives bfloat16 there, and what is written by hand float32."""
     report = check(PerGate, device="cuda", laws=["autocast"], seed=1)
-    assert [result.status for result in report.laws] == ["refused"]
+    assert [result.status for result in report.results] == ["refused"]
 
 
 def test_dropout_that_draws_by_itself_has_other_masks_there():
     """torch's own dropout on CUDA draws in one kernel, and not by bernoulli_."""
     report = check(OwnDropout, device="cuda", laws=["one-step", "equation"], seed=1)
-    assert {result.name: result.status for result in report.laws} == {
+    assert {result.name: result.status for result in report.results} == {
         "one-step": "violated",
         "equation": "holds",
     }

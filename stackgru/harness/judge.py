@@ -26,7 +26,6 @@ import copy
 import functools
 import inspect
 import re
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -35,7 +34,7 @@ import torch
 from torch import Tensor, nn
 
 from stackgru.cases.case import Case
-from stackgru.harness.pair import Pair, TargetRaised
+from stackgru.harness.pair import Pair, TargetRaised, unwarned
 from stackgru.harness.reference import expected, reference_masks
 from stackgru.outcomes import NotApplicable, Violated
 from stackgru.targets.adapter import ConventionMismatch, own_module
@@ -112,7 +111,7 @@ def _judge(
     __tracebackhide__ = True
     try:
         # What the target changes is put back, whatever the law looks at.
-        with settings_known(), pair.in_context():
+        with settings_known(), pair.in_context(), unwarned():
             for seen in looked_at(statement, pair):
                 assert_same(pair, *seen)
     except TargetRaised as error:
@@ -144,8 +143,7 @@ def judge_parts(
     differences = [*known(pair)]
     for part in parts:
         try:
-            with settings_known(), pair.in_context(), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # one layer with dropout
+            with settings_known(), pair.in_context(), unwarned():
                 for seen in looked_at(part, pair):
                     assert_same(pair, *seen)
         except NotApplicable:
@@ -171,7 +169,7 @@ def looked_at(statement: Statement, pair: Pair, **given: Any) -> Iterator[Seen]:
 def _assert_holds_for_reference(statement: Statement, pair: Pair) -> None:
     """Raise NotApplicable if a law fails on nn.GRU as well, or the user's own mistake in it."""
     try:
-        with pair.in_context():
+        with pair.in_context(), unwarned():
 
             def build() -> Called:
                 return Called(copy.deepcopy(pair.reference), _calling_gru(pair))
@@ -188,7 +186,7 @@ def _assert_holds_for_reference(statement: Statement, pair: Pair) -> None:
 
 def seen_differently(statement: Statement, pair: Pair, **given: Any) -> Seen | None:
     """Return the first thing that a law sees otherwise than it should be."""
-    with settings_known(), pair.in_context():
+    with settings_known(), pair.in_context(), unwarned():
         for seen in looked_at(statement, pair, **given):
             try:
                 assert_same(pair, *seen)
@@ -249,8 +247,7 @@ def _fresh(pair: Pair) -> nn.Module:
 
 
 def _built(pair: Pair) -> Called:
-    with warnings.catch_warnings(), torch.inference_mode(False):
-        warnings.simplefilter("ignore")
+    with torch.inference_mode(False):
         module = pair.target.build(replace(pair.case))
     return Called(module, _calling(pair))
 
@@ -280,8 +277,7 @@ def _calling(pair: Pair) -> Callable[..., tuple[Tensor, Tensor]]:
 
 def _calling_unchecked(pair: Pair) -> Callable[..., Any]:
     def call(module: nn.Module, x: Tensor, *state: Tensor) -> Any:
-        with warnings.catch_warnings(), contextlib.suppress(ConventionMismatch):  # a result
-            warnings.simplefilter("ignore")
+        with contextlib.suppress(ConventionMismatch):  # a result
             module(x[0] if pair.kind == "cell" else x, *state)
 
     return call

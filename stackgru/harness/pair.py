@@ -372,7 +372,7 @@ class Pair:
 
         def call(*given: Any) -> tuple[Any, Tensor]:
             try:
-                with _unwarned():
+                with unwarned():
                     result = module(*given)
             except ConventionMismatch as error:
                 raise Violated(str(error)) from error
@@ -391,7 +391,7 @@ class Pair:
 
 
 @contextmanager
-def _unwarned() -> Iterator[None]:
+def unwarned() -> Iterator[None]:
     """Ignore warnings, which are the whole process's: in its main thread only."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -138,9 +138,9 @@ def _can_be_scripted(pair: Pair) -> None:
 def script(
     target: Called, reference: Called, x: Tensor, h0: Tensor, seed: int, drops: bool, within: Within
 ) -> Iterator[Seen]:
-    """Scripted by torch.jit.script, it gives what it gives itself, within rounding.
+    """Scripted by torch.jit.script, it gives its own results, within rounding.
 
-    With dropout, if that is what nn.GRU gives from this seed, and it draws as many random numbers.
+    In training only where those are nn.GRU's from the same seed, and both draw as many numbers.
     """
     made = target.holding(scripted(target.module, (x, h0)))
     allowed = within(x, h0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -43,6 +44,14 @@ class AnotherMaskByStrides(Stack):
         if not h0.is_contiguous():
             self.dropout(h0)
         return h0
+
+
+class WarnsAtEveryCall(Stack):
+    """It warns, which is an error where a user's pytest has it so, as ours does."""
+
+    def forward(self, input, h0=None):
+        warnings.warn("use nn.GRU", DeprecationWarning, stacklevel=2)
+        return super().forward(input, h0)
 
 
 class CannotLeaveItsDevice(Stack):
@@ -180,3 +189,9 @@ def test_a_build_where_nn_gru_does_not_run_on_meta_is_no_violation(monkeypatch):
     pair.reference.forward = forward
     with pytest.raises(NotApplicable, match=r"^nn.GRU itself raised NotImpl.*kernel"):
         all_laws()["meta"].check(pair)
+
+
+@pytest.mark.parametrize("law", ["in-threads", "checkpoint", "calls-under-autocast"])
+def test_a_right_module_may_warn(law):
+    """In other threads, and in a recomputation by the backward pass, too."""
+    check_law(law, WarnsAtEveryCall, replace(EVAL, dtype="float32", autocast="bfloat16"))
