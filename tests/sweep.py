@@ -57,10 +57,11 @@ def main():
     given = parse()
     given.results = given.results.resolve()
     given.results.mkdir(exist_ok=True)
-    chosen = [one for one in newest_pythons(environments()) if fnmatch.fnmatch(one[1], given.only)]
-    failed = []
-    for number, (name, factor) in enumerate(chosen, 1):
-        print(f"[{number}/{len(chosen)}] {name}", flush=True)
+    every, failed = newest_pythons(environments()), []
+    for number, (name, factor) in enumerate(every, 1):
+        if not fnmatch.fnmatch(factor, given.only):
+            continue
+        print(f"[{number}/{len(every)}] {name}", flush=True)
         done = run(name, given.results / f"{number:02}-{factor}.json", again=given.again)
         if not given.keep:
             shutil.rmtree(ROOT / ".tox" / name, ignore_errors=True)
