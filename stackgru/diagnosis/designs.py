@@ -15,7 +15,7 @@ from torch import Tensor
 from stackgru.bounds import rounding
 from stackgru.bounds.formats import FORMATS, Format
 from stackgru.bounds.rounding import Bounded
-from stackgru.gru.parameters import Layer
+from stackgru.gru.parameters import PARAMETERS, Layer
 
 #: Where dropout is applied, and the layer: to the input, to what goes up from a layer, or to the
 #: state of a layer before or after its step.
@@ -28,16 +28,24 @@ class Design:
 
     Attributes:
         order: which third of the weights is r, which z, which n.
+        ordered: the parameters that are in this order; all others are in nn.GRU's.
         complement: h' = z n + (1 - z) h.
-        candidate: how n is computed: "plain", "reset before", "bias outside" or "no bias".
+        candidate: how n is computed: "plain", "reset before", "reset over all", "bias outside" or
+            "no bias".
+        added: what is added to the sums of r, z and n.
         biases: which are used: "both", "input's" or "state's".
         slope: slope of the hard sigmoid, 0 for the sigmoid itself.
         residual: the layer from which on a layer's input is added to its output; 0 for none.
+        residual_below: the same in the first layer, where the input is as wide as a state.
         added_late: the residual is added after dropout, not before.
         shared_from: the layer from which on all layers use one cell; None if none do.
         shares_first: that cell has the weights of the first of these layers, not of the last.
         state_of: the layer whose state all layers get; None if each gets its own.
+        reversed_states: h0 and hn have the layers in reverse.
         from_zeros: a sequence starts from zeros in place of h0.
+        restarts: after so many steps it starts again; 0 for never.
+        again_from_zeros: it does so from zeros, and not from h0.
+        undropped: nothing is dropped between layers.
         scaled: kept values are divided by the probability of keeping them.
         input: dropout is applied to the input.
         last: what dropout is applied to after the last layer: "", "output" or "output and hn".
@@ -50,16 +58,23 @@ class Design:
     """
 
     order: tuple[int, int, int] = (0, 1, 2)
+    ordered: tuple[str, ...] = PARAMETERS
     complement: bool = False
     candidate: str = "plain"
+    added: tuple[int, int, int] = (0, 0, 0)
     biases: str = "both"
     slope: float = 0.0
     residual: int = 0
+    residual_below: bool = False
     added_late: bool = False
     shared_from: int | None = None
     shares_first: bool = False
     state_of: int | None = None
+    reversed_states: bool = False
     from_zeros: bool = False
+    restarts: int = 0
+    again_from_zeros: bool = False
+    undropped: bool = False
     scaled: bool = True
     input: bool = False
     last: str = ""
@@ -87,7 +102,9 @@ def evaluate(
     """
     scale = scale if design.scaled else 1.0
     weights = [_weights(design, layers, index) for index in range(len(layers))]
-    carried = list(map(Bounded.exact, torch.zeros_like(h0) if design.from_zeros else h0))
+    given = h0.flip(0) if design.reversed_states else h0
+    carried = list(map(Bounded.exact, torch.zeros_like(h0) if design.from_zeros else given))
+    first = list(map(Bounded.exact, torch.zeros_like(h0))) if design.again_from_zeros else carried
 
     def dropped(x: Bounded, site: Site, step: int) -> Bounded:
         if site not in masks:
@@ -95,6 +112,8 @@ def evaluate(
         return rounding.dropped(x, masks[site][step], scale, dtype)
 
     for step, x in enumerate(map(Bounded.exact, input)):
+        if design.restarts and step % design.restarts == 0 and step:
+            carried = first
         below = dropped(x, ("input", 0), step)
         after = []
         for layer, own in enumerate(weights):
@@ -106,7 +125,7 @@ def evaluate(
             after[-1] = dropped(after[-1], ("after", layer), step)
             below = _plus(design, up, below, layer, dtype, late=True)
         carried = after
-        yield below, rounding.stacked(after)
+        yield below, rounding.stacked(after[::-1] if design.reversed_states else after)
 
 
 def _kept_as(design: Design, state: Bounded, up: Bounded, layer: int, num_layers: int) -> Bounded:
@@ -120,7 +139,10 @@ def _plus(
     design: Design, value: Bounded, below: Bounded, layer: int, dtype: torch.dtype, *, late: bool
 ) -> Bounded:
     """Add the layer's input, if the design does so here."""
-    if not design.residual or layer < design.residual or late != design.added_late:
+    if design.residual == 0 or late != design.added_late:
+        return value
+    fits = design.residual_below and below.value.shape == value.value.shape
+    if layer < design.residual and not (layer == 0 and fits):
         return value
     size = value.value.abs() + value.error + below.value.abs() + below.error
     error = value.error + below.error + FORMATS[dtype].unit * size
@@ -134,11 +156,16 @@ def _weights(design: Design, layers: Sequence[Layer], index: int) -> Layer:
         index = design.shared_from if design.shares_first else len(layers) - 1
     own = {name: value.detach().double().cpu() for name, value in layers[index].items()}
     if design.order != (0, 1, 2):
-        for name, value in own.items():
-            parts = value.chunk(3)
+        for name in own.keys() & design.ordered:
+            parts = own[name].chunk(3)
             own[name] = torch.cat([parts[place] for place in design.order])
     if "bias_ih" in own and "bias_hh" in own:
         _change_biases(design, own)
+    if any(design.added):
+        nothing = own["weight_ih"].new_zeros(len(own["weight_ih"]))
+        added = torch.tensor(design.added, dtype=torch.float64).repeat_interleave(len(nothing) // 3)
+        own |= {"bias_ih": own.get("bias_ih", nothing) + added}
+        own = {"bias_hh": nothing, **own}
     if design.complement:
         for name, value in own.items():
             r, z, n = value.chunk(3)
@@ -165,6 +192,8 @@ def _new_state(
     gates = rounding.gates(x, h, weights, dtype, activation)
     if design.candidate == "reset before":
         gates = replace(gates, n=_candidate_of_reset_state(x, h, gates.r, weights, dtype))
+    if design.candidate == "reset over all":
+        gates = replace(gates, n=_reset_candidate(x, h, gates.r, weights, dtype))
     return rounding.new_state(gates, h, dtype)
 
 
@@ -181,6 +210,20 @@ def _candidate_of_reset_state(
     sums = half.value + other.value
     errors = half.error + other.error + form.unit * sums.abs()
     return Bounded(*rounding.tanh(sums, errors, form))
+
+
+def _reset_candidate(
+    x: Bounded, h: Bounded, r: Bounded, weights: Layer, dtype: torch.dtype
+) -> Bounded:
+    """Return tanh(r * (W_in x + b_in + W_hn h + b_hn))."""
+    form = FORMATS[dtype]
+    last = {name: value.chunk(3)[2] for name, value in weights.items()}
+    half, other = rounding.halves(x, h, last, dtype)
+    sums = half.value + other.value
+    sizes = half.value.abs() + other.value.abs()
+    errors = half.error + other.error + 2 * form.unit * sizes
+    error = r.value * errors + r.error * (sums.abs() + errors) + form.unit * (r.value * sums).abs()
+    return Bounded(*rounding.tanh(r.value * sums, error + form.smallest, form))
 
 
 def _hard_sigmoid(slope: float) -> Callable[[Tensor, Tensor, Format], tuple[Tensor, Tensor]]:

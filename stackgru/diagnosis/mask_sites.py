@@ -65,7 +65,7 @@ def _sites(design: Design, case: Case) -> Iterator[Site]:
     for layer in range(case.num_layers):
         if design.carried == "before the step":
             yield "before", layer
-        if layer < last or design.last:
+        if design.last if layer == last else not design.undropped:
             yield "up", layer
         if design.carried == "after the step":
             yield "after", layer

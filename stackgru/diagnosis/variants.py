@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from itertools import permutations
+from itertools import combinations, permutations
 from typing import Any
 
 from stackgru.diagnosis.designs import Design
+from stackgru.gru.parameters import PARAMETERS
 
 _GATES = ("r", "z", "n")
 _NTH = ("first", "second", "third", "fourth", "fifth", "sixth")
@@ -23,10 +24,12 @@ class Variant:
     Attributes:
         name: what it is, in a few words.
         changes: the fields of Design that differ from nn.GRU's.
+        is_alone: whether it is tried with variants of dropout only; there are many of its kind.
     """
 
     name: str
     changes: Mapping[str, Any]
+    is_alone: bool = False
 
     @property
     def in_eval(self) -> bool:
@@ -35,7 +38,9 @@ class Variant:
 
     def fits(self, other: Variant) -> bool:
         """Whether a target can have both at once."""
-        return not set(self.changes) & set(other.changes)
+        both_in_eval = self.in_eval and other.in_eval
+        alone = both_in_eval and (self.is_alone or other.is_alone)
+        return not alone and not set(self.changes) & set(other.changes)
 
 
 _OF_DROPOUT = {
@@ -46,6 +51,7 @@ _OF_DROPOUT = {
     "kept",
     "over_rows",
     "unused",
+    "undropped",
     "time_order",
 }
 
@@ -54,6 +60,7 @@ def _variants() -> Iterator[Variant]:
     candidates = {
         "reset before": "the reset gate applied before the product (Cho et al. v3, ONNX "
         "linear_before_reset = 0)",
+        "reset over all": "the reset gate applied to all of the candidate's sum",
         "bias outside": "b_hn outside the reset product",
         "no bias": "no b_hn",
     }
@@ -63,6 +70,11 @@ def _variants() -> Iterator[Variant]:
     for order in list(permutations(range(3)))[1:]:
         stored = ", ".join(_GATES[order.index(place)] for place in range(3))
         yield Variant(f"gates in the order {stored}", {"order": order})
+    yield from _partly_ordered()
+    for place, gate in enumerate(("reset", "update")):
+        for number in (-1, 1):
+            added = tuple(number * (at == place) for at in range(3))
+            yield Variant(f"{number:+} added to the sum of the {gate} gate", {"added": added})
     yield Variant("one bias instead of two (no b_hh)", {"biases": "input's"})
     yield Variant("one bias instead of two (no b_ih)", {"biases": "state's"})
     for name, slope in (("x / 6", 1 / 6), ("0.2 x", 0.2), ("x / 4", 0.25)):
@@ -71,6 +83,9 @@ def _variants() -> Iterator[Variant]:
         what = f"residual connections from the {_NTH[layer]} layer on"
         yield Variant(what, {"residual": layer, "added_late": False})
         yield Variant(f"{what} (added after dropout)", {"residual": layer, "added_late": True})
+    for late, where in ((False, ""), (True, " (added after dropout)")):
+        changes = {"residual": 1, "residual_below": True, "added_late": late}
+        yield Variant(f"residual connections wherever the widths agree{where}", changes)
     for layer, name in ((0, ""), (1, " above the first")):
         for first in (False, True):
             changes = {"shared_from": layer, "shares_first": first}
@@ -78,6 +93,14 @@ def _variants() -> Iterator[Variant]:
     yield Variant("the first layer's h0 used for all layers", {"state_of": 0})
     yield Variant("the last layer's h0 used for all layers", {"state_of": -1})
     yield Variant("zeros in place of h0, which is ignored", {"from_zeros": True})
+    yield Variant("the layers of h0 and hn in reverse", {"reversed_states": True})
+    for steps in (1, 2, 3, 4, 5, 8, 10):
+        every = "every step" if steps == 1 else f"every {steps} steps"
+        for zeros in (False, True):
+            changes = {"restarts": steps, "again_from_zeros": zeros}
+            start = "zeros" if zeros else "h0"
+            yield Variant(f"a state that starts again from {start} {every}", changes, is_alone=True)
+    yield Variant("no dropout, although it takes a rate", {"undropped": True})
     yield Variant("dropout also after the last layer", {"last": "output"})
     yield Variant("dropout also after the last layer and in its hn", {"last": "output and hn"})
     yield Variant("dropout also on the input", {"input": True})
@@ -95,6 +118,16 @@ def _variants() -> Iterator[Variant]:
     yield Variant("an extra mask drawn after the last layer and discarded", {"unused": "last"})
     yield Variant("an extra mask drawn before the first layer and discarded", {"unused": "first"})
     yield Variant("no scaling of kept values by 1 / (1 - p)", {"scaled": False})
+
+
+def _partly_ordered() -> Iterator[Variant]:
+    """Yield variants of which some parameters alone have their gates in another order."""
+    for order in list(permutations(range(3)))[1:]:
+        stored = ", ".join(_GATES[order.index(place)] for place in range(3))
+        for number in range(1, len(PARAMETERS)):
+            for ordered in combinations(PARAMETERS, number):
+                name = f"gates in the order {stored} in {' and '.join(ordered)} alone"
+                yield Variant(name, {"order": order, "ordered": ordered}, is_alone=True)
 
 
 #: Every known variant, the simplest first.

@@ -18,6 +18,7 @@ from tests.subjects import catalogue as faults
 from tests.subjects.broken import equations, masks, precision, rates, variants
 from tests.subjects.conventions import fused
 from tests.subjects.diagnoses import EXPECTED, LAST
+from tests.subjects.further_variants import EXPECTED as FURTHER
 from tests.subjects.right.sequences import StepByStep
 
 #: A diagnosis takes seconds; the nightly tests diagnose every fault, on all cases.
@@ -38,6 +39,11 @@ def test_a_variant_is_named(fault):
     assert found.variants == EXPECTED[fault]
     assert found.cases >= search.CASES
     assert found.differing >= search.DIFFERING
+
+
+@pytest.mark.parametrize("variant", FURTHER, ids=lambda one: one.__name__)
+def test_a_variant_of_public_reports_is_named(variant):
+    assert diagnose(load(variant)).variants == FURTHER[variant]
 
 
 @pytest.mark.parametrize("fault", NEAR, ids=lambda one: one.__name__)
