@@ -101,7 +101,8 @@ def evaluate(
     ``scale``.
     """
     scale = scale if design.scaled else 1.0
-    weights = [_weights(design, layers, index) for index in range(len(layers))]
+    exact = [{name: one.detach().double().cpu() for name, one in own.items()} for own in layers]
+    weights = [weights_of(design, exact, index) for index in range(len(layers))]
     given = h0.flip(0) if design.reversed_states else h0
     carried = list(map(Bounded.exact, torch.zeros_like(h0) if design.from_zeros else given))
     first = list(map(Bounded.exact, torch.zeros_like(h0))) if design.again_from_zeros else carried
@@ -149,12 +150,12 @@ def _plus(
     return Bounded(value.value + below.value, error)
 
 
-def _weights(design: Design, layers: Sequence[Layer], index: int) -> Layer:
+def weights_of(design: Design, layers: Sequence[Layer], index: int) -> Layer:
     """Return the weights with which nn.GRU's equation computes what the design does."""
     if design.shared_from is not None and index >= design.shared_from:
         # One cell in all places holds the weights that were written last.
         index = design.shared_from if design.shares_first else len(layers) - 1
-    own = {name: value.detach().double().cpu() for name, value in layers[index].items()}
+    own = dict(layers[index])
     if design.order != (0, 1, 2):
         for name in own.keys() & design.ordered:
             parts = own[name].chunk(3)
@@ -163,7 +164,7 @@ def _weights(design: Design, layers: Sequence[Layer], index: int) -> Layer:
         _change_biases(design, own)
     if any(design.added):
         nothing = own["weight_ih"].new_zeros(len(own["weight_ih"]))
-        added = torch.tensor(design.added, dtype=torch.float64).repeat_interleave(len(nothing) // 3)
+        added = nothing.new_tensor(design.added).repeat_interleave(len(nothing) // 3)
         own |= {"bias_ih": own.get("bias_ih", nothing) + added}
         own = {"bias_hh": nothing, **own}
     if design.complement:
