@@ -177,7 +177,7 @@ class Designed(nn.Module):
 
 
 def new_state(design: Design, x: Tensor, h: Tensor, weights: Layer) -> Tensor:
-    """Return a layer's new state; the weights are those of stackgru.diagnosis.designs.weights_of."""
+    """Return a layer's new state from the weights that designs.weights_of gives."""
     x_sums = F.linear(x, weights["weight_ih"], weights.get("bias_ih"))
     h_sums = F.linear(h, weights["weight_hh"], weights.get("bias_hh"))
     (x_r, x_z, x_n), (h_r, h_z, h_n) = x_sums.chunk(3, -1), h_sums.chunk(3, -1)

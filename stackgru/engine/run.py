@@ -25,6 +25,7 @@ from hypothesis.strategies import SearchStrategy
 from stackgru.cases.case import Case
 from stackgru.diagnosis.first_error import find_first_error
 from stackgru.diagnosis.search import diagnose
+from stackgru.diagnosis.symptoms import symptom_of
 from stackgru.engine.database import NamespacedDatabase
 from stackgru.engine.select import domain, select
 from stackgru.engine.time_limit import TimedOut, time_limit
@@ -152,6 +153,7 @@ class LawRun:
                     self._search(law)
                 except Violated:
                     self._find_first_error(law)
+                    self._find_symptom()
                     raise
         except Violated as error:
             return "violated", None, error
@@ -266,6 +268,15 @@ class LawRun:
                 self._violation = replace(
                     self._violation, first_wrong_at=found.text, gate=found.gate
                 )
+
+    def _find_symptom(self) -> None:
+        """Add to a violation what is wrong at the bottom of it."""
+        assert self._violation is not None  # noqa: S101 - it was noted
+        try:
+            symptom = symptom_of(self.target, self._violation)
+        except Exception as error:  # the violation is not lost for it
+            symptom = f"not found: {describe_error(error)}"
+        self._violation = replace(self._violation, symptom=symptom)
 
     def _search(self, law: Law) -> None:
         """Have Hypothesis look for a case that breaks the law, and shrink it."""

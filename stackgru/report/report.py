@@ -55,7 +55,7 @@ _KEYS = {
     "allowed": "allowed_difference",
     "first_wrong_at": "parts_at",
 }
-_OPTIONAL = ("first_wrong_at", "gate", "script", "problem")
+_OPTIONAL = ("first_wrong_at", "gate", "symptom", "script", "problem")
 
 
 class BrokenReport(StackgruError):

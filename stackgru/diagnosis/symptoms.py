@@ -1,0 +1,84 @@
+"""What is wrong at the bottom of a violation, seen in its own case.
+
+A target that computes another equation violates laws of values, masks, gradients and conduct. What
+they have in common shows in each one's shrunk case: there the target is asked for what is plainest,
+its values in eval, then its values in training, its random numbers, its gradients, and what a call
+leaves behind. The first of these that it lacks is the symptom; see stackgru.report.causes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from stackgru.cases.case import Case
+from stackgru.harness.pair import Pair
+from stackgru.laws.registry import all_laws
+from stackgru.options import FULL_PRECISION
+from stackgru.outcomes import NotApplicable, Violated, Violation
+from stackgru.targets.target import Target
+
+#: What a call leaves behind is asked for last, law by law.
+_CONDUCT = ("purity", "repeatable", "results", "stateless")
+_DTYPE = re.compile(r"torch\.b?float\d+")
+_NUMBER = re.compile(r"[+-]?\d[\d.e+-]*")
+
+
+def symptom_of(target: Target, violation: Violation) -> str:
+    """Return the symptom of a violation.
+
+    Returns:
+        "values", "masks", "draws", "gradients" or a law of conduct's; what was raised, or given in
+        place of a tensor like nn.GRU's, without numbers; the law's own name if it has all of these.
+    """
+    own = _told(violation, violation.law)
+    if violation.ended_the_process or _raises(violation.message):
+        return own
+    for name, law, case in _asked(target, Case.parse(violation.case)):
+        found = _violation_in(target, law, case)
+        if found is not None:
+            # How many masks a wrong one draws depends on the case.
+            return name if name in ("masks", "draws") else _told(found, name)
+    return own
+
+
+def _asked(target: Target, case: Case) -> Iterator[tuple[str, str, Case]]:
+    """Yield what is asked for in a violation's case, the plainest first: its name, law and case."""
+    by_steps = target.kind == "sequence" and case.dtype not in FULL_PRECISION
+    if not by_steps:
+        yield "values", "unrolled", replace(case, mode="eval")
+    elif not case.lengths and not case.bidirectional:
+        yield "values", "equation", replace(case, mode="eval")
+    if case.mode == "train":
+        yield "masks", "same-masks" if case.drops else "unrolled", case
+        one = replace(case, seq_len=1, split=1, lengths=",".join("1" * case.batch))
+        for law in ("one-step", "same-draws"):
+            yield "draws", law, one if case.lengths else replace(one, lengths="")
+    yield "gradients", "gradients", case
+    for law in _CONDUCT:
+        yield law, law, case
+
+
+def _violation_in(target: Target, law: str, case: Case) -> Violation | None:
+    try:
+        all_laws()[law].check(Pair(target, case))
+    except Violated as error:
+        return error.violation
+    except NotApplicable:
+        return None
+    return None
+
+
+def _told(violation: Violation, otherwise: str) -> str:
+    """Return what a message tells but for numbers and dtypes, or another name if it is numbers."""
+    if violation.difference is not None:
+        return otherwise
+    text = violation.message
+    if _raises(text) or re.search(r"\bgot (a |an |shape |torch\.)|the process ", text):
+        return _NUMBER.sub("#", _DTYPE.sub("a dtype", text))
+    return otherwise
+
+
+def _raises(message: str) -> bool:
+    return " raised " in f" {message}"
