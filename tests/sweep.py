@@ -96,9 +96,10 @@ def newest_pythons(names):
 @functools.cache
 def runs(python):
     """Return whether a Python is there and runs: one of pyenv's may be a name only."""
-    return bool(shutil.which(python)) and not subprocess.run(
-        [python, "--version"], capture_output=True, check=False
-    ).returncode
+    return (
+        bool(shutil.which(python))
+        and not subprocess.run([python, "--version"], capture_output=True, check=False).returncode
+    )
 
 
 def run(name, path, *, again):
