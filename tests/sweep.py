@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
+import functools
 import hashlib
 import json
 import re
@@ -87,9 +88,18 @@ def newest_pythons(names):
     found = {}
     for name in names:
         match = re.fullmatch(r"py3(\d+)-(torch\d+)", name)
-        if match and shutil.which(f"python3.{match[1]}"):
+        if match and runs(f"python3.{match[1]}"):
             found[match[2]] = max(found.get(match[2], (0, "")), (int(match[1]), name))
     return [(name, factor) for factor, (_, name) in found.items()]
+
+
+@functools.cache
+def runs(python):
+    """Return whether a Python is there and runs: one of pyenv's may be a name only."""
+    return (
+        bool(shutil.which(python))
+        and not subprocess.run([python, "--version"], capture_output=True, check=False).returncode
+    )
 
 
 def run(name, path, *, again):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
@@ -93,16 +94,17 @@ def larger(names: tuple[str, ...]) -> st.SearchStrategy[str]:
 def real_sizes(name: str, *, is_given: bool) -> st.SearchStrategy[int]:
     """Sizes of real models; half of them in the lowest eighth, or the highest of a law's steps.
 
-    Where a law wants such a size there are few usual ones before them, to shrink to.
+    The usual ones, of which at most an eighth is drawn, come before them, to shrink to.
     """
     above = {"batch": MAX_BATCH, "seq_len": MAX_STEPS, "num_layers": MAX_LAYERS}.get(name, MAX_SIZE)
-    usual = list(range(1, above + 1)) if is_given else []
+    usual = range(1, above + 1)
     every = list(range(above + 1, REAL[name] + 1))
     eighth = len(every) // 8
     often = every[:eighth] * 7
     if is_given and name in ("batch", "seq_len"):
         often = every[-eighth:] * 7 if name == "seq_len" else []
-    return st.sampled_from([*usual, *often, *every])
+    real = [*often, *every]
+    return st.sampled_from([*usual, *real * math.ceil(7 * len(usual) / len(real))])
 
 
 @functools.cache

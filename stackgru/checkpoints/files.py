@@ -8,6 +8,7 @@ import inspect
 import json
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -130,7 +131,9 @@ def _load(path: Path, *, weights_only: bool) -> Any:
     keywords: dict[str, Any] = {"map_location": "cpu", "weights_only": weights_only}
     if zipfile.is_zipfile(path) and "mmap" in inspect.signature(torch.load).parameters:
         keywords["mmap"] = True
-    return torch.load(path, **keywords)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch 2.0 warns of what it does itself
+        return torch.load(path, **keywords)
 
 
 #: Classes whose objects only hold values.

@@ -23,7 +23,11 @@ from stackgru.laws.registry import law
 from stackgru.options import FULL_PRECISION
 
 
-@law("values", {"mode": "eval", "max_steps": 4, "min_batch": 1}, decides="values")
+@law(
+    "values",
+    {"mode": "eval", "max_steps": 4, "min_batch": 1, "choices": (*CALLED, "threads")},
+    decides="values",
+)
 def equation(pair: Pair) -> None:
     """Each layer's new state is what the documented equation gives for its input and old state.
 

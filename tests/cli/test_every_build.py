@@ -35,6 +35,8 @@ def test_a_wrong_cell_gets_reports_whose_scripts_run_by_themselves(tmp_path):
         assert (ran.returncode, ran.stdout.endswith("They differ.\n")) == (1, True), ran.stderr
 
 
+# Of what torch 2.0 does as it reads a file.
+@pytest.mark.filterwarnings("ignore:TypedStorage")
 def test_cells_are_converted_there_and_back_to_the_bit(tmp_path):
     cells = StackingGRUCell(5, 7, 3).state_dict()
     torch.save(cells, tmp_path / "cells.pt")
