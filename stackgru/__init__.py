@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from stackgru.outcomes import Violation
     from stackgru.pytest_plugin.check import CheckerFailed, check
     from stackgru.pytest_plugin.suite import suite_for
-    from stackgru.report.report import LawResult, Report
+    from stackgru.report.law_result import LawResult
+    from stackgru.report.report import Report
     from stackgru.targets.convention import Convention
     from stackgru.targets.importing import TargetError
 
@@ -40,7 +41,7 @@ _WHERE = {
     "CheckerFailed": "pytest_plugin.check",
     "Convention": "targets.convention",
     "ConversionError": "checkpoints.state_dict",
-    "LawResult": "report.report",
+    "LawResult": "report.law_result",
     "Options": "options",
     "RefusedArgument": "gru.validation",
     "Report": "report.report",

@@ -67,7 +67,13 @@ class Diagnosis:
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data for a report."""
-        return {**asdict(self), "variants": list(self.variants), "sentence": self.sentence}
+        of_dropout = {one.name for one in (*VARIANTS, TIME_ORDER) if not one.in_eval}
+        return {
+            **asdict(self),
+            "variants": list(self.variants),
+            "of_dropout": [name for name in self.variants if name in of_dropout],
+            "sentence": self.sentence,
+        }
 
 
 @dataclass(frozen=True)

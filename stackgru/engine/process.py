@@ -21,7 +21,7 @@ from stackgru.engine.run import LawRun, collect_runs
 from stackgru.engine.select import select
 from stackgru.options import Options, UsageError
 from stackgru.outcomes import Violated, Violation
-from stackgru.report.report import LawResult
+from stackgru.report.law_result import LawResult
 from stackgru.targets.convention import Convention
 from stackgru.targets.importing import TargetError
 from stackgru.targets.target import name_of

@@ -35,7 +35,7 @@ from stackgru.harness.results import raised_text
 from stackgru.laws.registry import Law, deciding
 from stackgru.options import PROFILES, Options
 from stackgru.outcomes import NotApplicable, RefusedInput, Violated, Violation
-from stackgru.report.report import LawResult
+from stackgru.report.law_result import LawResult
 from stackgru.targets.convention import Convention
 from stackgru.targets.importing import describe_error
 from stackgru.targets.target import Target, load

@@ -21,7 +21,8 @@ from typing import Any
 
 from stackgru.outcomes import Violation
 from stackgru.pytest_plugin.gathered import DIED, Gathered
-from stackgru.report.report import LawResult, Report
+from stackgru.report.law_result import LawResult
+from stackgru.report.report import Report
 
 #: Names the file to which the processes of a check append what they find, one JSON text per line.
 EVENTS = "STACKGRU_EVENTS"

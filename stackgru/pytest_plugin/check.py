@@ -22,7 +22,8 @@ from stackgru.options import (
 )
 from stackgru.outcomes import Violation
 from stackgru.pytest_plugin.apart import RunApart
-from stackgru.report.report import LawResult, Report
+from stackgru.report.law_result import LawResult
+from stackgru.report.report import Report
 from stackgru.targets.importing import check_spec
 
 if TYPE_CHECKING:

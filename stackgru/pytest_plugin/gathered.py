@@ -6,7 +6,8 @@ from typing import Any
 
 from stackgru.laws.names import NAMES
 from stackgru.outcomes import Violation
-from stackgru.report.report import LawResult, Report
+from stackgru.report.law_result import LawResult
+from stackgru.report.report import Report
 
 DIED = "the worker process died while it ran"
 

@@ -14,7 +14,8 @@ import pytest
 from stackgru.options import Options
 from stackgru.pytest_plugin.apart import without_pytests
 from stackgru.pytest_plugin.plugin import TARGET, Collector
-from stackgru.report.report import LawResult, Report
+from stackgru.report.law_result import LawResult
+from stackgru.report.report import Report
 from stackgru.targets.target import load
 
 

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from stackgru.report.report import BrokenReport, LawResult, Report
+from stackgru.report.law_result import LawResult
+from stackgru.report.report import BrokenReport, Report
 from stackgru.report.terminal import readable
 
 SCHEMA_VERSION = 1

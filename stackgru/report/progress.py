@@ -20,7 +20,7 @@ from rich.progress import Progress as Bar
 from rich.text import Text
 
 from stackgru.outcomes import Violation
-from stackgru.report.report import LawResult
+from stackgru.report.law_result import LawResult
 from stackgru.report.terminal import result_line, status_text
 
 

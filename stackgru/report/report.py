@@ -8,25 +8,16 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from stackgru.options import StackgruError
 from stackgru.outcomes import Violation
+from stackgru.report.causes import Cause, causes_of
 from stackgru.report.files import json_text
-from stackgru.report.of_0_1 import as_of_0_1
+from stackgru.report.law_result import LawResult
 
-SCHEMA_VERSION = 1
-STATUSES = (
-    "holds",
-    "refused",
-    "violated",
-    "known",
-    "not applicable",
-    "crashed",
-    "timed out",
-    "not run",
-)
+SCHEMA_VERSION = 2
 _UNFINISHED = ("crashed", "timed out", "not run")
 
 #: What a user asks, in the order in which it is answered.
@@ -49,79 +40,9 @@ _NEEDED = {
     "safe_conduct": "conduct",
 }
 
-#: Names in JSON that are not those of the field.
-_KEYS = {
-    "difference": "largest_difference",
-    "allowed": "allowed_difference",
-    "first_wrong_at": "parts_at",
-}
-_OPTIONAL = ("first_wrong_at", "gate", "symptom", "script", "problem")
-
 
 class BrokenReport(StackgruError):
     """A text is not a report that this version can read; the message is one sentence."""
-
-
-@dataclass(frozen=True)
-class LawResult:
-    """What became of one law.
-
-    Attributes:
-        name: the law's name.
-        family: its family.
-        question: the question that a violation answers with "no": "values", "training", "seeds",
-            "sequences", "gradients", "conduct", "edge inputs" or "drop-in".
-        status: one of STATUSES; "refused" if it holds but for edge inputs, such as an empty batch,
-            or for ways to build and call it, that nn.GRU accepts and the target refuses.
-        examples: how many cases were tried, up to the first violation.
-        reason: why it is not applicable, crashed, timed out or was not run; what is refused.
-        violation: the evidence, if it is violated.
-        seconds: how long it took.
-        ratio: the largest ratio of difference to allowed difference seen.
-        decides: the question that is answered with "yes" only if this law was tried; "" if none.
-        decided_by: names of all laws that decide that question.
-    """
-
-    name: str
-    family: str
-    question: str
-    status: str
-    examples: int = 0
-    reason: str | None = None
-    violation: Violation | None = None
-    seconds: float = 0.0
-    ratio: float = 0.0
-    decides: str = ""
-    decided_by: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the result as plain data, as in a report's JSON."""
-        entry = asdict(self)
-        if self.violation is not None:
-            found = entry["violation"]
-            del found["law"]
-            entry["violation"] = {
-                _KEYS.get(name, name): value
-                for name, value in found.items()
-                if value is not None or name not in _OPTIONAL
-            }
-        return entry
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> LawResult:
-        """Rebuild a result from its to_dict, of this version or of 0.1."""
-        values = {one.name: data[one.name] for one in fields(cls) if one.name in data}
-        if found := values.get("violation"):
-            names = {key: name for name, key in _KEYS.items()}
-            found = {names.get(key, key): value for key, value in found.items()}
-            for name in ("difference", "allowed"):
-                found[name] = None if found[name] is None else float(found[name])
-            values["violation"] = Violation(values["name"], **found)
-        for name in ("seconds", "ratio"):
-            values[name] = float(values[name])
-        if "question" not in values:
-            values |= as_of_0_1(values)
-        return cls(**{**values, "decided_by": tuple(values["decided_by"])})
 
 
 @dataclass(frozen=True)
@@ -182,6 +103,11 @@ class Report:
         """One per violated law; without those that are known."""
         found = [result for result in self.results if result.status != "known"]
         return [result.violation for result in found if result.violation is not None]
+
+    @property
+    def causes(self) -> tuple[Cause, ...]:
+        """What is wrong, each with the laws that see it; those first that most users meet."""
+        return causes_of(self.results, self.diagnosis)
 
     @property
     def known(self) -> list[LawResult]:
@@ -306,7 +232,7 @@ class Report:
         return bool(deciding) and all(names >= {*one.decided_by} for one in deciding)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the report as plain data, schema version 1."""
+        """Return the report as plain data, schema version 2."""
         return {
             "schema_version": SCHEMA_VERSION,
             "target": self.target,
@@ -324,6 +250,7 @@ class Report:
             "build_facts": dict(self.build_facts),
             "diagnosis": None if self.diagnosis is None else dict(self.diagnosis),
             "verdict": {"ok": self.ok, "sentence": self.sentence, **self.answers},
+            "causes": [cause.to_dict() for cause in self.causes],
             "laws": [result.to_dict() for result in self.results],
         }
 

@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from stackgru.outcomes import Violation
-from stackgru.report.report import QUESTIONS, LawResult, Report
+from stackgru.report.law_result import LawResult
+from stackgru.report.report import QUESTIONS, Report
 
 _COLOURS = {
     "holds": "green",

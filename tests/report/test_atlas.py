@@ -9,7 +9,8 @@ import pytest
 
 from stackgru.report.atlas import atlas, by_cell, markdown, text
 from stackgru.report.files import write_text
-from stackgru.report.report import BrokenReport, LawResult, Report
+from stackgru.report.law_result import LawResult
+from stackgru.report.report import BrokenReport, Report
 from tests.report.test_report import law_result
 
 HOLDS = law_result("equation")

@@ -15,8 +15,9 @@ from stackgru.cases.case import Case
 from stackgru.laws.registry import all_laws, deciding
 from stackgru.outcomes import Violation
 from stackgru.report.files import write_text
+from stackgru.report.law_result import LawResult
 from stackgru.report.progress import Progress
-from stackgru.report.report import BrokenReport, LawResult, Report
+from stackgru.report.report import BrokenReport, Report
 from stackgru.report.terminal import render, violation_text
 
 EVAL_CASE = "input_size=1 hidden_size=1 num_layers=1 batch=1 seq_len=1 dropout=0.0 mode=eval"
@@ -120,7 +121,7 @@ def test_json_has_the_schema():
     infinite = Violation("equation", EVAL_CASE, "inf", float("inf"), float("nan"), None)
     found = report(*HELD[1:], law_result("equation", case=EVAL_CASE, violation=infinite))
     data = json.loads(found.to_json())
-    assert data["schema_version"] == 1
+    assert data["schema_version"] == 2
     assert {"target", "kind", "torch_version", "build_facts", "verdict", "laws"} <= set(data)
     equation = data["laws"][-1]
     assert {"name", "family", "status", "examples", "reason", "violation"} <= set(equation)
@@ -182,7 +183,7 @@ def test_what_0_1_leaves_out_is_what_the_laws_of_0_1_have():
     [
         ("{", r"^this is not a report of stackgru's: Expecting .*\.$"),
         ("[]", r"^this is not a report of stackgru's: it has no schema_version\.$"),
-        ('{"schema_version": 2}', r"schema version 2, and this stackgru reads 1: it needs a newer"),
+        ('{"schema_version": 3}', r"schema version 3, and this stackgru reads 2: it needs a newer"),
         ('{"schema_version": 1}', r"^the report is incomplete or damaged: KeyError\('laws'\)\.$"),
     ],
 )

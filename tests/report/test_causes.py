@@ -1,0 +1,68 @@
+"""Causes: violations of one fault are one, and what a variant explains is named by it."""
+
+from __future__ import annotations
+
+from stackgru.outcomes import Violation
+from stackgru.report.causes import causes_of
+from stackgru.report.law_result import LawResult
+
+EVAL, TRAIN = "hidden_size=1 mode=eval seed=0", "hidden_size=1 dropout=0.5 mode=train seed=0"
+
+
+def violated(name, symptom, case=EVAL, message="output: got 1.0, expected 0.5"):
+    violation = Violation(name, case, message, symptom=symptom)
+    return LawResult(name, "values", "training", "violated", violation=violation)
+
+
+def named(*variants, of_dropout=()):
+    return {"variants": [*variants, *of_dropout], "of_dropout": [*of_dropout]}
+
+
+def seen(results, diagnosis=None):
+    return [(one.variant, one.laws) for one in causes_of(results, diagnosis)]
+
+
+def test_laws_with_one_symptom_see_one_cause():
+    results = [
+        violated("equation", "values", EVAL + " bias=False"),
+        LawResult("rows", "values", "training", "holds"),
+        violated("gradients", "values"),
+        violated("purity", "purity", message="a call changes the default dtype"),
+    ]
+    assert seen(results) == [(None, ("equation", "gradients")), (None, ("purity",))]
+    of_values, of_conduct = causes_of(results, None)
+    assert of_values.sentence == "in eval its results are not nn.GRU's"
+    assert of_values.violation.law == "gradients", "the shorter case"
+    assert of_conduct.sentence == "a call changes the default dtype"
+    assert of_conduct.to_dict()["case"] == EVAL
+
+
+def test_what_has_no_symptom_stays_by_itself():
+    results = [violated("equation", None), violated("unrolled", None)]
+    assert seen(results) == [(None, ("equation",)), (None, ("unrolled",))]
+
+
+def test_a_known_violation_is_no_cause():
+    known = violated("equation", "values")
+    assert causes_of([LawResult(**{**vars(known), "status": "known"})], None) == ()
+
+
+def test_a_variant_explains_what_it_can():
+    results = [
+        violated("equation", "values"),
+        violated("same-masks", "values", TRAIN),
+        violated("mask-count", "masks", TRAIN),
+        violated("gradients", "gradients"),
+    ]
+    both = named("gates in another order", of_dropout=["dropout on the input"])
+    assert seen(results, both) == [
+        ("gates in another order", ("equation", "same-masks")),
+        ("dropout on the input", ("same-masks", "mask-count")),
+        (None, ("gradients",)),
+    ]
+    assert causes_of(results, both)[0].sentence == "it is nn.GRU with gates in another order"
+    assert seen(results, named(of_dropout=["dropout on the input"])) == [
+        ("dropout on the input", ("same-masks", "mask-count")),
+        (None, ("equation",)),
+        (None, ("gradients",)),
+    ]
