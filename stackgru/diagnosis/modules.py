@@ -37,6 +37,7 @@ class Designed(nn.Module):
     ) -> None:
         super().__init__()
         self.design, self.kind, self.dropout = design, kind, dropout
+        self.hidden_size = hidden_size
         widths = [input_size] + [hidden_size] * (num_layers - 1)
         self.cells = nn.ModuleList(nn.GRUCell(width, hidden_size, bias) for width in widths)
         self._kept: dict[int, Tensor] = {}
@@ -45,7 +46,7 @@ class Designed(nn.Module):
         """Return output and hn."""
         design, steps = self.design, input[None] if self.kind == "cell" else input
         last = len(self.cells) - 1
-        zeros = steps.new_zeros(last + 1, steps.shape[1], self.cells[0].hidden_size)
+        zeros = steps.new_zeros(last + 1, steps.shape[1], self.hidden_size)
         given = zeros if h0 is None or design.from_zeros else h0
         states = list(given.flip(0) if design.reversed_states else given)
         again = list(zeros) if design.again_from_zeros else states
