@@ -20,7 +20,7 @@ from stackgru.outcomes import NotApplicable, Violated, Violation
 from stackgru.targets.target import Target
 
 #: What a call leaves behind is asked for last, law by law.
-_CONDUCT = ("purity", "repeatable", "results", "stateless")
+_CONDUCT = ("purity", "repeatable", "results", "stateless", "nested", "hooks")
 _DTYPE = re.compile(r"torch\.b?float\d+")
 _NUMBER = re.compile(r"[+-]?\d[\d.e+-]*")
 

@@ -1,0 +1,50 @@
+"""Symptoms: laws that see one fault have one, and those of another fault another."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+
+from stackgru.outcomes import Violated
+from tests.helpers import law_run
+from tests.subjects.broken.conduct import SetsThreads
+from tests.subjects.broken.masks import DropsTheOutputOnly
+from tests.subjects.broken.packed import GradientsLeftSorted
+from tests.subjects.broken.variants import GatesUpdateFirst
+from tests.subjects.right.variants import Stack
+
+
+class RaisesForThree(Stack):
+    """It refuses a third layer."""
+
+    def start(self, input, h0):
+        if self.num_layers > 2:
+            raise ValueError(f"{self.num_layers} layers")
+        return super().start(input, h0)
+
+
+def symptom(target, law):
+    """Return the symptom of a law's violation."""
+    run = law_run(target, law, seed=1)
+    with contextlib.suppress(Violated):
+        run.run()
+    return run.result.violation.symptom
+
+
+@pytest.mark.parametrize(
+    ("target", "laws", "expected"),
+    [
+        (GatesUpdateFirst, ("equation", "same-masks", "gradients"), "values"),
+        (DropsTheOutputOnly, ("unrolled", "mask-count", "no-draws", "gradients"), "masks"),
+        (GradientsLeftSorted, ("gradients", "frozen"), "gradients"),
+        (SetsThreads, ("purity",), "purity"),
+        (
+            RaisesForThree,
+            ("equation", "purity"),
+            "the target raised ValueError: # layers; nn.GRU gives a result",
+        ),
+    ],
+)
+def test_laws_that_see_one_fault_have_one_symptom(target, laws, expected):
+    assert {law: symptom(target, law) for law in laws} == dict.fromkeys(laws, expected)
