@@ -133,7 +133,7 @@ def _load(path: Path, *, weights_only: bool) -> Any:
         keywords["mmap"] = True
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch 2.0 warns of what it does itself
-        return torch.load(path, **keywords)
+        return torch.load(str(path), **keywords)  # torch 2.1 maps no other
 
 
 #: Classes whose objects only hold values.

@@ -305,6 +305,8 @@ class LawRun:
     def _plain(self, law: Law) -> Callable[[Case], None]:
         def holds(case: Case) -> None:
             __tracebackhide__ = True
+            if self.apart is not None:
+                case = replace(case, threads=1)  # OpenMP's threads do not outlive a fork
             with self._noting(law, case):
                 if self.apart is not None:
                     self._try_apart(law, case)

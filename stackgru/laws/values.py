@@ -86,7 +86,7 @@ def unrolled(pair: Pair) -> None:
 
 @law(
     "values",
-    *[{"mode": "train", "min_batch": 1, "choices": (*WHOLE, "deterministic")}] * 6,
+    *[{"mode": "train", "min_batch": 1, "choices": (*WHOLE, "deterministic")}] * 5,
     *[
         {
             "mode": "train",
@@ -96,7 +96,7 @@ def unrolled(pair: Pair) -> None:
             "large": large,
             "choices": WHOLE,
         }
-        for large in ("seq_len", "batch")
+        for large in ("seq_len", "batch", "batch")
     ],
     half=("cell",),
     decides="training",

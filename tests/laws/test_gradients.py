@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from stackgru.cases.case import Case
 from stackgru.harness.pair import Pair
 from stackgru.laws.registry import all_laws
-from stackgru.outcomes import NotApplicable
+from stackgru.outcomes import NotApplicable, Violated
 from stackgru.targets.target import load
 from tests.helpers import DROPS, EVAL, caught_but_not, check_law
 from tests.subjects.broken.calls import FreezesItself
+from tests.subjects.broken.functions import Backward
 from tests.subjects.broken.rates import KeptValuesAreNotScaled
 from tests.subjects.right.variants import Stack
 
@@ -63,3 +65,35 @@ def test_a_build_where_nn_gru_has_no_forward_mode_is_no_violation(monkeypatch):
     monkeypatch.setattr(pytest.importorskip("torch.func"), "jvp", jvp)
     with pytest.raises(NotApplicable, match=r"^nn.GRU itself raised RuntimeError: no rule$"):
         check_law("forward-mode", Stack, EVAL)
+
+
+class Recomputed(Stack):
+    """Each step is computed again for the backward pass, by a function without forward mode."""
+
+    def cell(self, cell, x, h):
+        return checkpoint(self.step, cell, x, h, use_reentrant=True)
+
+    def step(self, cell, x, h):
+        return cell(x, h)
+
+
+class RecomputedWithoutForwardMode(Recomputed):
+    """As above; what is recomputed has none of its own either."""
+
+    def cell(self, cell, x, h):
+        return checkpoint(self.step, cell, x, h, use_reentrant=False)
+
+    def step(self, cell, x, h):
+        return Backward.apply(cell(x, h), 1)
+
+
+@pytest.mark.skipif(not hasattr(torch, "func"), reason="this build has no forward mode")
+def test_torchs_own_recomputation_has_no_forward_mode():
+    with pytest.raises(NotApplicable, match=r"^torch.utils.checkpoint has no forward-mode deriv"):
+        check_law("forward-mode", Recomputed, EVAL)
+
+
+@pytest.mark.skipif(not hasattr(torch, "func"), reason="this build has no forward mode")
+def test_a_function_that_is_recomputed_is_the_targets_own():
+    with pytest.raises(Violated, match=r"^the target raised .*(setup_context|jvp)"):
+        check_law("forward-mode", RecomputedWithoutForwardMode, EVAL)

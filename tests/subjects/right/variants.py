@@ -39,7 +39,8 @@ class Stack(nn.Module):
 
     def start(self, input: Tensor, h0: Tensor | None) -> Tensor:
         if h0 is None:
-            h0 = input.new_zeros(self.num_layers, input.shape[0], self.hidden_size)
+            rows, _ = input.shape  # no unbatched input is taken
+            h0 = input.new_zeros(self.num_layers, rows, self.hidden_size)
         return self.begin(input, h0)
 
     def begin(self, input: Tensor, h0: Tensor) -> Tensor:
