@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 import torch
 
@@ -260,6 +260,12 @@ class Case:
                 raise ValueError(f"{name} is given twice")
             values[name] = _read(type(defaults[name]), name, value)
         return cls(**values)  # type: ignore[arg-type]
+
+    def one_way(self) -> Case:
+        """Return the case of a module that is not bidirectional."""
+        frozen = [name for name in self.frozen.split(",") if not name.endswith("_reverse")]
+        not_finite = "" if "_reverse" in self.not_finite else self.not_finite
+        return replace(self, bidirectional=False, frozen=",".join(frozen), not_finite=not_finite)
 
     @property
     def torch_dtype(self) -> torch.dtype:

@@ -7,6 +7,12 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.rnn import (
+    PackedSequence,
+    pack_padded_sequence,
+    pad_packed_sequence,
+    pad_sequence,
+)
 
 from stackgru.diagnosis.designs import Design, weights_of
 from stackgru.gru.parameters import PARAMETERS, Layer
@@ -23,6 +29,7 @@ class Designed(nn.Module):
         num_layers: likewise.
         dropout: likewise.
         bias: likewise.
+        batch_first: likewise.
     """
 
     def __init__(
@@ -34,16 +41,44 @@ class Designed(nn.Module):
         num_layers: int = 1,
         dropout: float = 0.0,
         bias: bool = True,
+        batch_first: bool = False,
     ) -> None:
         super().__init__()
         self.design, self.kind, self.dropout = design, kind, dropout
-        self.hidden_size = hidden_size
+        self.hidden_size, self.batch_first = hidden_size, batch_first
         widths = [input_size] + [hidden_size] * (num_layers - 1)
         self.cells = nn.ModuleList(nn.GRUCell(width, hidden_size, bias) for width in widths)
         self._kept: dict[int, Tensor] = {}
 
-    def forward(self, input: Tensor, h0: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return output and hn."""
+    def forward(
+        self, input: Tensor | PackedSequence, h0: Tensor | None = None
+    ) -> tuple[Tensor | PackedSequence, Tensor]:
+        """Return output and hn, in the form of input."""
+        if isinstance(input, PackedSequence):
+            return self._packed(input, h0)
+        if self.kind == "sequence" and input.dim() == 2:
+            output, hn = self._whole(input[:, None], h0 if h0 is None else h0[:, None])
+            return output[:, 0], hn[:, 0]
+        if self.batch_first:
+            output, hn = self._whole(input.transpose(0, 1), h0)
+            return output.transpose(0, 1), hn
+        return self._whole(input, h0)
+
+    def _packed(self, input: PackedSequence, h0: Tensor | None) -> tuple[PackedSequence, Tensor]:
+        """Return output and hn of packed rows, each by itself."""
+        if self.training and self.dropout:
+            raise NotImplementedError("masks of packed rows")
+        x, lengths = pad_packed_sequence(input)
+        results = [
+            self._whole(x[:steps, row : row + 1], h0 if h0 is None else h0[:, row : row + 1])
+            for row, steps in enumerate(lengths.tolist())
+        ]
+        output = pad_sequence([output[:, 0] for output, _ in results])
+        is_sorted = input.sorted_indices is None
+        packed = pack_padded_sequence(output, lengths, enforce_sorted=is_sorted)
+        return packed, torch.cat([hn for _, hn in results], 1)
+
+    def _whole(self, input: Tensor, h0: Tensor | None) -> tuple[Tensor, Tensor]:
         design, steps = self.design, input[None] if self.kind == "cell" else input
         last = len(self.cells) - 1
         zeros = steps.new_zeros(last + 1, steps.shape[1], self.hidden_size)
@@ -200,7 +235,7 @@ def _hard_sigmoid(slope: float, sums: Tensor) -> Tensor:
 def factory_of(design: Design, kind: str) -> type[nn.Module]:
     """Return a class that is built as nn.GRU is, whose modules are of this design."""
 
-    class Variant(Designed):
+    class Cell(Designed):
         def __init__(
             self,
             input_size: int,
@@ -211,4 +246,17 @@ def factory_of(design: Design, kind: str) -> type[nn.Module]:
         ) -> None:
             super().__init__(design, kind, input_size, hidden_size, num_layers, dropout, bias)
 
-    return Variant
+    class Sequence(Designed):
+        def __init__(
+            self,
+            input_size: int,
+            hidden_size: int,
+            num_layers: int = 1,
+            dropout: float = 0.0,
+            bias: bool = True,
+            batch_first: bool = False,
+        ) -> None:
+            given = (input_size, hidden_size, num_layers, dropout, bias, batch_first)
+            super().__init__(design, kind, *given)
+
+    return Cell if kind == "cell" else Sequence

@@ -9,37 +9,54 @@ leaves behind. The first of these that it lacks is the symptom; see stackgru.rep
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from stackgru.cases.case import Case
-from stackgru.harness.pair import Pair
-from stackgru.laws.registry import all_laws
+from stackgru.diagnosis.explained import Variants, violation_in
 from stackgru.options import FULL_PRECISION
-from stackgru.outcomes import NotApplicable, Violated, Violation
+from stackgru.outcomes import NotApplicable, Violation
 from stackgru.targets.target import Target
 
 #: What a call leaves behind is asked for last, law by law.
 _CONDUCT = ("purity", "repeatable", "results", "stateless", "nested", "hooks")
+#: What a variant of nn.GRU may be wrong in.
+_MAYBE_VARIANTS = ("values", "masks", "draws")
 _DTYPE = re.compile(r"torch\.b?float\d+")
 _NUMBER = re.compile(r"[+-]?\d[\d.e+-]*")
 
 
-def symptom_of(target: Target, violation: Violation) -> str:
+def symptom_of(target: Target, violation: Violation, variants: Callable[[], Variants]) -> str:
     """Return the symptom of a violation.
 
+    Args:
+        target: the target.
+        violation: its violation of a law.
+        variants: finds what the target is instead of nn.GRU.
+
     Returns:
-        "values", "masks", "draws", "gradients" or a law of conduct's; what was raised, or given in
-        place of a tensor like nn.GRU's, without numbers; the law's own name if it has all of these.
+        OF_VARIANTS or OF_DROPOUT of stackgru.outcomes if variants explain it; "values", "masks",
+        "draws", "gradients" or a law of conduct's; what was raised, or given in place of a tensor
+        like nn.GRU's, without numbers; the law's own name if it has all of these.
     """
     own = _told(violation, violation.law)
     if violation.ended_the_process or _raises(violation.message):
         return own
-    for name, law, case in _asked(target, Case.parse(violation.case)):
-        found = _violation_in(target, law, case)
-        if found is not None:
-            # How many masks a wrong one draws depends on the case.
-            return name if name in ("masks", "draws") else _told(found, name)
+    case = Case.parse(violation.case)
+    for name, law, asked in _asked(target, case):
+        found = _violation_in(target, law, asked)
+        if found is None:
+            continue
+        # How many masks a wrong one draws depends on the case.
+        symptom = name if name in ("masks", "draws") else _told(found, name)
+        explained = _explained(target, found, variants()) if symptom in _MAYBE_VARIANTS else None
+        if explained is None:
+            return symptom
+        if not variants().can_be_tried(violation.law, case):
+            return explained
+        own_explained = variants().explaining(violation.law, case)
+        if own_explained is not None:
+            return own_explained
     return own
 
 
@@ -60,14 +77,21 @@ def _asked(target: Target, case: Case) -> Iterator[tuple[str, str, Case]]:
         yield law, law, case
 
 
+def _explained(target: Target, violation: Violation, variants: Variants) -> str | None:
+    """Return which variants explain it, in a plain call where theirs cannot be called so."""
+    case = Case.parse(violation.case)
+    if not variants.can_be_tried(violation.law, case):
+        plain = replace(case.one_way(), form="plain", lengths="", batch_first=False)
+        found = _violation_in(target, violation.law, plain)
+        return None if found is None else variants.explaining(found.law, plain)
+    return variants.explaining(violation.law, case)
+
+
 def _violation_in(target: Target, law: str, case: Case) -> Violation | None:
     try:
-        all_laws()[law].check(Pair(target, case))
-    except Violated as error:
-        return error.violation
+        return violation_in(target, law, case)
     except NotApplicable:
         return None
-    return None
 
 
 def _told(violation: Violation, otherwise: str) -> str:

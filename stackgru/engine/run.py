@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +24,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from hypothesis.strategies import SearchStrategy
 
 from stackgru.cases.case import Case
+from stackgru.diagnosis.explained import Variants
 from stackgru.diagnosis.first_error import find_first_error
 from stackgru.diagnosis.search import diagnose
 from stackgru.diagnosis.symptoms import symptom_of
@@ -34,7 +36,14 @@ from stackgru.harness.pair import Pair, TargetRaised
 from stackgru.harness.results import raised_text
 from stackgru.laws.registry import Law, deciding
 from stackgru.options import PROFILES, Options
-from stackgru.outcomes import NotApplicable, RefusedInput, Violated, Violation
+from stackgru.outcomes import (
+    OF_DROPOUT,
+    OF_VARIANTS,
+    NotApplicable,
+    RefusedInput,
+    Violated,
+    Violation,
+)
 from stackgru.report.law_result import LawResult
 from stackgru.targets.convention import Convention
 from stackgru.targets.importing import describe_error
@@ -44,6 +53,9 @@ from stackgru.torch_settings import settings_known
 FACTS = "on-this-build"  # the id of the item that measures facts of the build
 #: Seconds that the search for what a target is may take.
 DIAGNOSIS_SECONDS = 30.0
+#: Seconds in which a law is searched for what variants hide, and its share of the examples.
+_BEYOND_SECONDS = 10.0
+_BEYOND = 0.5
 #: What raises, ends the process or has another dtype is no variant of nn.GRU.
 _NO_VARIANT = re.compile(r"^the (target raised|process) |: got torch\.\w+, expected torch\.\w+$")
 _FLAKY = "flaky: the target gave different results for the same call"
@@ -108,6 +120,7 @@ class LawRun:
         self._violation: Violation | None = None
         self._case: Case | None = None
         self._is_refusal = False
+        self._variants: Variants | None = None  # set while what they do is no violation
         self._is_kept = False
         self._is_shown = False
         self._pid = 0
@@ -153,9 +166,9 @@ class LawRun:
                     self._search(law)
                 except Violated:
                     self._find_first_error(law)
-                    self._find_symptom()
                     raise
         except Violated as error:
+            self._find_symptom(law)
             return "violated", None, error
         except NotApplicable as error:
             return "not applicable", str(error), None
@@ -197,16 +210,8 @@ class LawRun:
                 return found
             sentence = f"could not be compared: the process {found.how}"
             return {"variants": [], "sentence": sentence}
-        with settings_known():
-            try:
-                with time_limit(min(self.options.timeout or math.inf, DIAGNOSIS_SECONDS)):
-                    strict, dtypes = self.options.strict, self.options.dtypes
-                    return diagnose(self.target, order_counts=strict, dtypes=dtypes).to_dict()
-            except TimedOut:
-                what = "not found in time"
-            except Exception as error:  # a target may do anything
-                what = f"could not be compared: {describe_error(error)}"
-        return {"variants": [], "sentence": what}
+        seconds = min(self.options.timeout or math.inf, DIAGNOSIS_SECONDS)
+        return dict(_diagnosed(self.target, self.options.strict, self.options.dtypes, seconds))
 
     def to_dict(self) -> dict[str, Any]:
         """Return what became of it as plain data, as a worker sends it."""
@@ -269,14 +274,37 @@ class LawRun:
                     self._violation, first_wrong_at=found.text, gate=found.gate
                 )
 
-    def _find_symptom(self) -> None:
-        """Add to a violation what is wrong at the bottom of it."""
+    def _find_symptom(self, law: Law) -> None:
+        """Add to a violation what is wrong at the bottom of it; find what variants hide."""
         assert self._violation is not None  # noqa: S101 - it was noted
-        try:
-            symptom = symptom_of(self.target, self._violation)
-        except Exception as error:  # the violation is not lost for it
-            symptom = f"not found: {describe_error(error)}"
+        if not self.options.shrink or self.apart is not None:
+            return
+        if self.watch is not None:
+            self.watch.begun()  # what follows has a time of its own
+        symptom = self._symptom()
+        if symptom in (OF_VARIANTS, OF_DROPOUT) and not law.stateful:
+            explained = self._violation, self._case
+            self._variants = self._found_variants()
+            try:
+                with time_limit(min(self.options.timeout or math.inf, _BEYOND_SECONDS)):
+                    self._search(law)
+            except (Exception, TimedOut):  # a violation, or what became of one
+                symptom = self._symptom()
+            if symptom in (OF_VARIANTS, OF_DROPOUT):
+                self._violation, self._case = explained
+            self._variants = None
         self._violation = replace(self._violation, symptom=symptom)
+
+    def _symptom(self) -> str:
+        assert self._violation is not None  # noqa: S101 - the caller has one
+        try:
+            with settings_known():
+                return symptom_of(self.target, self._violation, self._found_variants)
+        except Exception as error:  # the violation is not lost for it
+            return f"not found: {describe_error(error)}"
+
+    def _found_variants(self) -> Variants:
+        return Variants(self.target, self.diagnosis()["variants"])
 
     def _search(self, law: Law) -> None:
         """Have Hypothesis look for a case that breaks the law, and shrink it."""
@@ -285,9 +313,10 @@ class LawRun:
         if self.options.seed is not None:
             search = hypothesis.seed(self.options.seed + zlib.crc32(law.name.encode()))(search)
         known = any(law.name == name for name, _ in self.options.known)
-        how = _settings(replace(self.options, shrink=self.options.shrink and not known), law.share)
+        share = law.share * (_BEYOND if self._variants else 1)
+        how = _settings(replace(self.options, shrink=self.options.shrink and not known), share)
         database = None
-        if how.database is not None:
+        if how.database is not None and self._variants is None:
             name = f"{law.name} of {self.target.name}"
             database = NamespacedDatabase(how.database, name, self._show)
         self._is_kept = database is not None
@@ -315,6 +344,8 @@ class LawRun:
                 try:
                     law.check(pair)
                 except Violated as error:
+                    if self._is_explained(law, case):
+                        return
                     if self.options.strict or not _is_refused(error, case):
                         raise
                     # The law of empty batches says so; this one is about others.
@@ -323,6 +354,13 @@ class LawRun:
             self._passed(pair)
 
         return holds
+
+    def _is_explained(self, law: Law, case: Case) -> bool:
+        """Whether it is what the variants do that the target is known to be."""
+        known = self._variants
+        if known is None or not known.can_be_tried(law.name, case):
+            return known is not None
+        return known.explaining(law.name, case) is not None
 
     def _try_apart(self, law: Law, case: Case) -> None:
         """Try one case in a process of its own; its death is a violation."""
@@ -405,6 +443,22 @@ class LawRun:
             self._refused = self._refused or pair.refused
             if pair.ratio > _NEAR and pair.full_precision:
                 hypothesis.target(min(pair.ratio, 2.0))
+
+
+@lru_cache(maxsize=16)
+def _diagnosed(
+    target: Target, strict: bool, dtypes: tuple[str, ...], seconds: float
+) -> dict[str, Any]:
+    """Return what a target is, as plain data, or why that was not found."""
+    with settings_known():
+        try:
+            with time_limit(seconds):
+                return diagnose(target, order_counts=strict, dtypes=dtypes).to_dict()
+        except TimedOut:
+            what = "not found in time"
+        except Exception as error:  # a target may do anything
+            what = f"could not be compared: {describe_error(error)}"
+    return {"variants": [], "sentence": what}
 
 
 def _is_refused(error: BaseException | None, case: Case) -> bool:

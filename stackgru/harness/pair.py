@@ -115,7 +115,7 @@ class Pair:
         except TargetError as error:
             if not self.case.batch_first and not self.case.bidirectional:
                 raise
-            self.case = replace(self.case, batch_first=False, bidirectional=False)
+            self.case = replace(self.case.one_way(), batch_first=False)
             module = self.target.build(self.case)
             self.refuse(str(error))
             return module

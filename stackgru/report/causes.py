@@ -7,11 +7,11 @@ explains what is wrong with values there, one of dropout what needs training to 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stackgru.outcomes import Violation
+from stackgru.outcomes import OF_DROPOUT, OF_VARIANTS, Violation
 from stackgru.report.law_result import LawResult
 
 _SENTENCES = {
@@ -20,7 +20,6 @@ _SENTENCES = {
     "draws": "from one seed it draws other random numbers than nn.GRU",
     "gradients": "its results are nn.GRU's, but its gradients are not",
 }
-_OF_DROPOUT = ("masks", "draws")
 
 
 @dataclass(frozen=True)
@@ -58,58 +57,31 @@ def causes_of(
     found: dict[str, list[LawResult]] = {}
     for result in results:
         if result.violation is not None and result.status == "violated":
-            key = result.violation.symptom or result.name
-            found.setdefault(key, []).append(result)
-    causes: list[Cause] = []
-    for variant, of_dropout in _variants(diagnosis):
-        explained = [*_explained(found, of_dropout=of_dropout)]
-        if explained:
-            causes.append(_cause(f"it is nn.GRU with {variant}", explained, variant))
-    left = _unexplained(found, [of_dropout for _, of_dropout in _variants(diagnosis)])
-    causes += [_cause(_SENTENCES.get(key, ""), group) for key, group in left.items()]
+            found.setdefault(result.violation.symptom or result.name, []).append(result)
+    causes = [
+        _cause(group, _SENTENCES.get(symptom, ""), _variants_of(symptom, diagnosis))
+        for symptom, group in found.items()
+    ]
     order = [result.name for result in results]
     return tuple(sorted(causes, key=lambda one: _rank(one, order)))
 
 
-def _variants(diagnosis: Mapping[str, Any] | None) -> Iterator[tuple[str, bool]]:
-    """Yield the names of the variants that a target is, and whether each is one of dropout."""
-    for name in (diagnosis or {}).get("variants", ()):
-        yield name, name in (diagnosis or {}).get("of_dropout", ())
+def _variants_of(symptom: str, diagnosis: Mapping[str, Any] | None) -> str | None:
+    """Return the names of the variants that a symptom is of, if they are known."""
+    if symptom not in (OF_VARIANTS, OF_DROPOUT) or not diagnosis:
+        return None
+    of_dropout, wanted = diagnosis.get("of_dropout", ()), symptom == OF_DROPOUT
+    return " and ".join(one for one in diagnosis["variants"] if (one in of_dropout) == wanted)
 
 
-def _explained(
-    found: Mapping[str, Sequence[LawResult]], *, of_dropout: bool
-) -> Iterator[LawResult]:
-    """Yield what a variant explains: in training, values are wrong by one of dropout as well."""
-    for key in ("values", *_OF_DROPOUT) if of_dropout else ("values",):
-        for result in found.get(key, ()):
-            if not of_dropout or _in_training(result):
-                yield result
-
-
-def _unexplained(
-    found: Mapping[str, list[LawResult]], of_dropout: Sequence[bool]
-) -> dict[str, list[LawResult]]:
-    """Return what no variant explains, by symptom."""
-    explained = {result.name for one in of_dropout for result in _explained(found, of_dropout=one)}
-    left = {
-        key: [one for one in group if one.name not in explained] for key, group in found.items()
-    }
-    return {key: group for key, group in left.items() if group}
-
-
-def _in_training(result: LawResult) -> bool:
-    assert result.violation is not None  # noqa: S101 - only violations are grouped
-    return "mode=train" in result.violation.case.split()
-
-
-def _cause(sentence: str, results: Iterable[LawResult], variant: str | None = None) -> Cause:
+def _cause(results: Sequence[LawResult], sentence: str, variant: str | None) -> Cause:
     """Return the cause that these laws see, shown by the shortest case."""
-    results = list(results)
     violations = [one.violation for one in results if one.violation is not None]
     plainest = min(violations, key=lambda one: len(one.case))
-    names = tuple(dict.fromkeys(one.name for one in results))
-    return Cause(sentence or plainest.message, names, plainest, variant)
+    if variant:
+        sentence = f"it is nn.GRU with {variant}"
+    names = tuple(one.name for one in results)
+    return Cause(sentence or plainest.message, names, plainest, variant or None)
 
 
 def _rank(cause: Cause, order: Sequence[str]) -> tuple[bool, int]:

@@ -1,0 +1,140 @@
+"""Whether the variants of nn.GRU that a target was found to be explain a violation.
+
+They do if a law sees the same in the target and in a module of theirs, run in the same case. What
+else is wrong with the target shows in the cases in which it does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from stackgru.cases.case import Case
+from stackgru.diagnosis.modules import factory_of
+from stackgru.diagnosis.variants import TIME_ORDER, VARIANTS, design_of
+from stackgru.harness.pair import Pair
+from stackgru.laws.registry import all_laws
+from stackgru.outcomes import (
+    OF_DROPOUT,
+    OF_VARIANTS,
+    NotApplicable,
+    Noted,
+    Violated,
+    Violation,
+    noting,
+)
+from stackgru.targets.target import Target, load
+
+#: Twice the bound of each of the two.
+_ROOM = 4
+#: What two orders of float32 operations may make of a number that no bound is given for.
+_RELATIVE = 1e-5
+#: What a law saw, and the text of what it raised.
+_Seen = tuple[Noted, str]
+
+
+class Variants:
+    """What a target was found to be, as modules that are tried in its place.
+
+    Args:
+        target: the target.
+        names: the variants' names.
+    """
+
+    def __init__(self, target: Target, names: Sequence[str]) -> None:
+        of_dropout = {one.name for one in (*VARIANTS, TIME_ORDER) if not one.in_eval}
+        groups = {
+            OF_VARIANTS: tuple(name for name in names if name not in of_dropout),
+            OF_DROPOUT: tuple(name for name in names if name in of_dropout),
+        }
+        self._groups = {key: group for key, group in groups.items() if group}
+        if len(self._groups) > 1:  # what needs both is one of dropout: in eval the other is alone
+            self._groups["both"] = tuple(names)
+        self._target = target
+
+    def explaining(self, law: str, case: Case) -> str | None:
+        """Return which of them do what the target does in a case; None if none do."""
+        own = _seen(self._target, law, case)
+        for key, names in self._groups.items():
+            try:
+                others = _seen(self._module(names), law, case)
+            except NotApplicable:
+                continue
+            if _alike(own, others):
+                return key if key != "both" else OF_DROPOUT
+        return None
+
+    def can_be_tried(self, law: str, case: Case) -> bool:
+        """Whether their modules can be called as the case says, and the law applies to them."""
+        try:
+            _, text = _seen(self._module(self._all), law, case)
+        except NotApplicable:
+            return False
+        return " raised " not in text
+
+    @property
+    def _all(self) -> tuple[str, ...]:
+        return tuple(self._groups.values())[-1]
+
+    def _module(self, names: tuple[str, ...]) -> Target:
+        return _made(names, self._target.kind, str(self._target.device))
+
+
+@lru_cache(maxsize=64)
+def _made(names: tuple[str, ...], kind: str, device: str) -> Target:
+    variants = [one for one in (*VARIANTS, TIME_ORDER) if one.name in names]
+    return load(factory_of(design_of(variants), kind), kind=kind, device=device)
+
+
+def violation_in(target: Target, law: str, case: Case) -> Violation | None:
+    """Return how a target violates a law in a case; None if it does not.
+
+    Raises:
+        NotApplicable: if the law cannot be tried there, or the target is called otherwise.
+    """
+    pair = Pair(target, case)
+    if pair.refused is not None:
+        raise NotApplicable(pair.refused)
+    try:
+        all_laws()[law].check(pair)
+    except Violated as error:
+        return replace(error.violation, law=law, case=str(case))
+    return None
+
+
+def _seen(target: Target, law: str, case: Case) -> _Seen:
+    """Return what a law looks at in a target, and compares with nothing.
+
+    Raises:
+        NotApplicable: see violation_in.
+    """
+    with noting() as noted:
+        found = violation_in(target, law, case)
+    return noted, found.message if found else ""
+
+
+def _alike(one: _Seen, other: _Seen) -> bool:
+    """Whether a law sees the same in two targets, within rounding."""
+    (own, text), (others, other_text) = one, other
+    if text != other_text or own.keys() != others.keys():
+        return False
+    if any(len(own[what]) != len(others[what]) for what in own):
+        return False
+    return all(
+        _is_close(*mine, *theirs)
+        for what in own
+        for mine, theirs in zip(own[what], others[what], strict=True)
+    )
+
+
+def _is_close(own: Tensor, allowed: Tensor, other: Tensor, other_allowed: Tensor) -> bool:
+    if own.shape != other.shape:
+        return False
+    own, other = own.double().cpu(), other.double().cpu()
+    room = _ROOM * torch.maximum(allowed, other_allowed).cpu() + _RELATIVE * own.abs()
+    same = (own == other) | (own.isnan() & other.isnan())
+    return bool((same | ((own - other).abs() <= room)).all())
