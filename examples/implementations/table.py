@@ -99,7 +99,7 @@ def row(outcome: Outcome) -> str:
 
 
 def _short(answer: str) -> str:
-    return "-" if answer == "not shown" else answer
+    return "-" if answer == "not tried" else answer
 
 
 def _what(outcome: Outcome) -> str:

@@ -55,6 +55,14 @@ Exit status:
     help="Show the traceback of an error.",
 )
 @click.option(
+    "-v",
+    "--verbose",
+    cls=GroupedOption,
+    group="Output",
+    is_flag=True,
+    help="Show every law, each violation in full, and the facts of the build.",
+)
+@click.option(
     "-n",
     cls=GroupedOption,
     group="Running",
@@ -62,18 +70,25 @@ Exit status:
     help="Worker processes; as many as there are cores if omitted.",
 )
 @click.argument("pytest_args", nargs=-1, type=click.UNPROCESSED, metavar="[-- PYTEST ARGUMENTS]")
-def check(target: str, with_traceback: bool, json: str | None, **options: Any) -> None:
+def check(
+    target: str, with_traceback: bool, json: str | None, verbose: bool, **options: Any
+) -> None:
     """Check TARGET, a class or factory named module:attr or path/file.py:attr.
 
     Without TARGET, the bundled StackingGRUCell is checked. The laws run in pytest, which takes
     what follows --, such as -x or --junitxml=FILE, and then shows its own output.
     """
     with errors_shown("there is no verdict", with_traceback):
-        _check(target, json, **options)
+        _check(target, json, verbose, **options)
 
 
 def _check(
-    target: str, json_file: str | None, n: str | None, pytest_args: tuple[str, ...], **options: Any
+    target: str,
+    json_file: str | None,
+    verbose: bool,
+    n: str | None,
+    pytest_args: tuple[str, ...],
+    **options: Any,
 ) -> None:
     from stackgru.pytest_plugin.check import Interrupted, check
     from stackgru.report.progress import Progress
@@ -93,10 +108,10 @@ def _check(
     except Interrupted as interrupted:
         if interrupted.report is None:
             raise
-        _show(interrupted.report, json_file, options["report"])
+        _show(interrupted.report, json_file, verbose, options["report"])
         click.echo("Interrupted: no verdict.", err=True)
         sys.exit(INTERRUPTED)
-    _show(report, json_file, options["report"])
+    _show(report, json_file, verbose, options["report"])
     sys.exit(report.exit_status)
 
 
@@ -112,14 +127,15 @@ def _write(report: Report, json_file: str | None) -> str | None:
     return None
 
 
-def _show(report: Report, json_file: str | None, folder: str | None) -> None:
+def _show(report: Report, json_file: str | None, verbose: bool, folder: str | None) -> None:
     """Print the report, and write it; end with an error if something could not be written."""
     from stackgru.report.files import can_be_written
     from stackgru.report.terminal import render, terminal_size
 
     failed = _write(report, json_file)
     width, colour = terminal_size(sys.stdout)
-    click.echo(render(report, width=width, colour=colour), nl=False, color=colour)
+    text = render(report, width=width, colour=colour, verbose=verbose)
+    click.echo(text, nl=False, color=colour)
     database = Path.cwd() / ".hypothesis"
     if report.violations and not can_be_written(database):
         click.echo(

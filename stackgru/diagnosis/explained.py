@@ -60,21 +60,27 @@ class Variants:
         """Return which of them do what the target does in a case; None if none do."""
         own = _seen(self._target, law, case)
         for key, names in self._groups.items():
-            try:
-                others = _seen(self._module(names), law, case)
-            except NotApplicable:
-                continue
-            if _alike(own, others):
+            others = self._seen_in(names, law, case)
+            if others is not None and _alike(own, others):
                 return key if key != "both" else OF_DROPOUT
         return None
 
+    def explains(self, law: str, case: Case) -> bool:
+        """Whether what the target does in a case, whatever it is, tells no more than they do."""
+        others = self._seen_in(self._all, law, case)
+        return others is None or _alike(_seen(self._target, law, case), others)
+
     def can_be_tried(self, law: str, case: Case) -> bool:
         """Whether their modules can be called as the case says, and the law applies to them."""
+        return self._seen_in(self._all, law, case) is not None
+
+    def _seen_in(self, names: tuple[str, ...], law: str, case: Case) -> _Seen | None:
+        """Return what a law looks at in a module of these variants; None if it cannot be tried."""
         try:
-            _, text = _seen(self._module(self._all), law, case)
+            found = _seen(self._module(names), law, case)
         except NotApplicable:
-            return False
-        return " raised " not in text
+            return None
+        return None if " raised " in found[1] else found
 
     @property
     def _all(self) -> tuple[str, ...]:

@@ -20,6 +20,17 @@ _SENTENCES = {
     "draws": "from one seed it draws other random numbers than nn.GRU",
     "gradients": "its results are nn.GRU's, but its gradients are not",
 }
+#: The answers that each question of a law's decides, what is asked for first coming first.
+_DENIES = {
+    "values": ("same_values", "same_training", "same_seeds_one_step", "same_gradients"),
+    "training": ("same_training", "same_seeds_one_step"),
+    "seeds": ("same_seeds_one_step",),
+    "sequences": ("same_seeds_whole_sequences",),
+    "gradients": ("same_gradients",),
+    "conduct": ("safe_conduct",),
+    "edge inputs": ("edge_inputs",),
+    "drop-in": ("drop_in",),
+}
 
 
 @dataclass(frozen=True)
@@ -30,12 +41,14 @@ class Cause:
         sentence: what is wrong, in one sentence.
         laws: the names of the laws that see it, in the catalogue's order.
         violation: the plainest of their violations.
+        answers: what it answers with "no", as in Report.answers.
         variant: the known variant of nn.GRU that explains it; None if none does.
     """
 
     sentence: str
     laws: tuple[str, ...]
     violation: Violation
+    answers: tuple[str, ...] = ()
     variant: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -43,6 +56,7 @@ class Cause:
         return {
             "sentence": self.sentence,
             "laws": list(self.laws),
+            "answers": list(self.answers),
             "law": self.violation.law,
             "case": self.violation.case,
             "variant": self.variant,
@@ -81,9 +95,17 @@ def _cause(results: Sequence[LawResult], sentence: str, variant: str | None) -> 
     if variant:
         sentence = f"it is nn.GRU with {variant}"
     names = tuple(one.name for one in results)
-    return Cause(sentence or plainest.message, names, plainest, variant or None)
+    question = min((one.question for one in results), key=[*_DENIES].index)
+    denied = denied_by(question)
+    return Cause(sentence or plainest.message, names, plainest, denied, variant or None)
 
 
-def _rank(cause: Cause, order: Sequence[str]) -> tuple[bool, int]:
-    """Return what orders causes: those of variants first, then as the catalogue has its laws."""
-    return cause.variant is None, min(order.index(name) for name in cause.laws)
+def denied_by(question: str) -> tuple[str, ...]:
+    """Return the answers that are "no" if a law that answers a question is violated."""
+    return _DENIES[question]
+
+
+def _rank(cause: Cause, order: Sequence[str]) -> tuple[int, int]:
+    """Return what orders causes: by what they answer, then as the catalogue has its laws."""
+    asked = [*_DENIES.values()].index(cause.answers)
+    return asked, min(order.index(name) for name in cause.laws)

@@ -19,6 +19,7 @@ STATUSES = (
     "timed out",
     "not run",
 )
+UNFINISHED = ("crashed", "timed out", "not run")
 
 #: Names in JSON that are not those of the field.
 _KEYS = {

@@ -13,32 +13,12 @@ from typing import Any
 
 from stackgru.options import StackgruError
 from stackgru.outcomes import Violation
+from stackgru.report.answers import IN_TRAINING, NEEDED, QUESTIONS, answers_of
 from stackgru.report.causes import Cause, causes_of
 from stackgru.report.files import json_text
-from stackgru.report.law_result import LawResult
+from stackgru.report.law_result import UNFINISHED, LawResult
 
 SCHEMA_VERSION = 2
-_UNFINISHED = ("crashed", "timed out", "not run")
-
-#: What a user asks, in the order in which it is answered.
-QUESTIONS = {
-    "same_values": "same values (eval)",
-    "same_training": "same training (under the same masks)",
-    "same_seeds_one_step": "same seeds for one step",
-    "same_seeds_whole_sequences": "same seeds for whole sequences",
-    "same_gradients": "same gradients",
-    "safe_conduct": "safe conduct",
-    "edge_inputs": "edge inputs",
-    "drop_in": "drop-in",
-}
-#: The answers without which nothing is called interchangeable, by the question that laws decide.
-_NEEDED = {
-    "same_values": "values",
-    "same_training": "training",
-    "same_seeds_one_step": "seeds",
-    "same_gradients": "gradients",
-    "safe_conduct": "conduct",
-}
 
 
 class BrokenReport(StackgruError):
@@ -117,7 +97,7 @@ class Report:
     @property
     def unfinished(self) -> list[LawResult]:
         """The laws that crashed, timed out or were not run."""
-        return [result for result in self.results if result.status in _UNFINISHED]
+        return [result for result in self.results if result.status in UNFINISHED]
 
     @property
     def ok(self) -> bool:
@@ -137,70 +117,30 @@ class Report:
 
     @property
     def answers(self) -> dict[str, str]:
-        """The verdict by what a user asks: "yes", "no", or "not shown"; *drop-in* of sequences."""
-        broken = {result.question for result in self.results if result.violation}
-        for result in self.refused:
-            broken.add("drop-in" if result.question == "drop-in" else "edge inputs")
-        values = self._answer(broken, "values")
-        no_values = values == "no"
-        training = "no" if no_values else self._answer(broken, "training")
-        seeds = "no" if no_values else self._answer(broken, "seeds")
-        whole = self.build_facts.get("whole_sequences_from_one_seed", {})
-        sequences = "not shown"
-        if whole:
-            same = all(part == "same" for part in whole.values()) and "sequences" not in broken
-            sequences = "yes" if same else "no"
-        return {
-            "same_values": values,
-            "same_training": training,
-            "same_seeds_one_step": seeds,
-            "same_seeds_whole_sequences": sequences,
-            "same_gradients": "no" if no_values else self._answer(broken, "gradients"),
-            "safe_conduct": self._answer(broken, "conduct"),
-            "edge_inputs": self._answer(broken, "edge inputs"),
-            **({"drop_in": self._answer(broken, "drop-in")} if self.kind == "sequence" else {}),
-        }
+        """The verdict by what a user asks: "yes", "no", or "not tried"; *drop-in* of sequences."""
+        return answers_of(self.kind, self.results, self.causes, self.build_facts)
 
     @property
     def refused(self) -> list[LawResult]:
         """The laws that hold but for what the target refuses; see LawResult."""
         return [result for result in self.results if result.status == "refused"]
 
-    def _answer(self, broken: set[str], question: str) -> str:
-        if question in broken:
-            return "no"
-        without = ("not applicable", *_UNFINISHED)
-        tried = [one for one in self.results if one.decides == question]
-        tried = [one for one in tried if one.status not in without]
-        needed = {name for one in tried for name in one.decided_by}
-        return "yes" if tried and needed <= {one.name for one in tried} else "not shown"
-
     @property
     def sentence(self) -> str:
         """The verdict in one sentence."""
-        violated, tried = len(self.violations), len(self.results)
         applied = sum(result.status != "not applicable" for result in self.results)
         examples = sum(result.examples for result in self.results)
-        if violated or self.known:
-            answers = ", ".join(
-                f"{QUESTIONS[name].split(' (')[0]} {answer}"
-                for name, answer in self.answers.items()
-            )
-            also = f"{len(self.known)} of {tried} laws violated as known"
-            if not violated and not self.unfinished:
-                return f"{self.target}: nothing new; {also} ({answers})."
-            if violated:
-                known = f", and {also}" if self.known else ""
-                return (
-                    f"{self.target} is not interchangeable with nn.GRU: {violated} of {tried} laws "
-                    f"violated{known} ({answers})."
-                )
+        if self.causes:
+            return f"{self.target} is not interchangeable with nn.GRU{self._because}."
+        if self.known and not self.unfinished:
+            known = ", ".join(result.name for result in self.known)
+            return f"{self.target}: nothing new; violated as known: {known}."
         if self.unfinished:
             names = ", ".join(result.name for result in self.unfinished)
             return f"{self.target}: no verdict, because of {names}."
         if not applied:
             return f"{self.target}: no verdict, because no law applied."
-        untried = [name for name in _NEEDED if self.answers[name] == "not shown"]
+        untried = [name for name in NEEDED if self.answers[name] == "not tried"]
         if {"same_values", "same_training"} & {*untried} or not all(map(self._was_asked, untried)):
             names = "law that was tried" if applied == 1 else f"{applied} laws that were tried"
             return (
@@ -225,9 +165,21 @@ class Report:
             f"{hold} ({'; '.join([f'{examples:,} examples', *beside])})."
         )
 
+    @property
+    def _because(self) -> str:
+        """What a violated sentence says of why, and of what it can be used for all the same."""
+        first, *others = self.causes
+        why = first.sentence + (f" (and {len(others)} more)" if others else "")
+        wrong = {name for name, answer in self.answers.items() if answer == "no"}
+        if "same_values" in wrong:
+            return f": {why}"
+        if wrong <= IN_TRAINING:
+            return f" in training: {why}; in eval it is"
+        return f": {why}; its values in eval are nn.GRU's"
+
     def _was_asked(self, answer: str) -> bool:
         """Whether all laws that decide an answer were run, though some may not apply."""
-        deciding = [one for one in self.results if one.decides == _NEEDED[answer]]
+        deciding = [one for one in self.results if one.decides == NEEDED[answer]]
         names = {one.name for one in self.results}
         return bool(deciding) and all(names >= {*one.decided_by} for one in deciding)
 

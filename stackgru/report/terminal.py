@@ -1,8 +1,9 @@
-"""A report as text for a terminal: the verdict table, the violations, the build, the sentence."""
+"""A report as text for a terminal: causes, laws, the build, answers, and the sentence."""
 
 from __future__ import annotations
 
 import io
+import re
 import shlex
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -13,8 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from stackgru.outcomes import Violation
+from stackgru.report.answers import QUESTIONS
+from stackgru.report.causes import Cause
 from stackgru.report.law_result import LawResult
-from stackgru.report.report import QUESTIONS, Report
+from stackgru.report.report import Report
 
 _COLOURS = {
     "holds": "green",
@@ -27,71 +30,136 @@ _COLOURS = {
     "not run": "dim",
     "yes": "green",
     "no": "bold red",
-    "not shown": "dim",
+    "not tried": "dim",
 }
 
+#: What is told by causes and by a number.
+_TOLD = ("holds", "not applicable", "violated")
+
 _LABEL = "  case:       "
+#: Characters of a remark, unless all is shown.
+_REMARK = 110
+#: Laws of a cause that are named on one line.
+_NAMED_LAWS = 4
 
 
-def render(report: Report, *, width: int, colour: bool, details: bool = True) -> str:
+def render(
+    report: Report, *, width: int, colour: bool, details: bool = True, verbose: bool = False
+) -> str:
     """Return the report as text.
 
     Args:
         report: the report.
         width: columns.
         colour: whether to use colour.
-        details: whether to show the violations in full.
+        details: whether to show where causes were seen, and what shows them again.
+        verbose: whether to show every law, each violation in full and the facts of the build.
 
     Returns:
         The text; its last line is the verdict in one sentence.
     """
     console = _console(width, colour)
+    console.print(Text(_heading(report), style="bold"), soft_wrap=True)
+    console.print()
+    if verbose:
+        console.print(_table(report.results))
+        for violation in report.violations:
+            console.print()
+            _print_wrapped(
+                console,
+                violation_text(violation, report.target, report.convention, strict=report.strict),
+            )
+    for number, cause in enumerate(report.causes, 1):
+        if verbose and number == 1:
+            console.print()
+        _print_cause(console, report, number, cause, details=details)
+    beside = [one for one in report.results if one.status not in _TOLD]
+    if beside and not verbose:
+        console.print(_table(beside, families=False, longest=_REMARK))
+    console.print(_count(report, verbose=verbose))
+    _print_facts(console, report, verbose=verbose)
+    console.print()
+    console.print(_answers(report))
+    console.print()
+    _print_wrapped(console, report.sentence, style="green" if report.ok else "bold red")
+    return _printed(console)
+
+
+def _heading(report: Report) -> str:
     seed = "" if report.seed is None else f", seed {report.seed}"
     options = ("with its Convention",) if report.convention is None else report.convention
     target = " ".join([report.target, *options])
     alone = "" if report.is_isolated else ", not isolated"
     device = dict(report.build_facts).get("device", "cpu")
     alone += "" if device == "cpu" else ", without cuDNN and TF32"
-    about = f"{target} ({report.kind}) against nn.GRU of torch {report.torch_version}{seed}{alone}"
-    console.print(Text(about, style="bold"), soft_wrap=True)
-    console.print()
-    console.print(_table(report))
-    if details:
-        for violation in report.violations:
-            console.print()
-            found = violation_text(
-                violation, report.target, report.convention, strict=report.strict
-            )
-            for line in found.splitlines():
-                indent = " " * (len(_LABEL) if line.startswith("  ") else 2)
-                # What is copied, such as a command, keeps its words whole.
-                whole = line.startswith(("  again:", "  script:"))
-                wrapped = textwrap.wrap(
-                    line,
-                    width,
-                    subsequent_indent=indent,
-                    break_on_hyphens=not whole,
-                    break_long_words=not whole,
-                )
-                console.print("\n".join(wrapped), soft_wrap=True)
+    return f"{target} ({report.kind}) against nn.GRU of torch {report.torch_version}{seed}{alone}"
+
+
+def _print_cause(
+    console: Console, report: Report, number: int, cause: Cause, *, details: bool
+) -> None:
+    """Print what is wrong, where it was seen, by which laws, and what shows it again."""
+    found = cause.violation
+    lead = f"{number}  "
+    _print_wrapped(console, f"{lead}{cause.sentence}", style="bold red", indent=len(lead))
+    seen = re.sub(r" \(\d+ of \d+ elements differ, .*\)$", "", found.message)
+    lines = [] if found.message == cause.sentence else [f"saw:     {seen}"]
+    lines.append(f"case:    {found.case}")
+    if cause.variant is None and found.first_wrong_at:
+        lines.append(f"first:   {found.gate or found.first_wrong_at}")
+    names = [found.law, *(name for name in cause.laws if name != found.law)]
+    more = len(names) - _NAMED_LAWS
+    lines.append("laws:    " + ", ".join(names[:_NAMED_LAWS]) + (f" and {more} more" * (more > 0)))
+    if found.problem:
+        lines.append(f"script:  none: {found.problem}")
+    shown = _again(report.target, found.law, report.convention, strict=report.strict)
+    lines.append(f"script:  {found.script}" if found.script else f"again:   {shown}")
+    for line in lines if details else ():
+        is_copied = line.startswith(("script:", "again:"))
+        _print_wrapped(console, f"{' ' * len(lead)}{line}", indent=len(lead) + 9, whole=is_copied)
+
+
+def _print_facts(console: Console, report: Report, *, verbose: bool) -> None:
+    """Print what is known of the target, and if verbose of the build, and what the target is."""
     if report.limits or report.weights:
         console.print()
         console.print(_about_target(report))
-    if report.build_facts:
+    if report.build_facts and verbose:
         console.print()
         console.print(_facts(report))
-    console.print()
-    console.print(_answers(report))
-    if report.diagnosis:
+    is_told = any(cause.variant for cause in report.causes)
+    if report.diagnosis and (verbose or (report.diagnosis["variants"] and not is_told)):
         console.print()
         console.print(Text("what is it?", style="bold"))
-        for line in textwrap.wrap(
-            f"  {report.diagnosis['sentence']}", width, subsequent_indent="    "
-        ):
-            console.print(line, soft_wrap=True)
-    console.print()
-    console.print(Text(report.sentence, style="green" if report.ok else "bold red"), soft_wrap=True)
-    return _printed(console)
+        _print_wrapped(console, f"  {report.diagnosis['sentence']}", indent=4)
+
+
+def _print_wrapped(
+    console: Console, text: str, *, style: str = "", indent: int | None = None, whole: bool = False
+) -> None:
+    """Print lines wrapped; what is copied, such as a command, keeps its words whole."""
+    for line in text.splitlines():
+        is_copied = whole or line.startswith(("  again:", "  script:"))
+        inner = len(_LABEL) if line.startswith("  ") else 2
+        wrapped = textwrap.wrap(
+            line,
+            console.width,
+            subsequent_indent=" " * (inner if indent is None else indent),
+            break_on_hyphens=not is_copied,
+            break_long_words=not is_copied,
+        )
+        console.print(Text("\n".join(wrapped), style=style), soft_wrap=True)
+
+
+def _count(report: Report, *, verbose: bool) -> str:
+    """Return how many laws hold, and how many do not apply."""
+    statuses = [one.status for one in report.results]
+    examples = sum(one.examples for one in report.results if one.status == "holds")
+    holds, without = statuses.count("holds"), statuses.count("not applicable")
+    text = f"{holds} law{'s hold' if holds != 1 else ' holds'} in {examples:,} cases"
+    if without:
+        text += f", {without} {'do' if without != 1 else 'does'} not apply"
+    return text + ("" if verbose else " (-v lists them)") + "."
 
 
 def violation_text(
@@ -123,13 +191,18 @@ def violation_text(
         lines.append(f"  script:     {violation.script}")
     if violation.problem:
         lines.append(f"  no script:  {violation.problem}")
-    words = [target, *(convention or ()), "--laws", violation.law, *["--strict"] * strict]
-    again = again or f"stackgru check {shlex.join(words)}"
-    if convention is None:
-        again = f'from Python, stackgru.check(the same Convention, laws=["{violation.law}"]'
-        again += ", strict=True)" if strict else ")"
+    again = again or _again(target, violation.law, convention, strict=strict)
     lines.append(f"  again:      {again}")
     return "\n".join(lines)
+
+
+def _again(target: str, law: str, convention: Sequence[str] | None, *, strict: bool) -> str:
+    """Return what runs one law again."""
+    if convention is None:
+        asked = ", strict=True" if strict else ""
+        return f'from Python, stackgru.check(the same Convention, laws=["{law}"]{asked})'
+    words = [target, *convention, "--laws", law, *["--strict"] * strict]
+    return f"stackgru check {shlex.join(words)}"
 
 
 def result_line(result: LawResult) -> str:
@@ -190,18 +263,24 @@ def _remark(result: LawResult) -> str:
     return result.reason or ""
 
 
-def _table(report: Report) -> Table:
+def _table(
+    results: Iterable[LawResult], *, families: bool = True, longest: int | None = None
+) -> Table:
+    """Return a table of laws, below their families if wanted; remarks may be cut short."""
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     family = ""
-    for result in report.results:
-        if result.family != family:
+    for result in results:
+        if families and result.family != family:
             family = result.family
             table.add_row(Text(family, style="bold"))
         status = Text(result.status, style=_COLOURS[result.status])
-        table.add_row(f"  {result.name}", status, _remark(result))
+        remark = _remark(result)
+        if longest is not None:
+            remark = textwrap.shorten(remark, longest, placeholder=" ...")
+        table.add_row(f"{'  ' * families}{result.name}", status, remark)
     return table
 
 
@@ -233,10 +312,16 @@ def readable(value: object) -> str:
 
 
 def _answers(report: Report) -> Table:
-    table = _pairs()
-    table.add_row(Text("is it nn.GRU?", style="bold"), "")
+    """Return the answers in two columns, each "no" with the numbers of the causes that say it."""
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    cells = []
     for name, answer in report.answers.items():
-        table.add_row(f"  {QUESTIONS[name]}", Text(answer, style=_COLOURS[answer]))
+        blamed = [str(n) for n, cause in enumerate(report.causes, 1) if name in cause.answers]
+        because = f" ({', '.join(blamed)})" if blamed else ""
+        cells.append((QUESTIONS[name], Text(answer + because, style=_COLOURS[answer])))
+    half = (len(cells) + 1) // 2
+    for row in zip(cells[:half], [*cells[half:], ("", Text())], strict=False):
+        table.add_row(*(part for cell in row for part in cell))
     return table
 
 

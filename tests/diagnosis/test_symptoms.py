@@ -6,7 +6,7 @@ import contextlib
 
 import pytest
 
-from stackgru.outcomes import Violated
+from stackgru.outcomes import OF_DROPOUT, OF_VARIANTS, Violated
 from tests.helpers import law_run
 from tests.subjects.broken.conduct import SetsThreads
 from tests.subjects.broken.masks import DropsTheOutputOnly
@@ -35,8 +35,8 @@ def symptom(target, law):
 @pytest.mark.parametrize(
     ("target", "laws", "expected"),
     [
-        (GatesUpdateFirst, ("equation", "same-masks", "gradients"), "values"),
-        (DropsTheOutputOnly, ("unrolled", "mask-count", "no-draws", "gradients"), "masks"),
+        (GatesUpdateFirst, ("equation", "same-masks", "gradients"), OF_VARIANTS),
+        (DropsTheOutputOnly, ("unrolled", "mask-count", "no-draws", "gradients"), OF_DROPOUT),
         (GradientsLeftSorted, ("gradients", "frozen"), "gradients"),
         (SetsThreads, ("purity",), "purity"),
         (

@@ -101,7 +101,7 @@ def test_no_verdict(status):
     found = report(*HELD[1:], law_result("equation", status=status, reason="so"))
     assert not found.ok
     assert found.exit_status == 3
-    assert found.answers["same_values"] == "not shown"
+    assert found.answers["same_values"] == "not tried"
     assert found.sentence == "my:Stack: no verdict, because of equation."
 
 
@@ -152,8 +152,8 @@ def test_a_report_of_0_1_is_read():
     found = Report.from_json(text)
     verdict = json.loads(text)["verdict"]
     now = {"ok": found.ok, "sentence": found.sentence, **found.answers}
-    assert now.pop("edge_inputs") == "not shown"
-    now["sentence"] = now["sentence"].replace(", edge inputs not shown", "")
+    assert now.pop("edge_inputs") == "not tried"
+    now["sentence"] = now["sentence"].replace(", edge inputs not tried", "")
     assert now == verdict
     assert found.violations[0].difference == float("inf")
     assert found.violations[0].first_wrong_at.startswith(
