@@ -23,6 +23,7 @@ PARTS = {
     "faults": _LAWS_ONLY,
     "right": _LAWS_ONLY,
     "diagnoses": _LAWS_ONLY,
+    "causes": _LAWS_ONLY,
     "scripts": (),
     "real": ("examples", "docs", "README.md"),
     "hostile": (),
