@@ -43,6 +43,9 @@ class Variants:
     Args:
         target: the target.
         names: the variants' names.
+
+    Attributes:
+        names: likewise; if there are none, nothing else can be asked.
     """
 
     def __init__(self, target: Target, names: Sequence[str]) -> None:
@@ -54,6 +57,7 @@ class Variants:
         self._groups = {key: group for key, group in groups.items() if group}
         if len(self._groups) > 1:  # what needs both is one of dropout: in eval the other is alone
             self._groups["both"] = tuple(names)
+        self.names = tuple(names)
         self._target = target
 
     def explaining(self, law: str, case: Case) -> str | None:
@@ -67,12 +71,12 @@ class Variants:
 
     def explains(self, law: str, case: Case) -> bool:
         """Whether what the target does in a case, whatever it is, tells no more than they do."""
-        others = self._seen_in(self._all, law, case)
+        others = self._seen_in(self.names, law, case)
         return others is None or _alike(_seen(self._target, law, case), others)
 
     def can_be_tried(self, law: str, case: Case) -> bool:
         """Whether their modules can be called as the case says, and the law applies to them."""
-        return self._seen_in(self._all, law, case) is not None
+        return self._seen_in(self.names, law, case) is not None
 
     def _seen_in(self, names: tuple[str, ...], law: str, case: Case) -> _Seen | None:
         """Return what a law looks at in a module of these variants; None if it cannot be tried."""
@@ -81,10 +85,6 @@ class Variants:
         except NotApplicable:
             return None
         return None if " raised " in found[1] else found
-
-    @property
-    def _all(self) -> tuple[str, ...]:
-        return tuple(self._groups.values())[-1]
 
     def _module(self, names: tuple[str, ...]) -> Target:
         return _made(names, self._target.kind, str(self._target.device))

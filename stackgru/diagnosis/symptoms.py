@@ -42,19 +42,21 @@ def symptom_of(target: Target, violation: Violation, variants: Callable[[], Vari
     own = _told(violation, violation.law)
     if violation.ended_the_process or _raises(violation.message):
         return own
-    case = Case.parse(violation.case)
+    case, known = Case.parse(violation.case), None
     for name, law, asked in _asked(target, case):
         found = _violation_in(target, law, asked)
         if found is None:
             continue
         # How many masks a wrong one draws depends on the case.
         symptom = name if name in ("masks", "draws") else _told(found, name)
-        explained = _explained(target, found, variants()) if symptom in _MAYBE_VARIANTS else None
-        if explained is None:
+        if known is None and symptom in _MAYBE_VARIANTS:
+            known = variants()
+        explained = _explained(target, found, known) if known and known.names else None
+        if known is None or explained is None:
             return symptom
-        if not variants().can_be_tried(violation.law, case):
+        if not known.can_be_tried(violation.law, case):
             return explained
-        own_explained = variants().explaining(violation.law, case)
+        own_explained = known.explaining(violation.law, case)
         if own_explained is not None:
             return own_explained
     return own
@@ -73,6 +75,7 @@ def _asked(target: Target, case: Case) -> Iterator[tuple[str, str, Case]]:
         for law in ("one-step", "same-draws"):
             yield "draws", law, one if case.lengths else replace(one, lengths="")
     yield "gradients", "gradients", case
+    yield "frozen", "frozen", replace(case, frozen=",".join(case.differentiable))
     for law in _CONDUCT:
         yield law, law, case
 
