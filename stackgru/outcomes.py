@@ -36,6 +36,8 @@ class Violation:
         first_wrong_at: the first step and layer whose new state is not the equation of its own
             input and state, with both numbers and the bound, if values are compared.
         gate: the first gate there that is wrong by itself, likewise.
+        map: for each layer and step the largest ratio of difference to bound of the new state, in
+            a case with a few more of both.
         symptom: what is wrong at the bottom of it, which other laws may see as well.
         script: path of the script that shows it, if it was saved.
         problem: why there is no script, or why the script does not show it.
@@ -49,6 +51,7 @@ class Violation:
     place: str | None = None
     first_wrong_at: str | None = None
     gate: str | None = None
+    map: tuple[tuple[float, ...], ...] | None = None
     symptom: str | None = None
     script: str | None = None
     problem: str | None = None

@@ -24,7 +24,10 @@ Examples:
 )
 @click.option("--markdown", is_flag=True, help="Print Markdown: a table of laws and builds.")
 @click.option("--json", "json_file", metavar="FILE", help="Write everything to this file as JSON.")
-def atlas(files: tuple[Path, ...], markdown: bool, json_file: str | None) -> None:
+@click.option("--html", "html_file", metavar="FILE", help="Write a page that shows it.")
+def atlas(
+    files: tuple[Path, ...], markdown: bool, json_file: str | None, html_file: str | None
+) -> None:
     """Show what differs between builds of torch.
 
     FILES are reports that "stackgru check --json" wrote, in the order in which they are shown. What
@@ -33,6 +36,7 @@ def atlas(files: tuple[Path, ...], markdown: bool, json_file: str | None) -> Non
     with errors_shown("there is no atlas"):
         from stackgru.report import atlas as made
         from stackgru.report.files import json_text, write_text
+        from stackgru.report.page import atlas_page as page
         from stackgru.report.report import BrokenReport
         from stackgru.report.terminal import terminal_size
 
@@ -42,10 +46,9 @@ def atlas(files: tuple[Path, ...], markdown: bool, json_file: str | None) -> Non
             fail(str(error), USAGE)
         width, _ = terminal_size(sys.stdout)
         click.echo(made.markdown(found) if markdown else made.text(found, width), nl=False)
-        if json_file:
+        for path in filter(None, (json_file, html_file)):
+            content = json_text(found.to_dict()) if path == json_file else page(found)
             try:
-                write_text(json_file, json_text(found.to_dict()))
+                write_text(path, content)
             except OSError as error:
-                fail(
-                    f"the atlas could not be written to {json_file}: {error.strerror}.", NO_VERDICT
-                )
+                fail(f"the atlas could not be written to {path}: {error.strerror}.", NO_VERDICT)

@@ -9,7 +9,7 @@ wrong, or the layer is wrong without any of them, no gate is named.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -24,6 +24,8 @@ from stackgru.harness.reference import reference_masks
 from stackgru.outcomes import NotApplicable, Violated, got_and_expected
 from stackgru.targets.target import Target
 
+#: Of a map, if the case has fewer.
+_MAP_LAYERS, _MAP_STEPS = 3, 6
 _GATES = {"n": "the new gate n", "z": "the update gate z", "r": "the reset gate r"}
 
 
@@ -57,39 +59,92 @@ def find_first_error(target: Target, case: Case) -> FirstError | None:
     None if every layer follows the equation, if the target cannot be run under nn.GRU's masks, or
     if its states do not go in and out, step by step.
     """
-    if target.unseen:
-        return None
     with torch.random.fork_rng(devices=[]):
-        try:
-            pair = Pair(target, case)
-            if not pair.shows_states:
-                return None
-            run, masks = _steps_under_masks(pair)
-        except (Violated, NotApplicable):
-            return None
-        assert run.states is not None  # noqa: S101 - run by steps
-        before = torch.cat([pair.h0[None], run.states[:-1]])
-        for step, states in enumerate(run.states):
-            below = Bounded.exact(pair.input[step])
-            for layer, weights in enumerate(pair.layers):
-                old = Bounded.exact(before[step, layer])
-                new = rounding.layer(below, old, weights, case.torch_dtype)
-                where = _first_apart(states[layer], new, case.torch_dtype)
-                if where is not None:
-                    gate = _gate(target, case, pair.input[step], before[step], layer)
-                    return _first_error(
-                        states[layer], new, case, f"step {step}, layer {layer}", where, gate
-                    )
-                below = Bounded.rounded(states[layer])
-                if masks is not None and layer < case.num_layers - 1:
-                    scale = case.dropout_scale
-                    below = rounding.dropped(below, masks[layer, step], scale, case.torch_dtype)
-            where = _first_apart(run.outputs[step], new, case.torch_dtype)
+        for seen in _looked_at(target, case):
+            where = _first_apart(seen.states, seen.new, case.torch_dtype)
             if where is not None:
-                return _first_error(
-                    run.outputs[step], new, case, f"step {step}, output", where, None
-                )
+                gate = None
+                if seen.layer is not None:
+                    gate = _gate(target, case, seen.below, seen.before, seen.layer)
+                return _first_error(seen.states, seen.new, case, seen.place, where, gate)
     return None
+
+
+def map_of(target: Target, case: Case) -> tuple[tuple[float, ...], ...] | None:
+    """Return the largest ratio of difference to bound of each layer's new state, at each step.
+
+    In the case with a few more layers and steps, if the target also differs there, or else in the
+    case itself. None as in find_first_error.
+
+    Returns:
+        A row for each layer, a number for each step.
+    """
+    wider = replace(
+        case,
+        num_layers=max(case.num_layers, _MAP_LAYERS),
+        seq_len=max(case.seq_len, _MAP_STEPS),
+        numbers=(),
+    )
+    with torch.random.fork_rng(devices=[]):
+        for one in (case,) if case.lengths else (target.fitted(wider), case):
+            found: dict[int, list[float]] = {}
+            for seen in _looked_at(target, one):
+                if seen.layer is not None:
+                    ratio = _ratio(seen.states, seen.new, one.torch_dtype)
+                    found.setdefault(seen.layer, []).append(ratio)
+            rows = tuple(map(tuple, found.values()))
+            if any(ratio > 1 for row in rows for ratio in row):
+                return rows
+    return None
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """A new state, or an output, (B, H), and what it should be.
+
+    Attributes:
+        place: its step, and its layer or "output".
+        layer: None for an output.
+        states: what the target has.
+        new: what the equation gives.
+        below: the first layer's input at this step, (B, I).
+        before: every layer's old state, (L, B, H).
+    """
+
+    place: str
+    layer: int | None
+    states: Tensor
+    new: Bounded
+    below: Tensor
+    before: Tensor
+
+
+def _looked_at(target: Target, case: Case) -> Iterator[_Looked]:
+    """Yield every layer's new state and every output, step by step; nothing if they are unseen."""
+    if target.unseen:
+        return
+    try:
+        pair = Pair(target, case)
+        if not pair.shows_states:
+            return
+        run, masks = _steps_under_masks(pair)
+    except (Violated, NotApplicable):
+        return
+    assert run.states is not None  # noqa: S101 - run by steps
+    before = torch.cat([pair.h0[None], run.states[:-1]])
+    for step, states in enumerate(run.states):
+        x, old_states = pair.input[step], before[step]
+        below = Bounded.exact(x)
+        for layer, weights in enumerate(pair.layers):
+            old = Bounded.exact(old_states[layer])
+            new = rounding.layer(below, old, weights, case.torch_dtype)
+            place = f"step {step}, layer {layer}"
+            yield _Looked(place, layer, states[layer], new, x, old_states)
+            below = Bounded.rounded(states[layer])
+            if masks is not None and layer < case.num_layers - 1:
+                scale = case.dropout_scale
+                below = rounding.dropped(below, masks[layer, step], scale, case.torch_dtype)
+        yield _Looked(f"step {step}, output", None, run.outputs[step], new, x, old_states)
 
 
 def _first_error(
@@ -120,12 +175,22 @@ def _steps_under_masks(pair: Pair) -> tuple[Run, Tensor | None]:
 
 def _first_apart(states: Tensor, new: Bounded, dtype: torch.dtype) -> tuple[int, int] | None:
     """Return the first row and unit that lies further from its value than allowed."""
-    error = allowed(new, dtype)
-    difference = (states.double().cpu() - new.value).abs()
-    apart = ~(difference <= error) & error.isfinite()
-    apart &= ~(states.double().cpu().isnan() & new.value.isnan())
-    found = apart.nonzero()
+    found = (~(_ratios(states, new, dtype) <= 1)).nonzero()
     return (int(found[0, 0]), int(found[0, 1])) if len(found) else None
+
+
+def _ratio(states: Tensor, new: Bounded, dtype: torch.dtype) -> float:
+    """Return the largest ratio of difference to bound, infinite where one of the two is NaN."""
+    ratios = _ratios(states, new, dtype).nan_to_num(nan=torch.inf)
+    return float(ratios.max()) if ratios.numel() else 0.0
+
+
+def _ratios(states: Tensor, new: Bounded, dtype: torch.dtype) -> Tensor:
+    """Return ratios of difference to bound; 0 where nothing is claimed, or both are NaN."""
+    error, own = allowed(new, dtype), states.double().cpu()
+    difference = (own - new.value).abs()
+    same = (difference == 0) | ~error.isfinite() | (own.isnan() & new.value.isnan())
+    return (difference / error).masked_fill(same, 0.0)
 
 
 def _gate(target: Target, case: Case, x: Tensor, before: Tensor, layer: int) -> str | None:

@@ -25,7 +25,7 @@ from hypothesis.strategies import SearchStrategy
 
 from stackgru.cases.case import Case
 from stackgru.diagnosis.explained import Variants
-from stackgru.diagnosis.first_error import find_first_error
+from stackgru.diagnosis.first_error import find_first_error, map_of
 from stackgru.diagnosis.search import diagnose
 from stackgru.diagnosis.symptoms import symptom_of
 from stackgru.engine.database import NamespacedDatabase
@@ -266,12 +266,13 @@ class LawRun:
         if law.compares_values and self._violation.place is not None:
             try:
                 found = find_first_error(self.target, self._case)
+                shown = map_of(self.target, self._case)
             except Exception as error:  # the violation is not lost for it
                 self._remark = f"where it first goes wrong was not found: {describe_error(error)}"
                 return
             if found is not None:
                 self._violation = replace(
-                    self._violation, first_wrong_at=found.text, gate=found.gate
+                    self._violation, first_wrong_at=found.text, gate=found.gate, map=shown
                 )
 
     def _find_symptom(self, law: Law) -> None:

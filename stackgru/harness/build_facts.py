@@ -14,7 +14,7 @@ from stackgru.bounds import rounding
 from stackgru.cases.case import Case
 from stackgru.gru.parameters import Layer, gru_layers
 from stackgru.harness.masks import Recorder, arrange, flat
-from stackgru.harness.orders import reference_order
+from stackgru.harness.orders import found_orders, reference_order
 from stackgru.harness.pair import Pair
 from stackgru.outcomes import Violated
 from stackgru.targets.importing import TargetError
@@ -45,6 +45,7 @@ def measure(target: Target) -> dict[str, Any]:
             facts[name] = measured(target)
         except (Violated, TargetError) as error:
             facts[name] = {} if measured is _whole_sequences else f"not measured: {error}"
+    facts["order_of_masks"] = (found_orders(target) or ["cannot be told"])[0]
     return facts
 
 

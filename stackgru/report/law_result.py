@@ -27,7 +27,7 @@ _KEYS = {
     "allowed": "allowed_difference",
     "first_wrong_at": "parts_at",
 }
-_OPTIONAL = ("first_wrong_at", "gate", "symptom", "script", "problem")
+_OPTIONAL = ("first_wrong_at", "gate", "map", "symptom", "script", "problem")
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,8 @@ class LawResult:
             found = {names.get(key, key): value for key, value in found.items()}
             for name in ("difference", "allowed"):
                 found[name] = None if found[name] is None else float(found[name])
+            if found.get("map"):
+                found["map"] = tuple(tuple(map(float, row)) for row in found["map"])
             values["violation"] = Violation(values["name"], **found)
         for name in ("seconds", "ratio"):
             values[name] = float(values[name])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from stackgru.options import StackgruError
@@ -88,6 +88,16 @@ class Report:
     def causes(self) -> tuple[Cause, ...]:
         """What is wrong, each with the laws that see it; those first that most users meet."""
         return causes_of(self.results, self.diagnosis)
+
+    def without_scripts(self) -> Report:
+        """Return it without the paths of scripts."""
+        results = [
+            one
+            if one.violation is None
+            else replace(one, violation=replace(one.violation, script=None))
+            for one in self.results
+        ]
+        return replace(self, results=results)
 
     @property
     def known(self) -> list[LawResult]:

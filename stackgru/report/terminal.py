@@ -59,7 +59,7 @@ def render(
         The text; its last line is the verdict in one sentence.
     """
     console = _console(width, colour)
-    console.print(Text(_heading(report), style="bold"), soft_wrap=True)
+    console.print(Text(heading(report), style="bold"), soft_wrap=True)
     console.print()
     if verbose:
         console.print(_table(report.results))
@@ -76,7 +76,7 @@ def render(
     beside = [one for one in report.results if one.status not in _TOLD]
     if beside and not verbose:
         console.print(_table(beside, families=False, longest=_REMARK))
-    console.print(_count(report, verbose=verbose))
+    console.print(count(report).removesuffix(".") + ("." if verbose else " (-v lists them)."))
     _print_facts(console, report, verbose=verbose)
     console.print()
     console.print(_answers(report))
@@ -85,7 +85,8 @@ def render(
     return _printed(console)
 
 
-def _heading(report: Report) -> str:
+def heading(report: Report) -> str:
+    """Return what was checked against what."""
     seed = "" if report.seed is None else f", seed {report.seed}"
     options = ("with its Convention",) if report.convention is None else report.convention
     target = " ".join([report.target, *options])
@@ -112,8 +113,8 @@ def _print_cause(
     lines.append("laws:    " + ", ".join(names[:_NAMED_LAWS]) + (f" and {more} more" * (more > 0)))
     if found.problem:
         lines.append(f"script:  none: {found.problem}")
-    shown = _again(report.target, found.law, report.convention, strict=report.strict)
-    lines.append(f"script:  {found.script}" if found.script else f"again:   {shown}")
+    shown = f"again:   {rerun(report, found.law)}"
+    lines.append(f"script:  {found.script}" if found.script else shown)
     for line in lines if details else ():
         is_copied = line.startswith(("script:", "again:"))
         _print_wrapped(console, f"{' ' * len(lead)}{line}", indent=len(lead) + 9, whole=is_copied)
@@ -151,7 +152,7 @@ def _print_wrapped(
         console.print(Text("\n".join(wrapped), style=style), soft_wrap=True)
 
 
-def _count(report: Report, *, verbose: bool) -> str:
+def count(report: Report) -> str:
     """Return how many laws hold, and how many do not apply."""
     statuses = [one.status for one in report.results]
     examples = sum(one.examples for one in report.results if one.status == "holds")
@@ -159,7 +160,7 @@ def _count(report: Report, *, verbose: bool) -> str:
     text = f"{holds} law{'s hold' if holds != 1 else ' holds'} in {examples:,} cases"
     if without:
         text += f", {without} {'do' if without != 1 else 'does'} not apply"
-    return text + ("" if verbose else " (-v lists them)") + "."
+    return f"{text}."
 
 
 def violation_text(
@@ -194,6 +195,11 @@ def violation_text(
     again = again or _again(target, violation.law, convention, strict=strict)
     lines.append(f"  again:      {again}")
     return "\n".join(lines)
+
+
+def rerun(report: Report, law: str) -> str:
+    """Return what runs one law of a report again."""
+    return _again(report.target, law, report.convention, strict=report.strict)
 
 
 def _again(target: str, law: str, convention: Sequence[str] | None, *, strict: bool) -> str:
