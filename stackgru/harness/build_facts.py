@@ -45,7 +45,8 @@ def measure(target: Target) -> dict[str, Any]:
             facts[name] = measured(target)
         except (Violated, TargetError) as error:
             facts[name] = {} if measured is _whole_sequences else f"not measured: {error}"
-    facts["order_of_masks"] = (found_orders(target) or ["cannot be told"])[0]
+    orders = found_orders(target)
+    facts["order_of_masks"] = "other masks" if orders is None else [*orders, "cannot be told"][0]
     return facts
 
 
