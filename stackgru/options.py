@@ -21,8 +21,6 @@ DEFAULT_TIMEOUT = 300.0
 DEFAULT_SHRINK_SECONDS = 20.0
 #: GiB of data that a process in which laws run may hold.
 DEFAULT_MEMORY = 4.0
-#: Where bug reports are saved in a pytest run of your own.
-DEFAULT_REPORTS = ".stackgru"
 
 KINDS = ("cell", "sequence")
 DTYPES = ("float64", "float32", "bfloat16", "float16")
@@ -54,9 +52,8 @@ class Options:
         memory: limit on the data of each process in which laws run, in GiB; 0 for none.
         shrink: look for the smallest case that violates a law, not just any.
         shrink_seconds: time limit for simplifying a violation's numbers, in seconds.
-        report: folder for bug reports, each with a script that shows the violation. If None,
-            ``check`` saves none, and a pytest run of your own saves them in ".stackgru"; "" saves
-            none there either.
+        report: folder for bug reports, each with a script that shows the violation; none if None
+            or empty.
         known: violations to ignore, as pairs of law and reason. ``check`` and ``suite_for`` also
             take a mapping, or the path of a file with one ``law: reason`` per line.
         arguments: constructor arguments in order, names in ARGUMENTS; found if None. This and

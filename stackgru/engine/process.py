@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+from hypothesis.statistics import collector, describe_statistics
 
 from stackgru.engine.isolate import GRACE, Child, Ended, Note, call_apart
-from stackgru.engine.run import LawRun, collect_runs
+from stackgru.engine.run import LawRun, collect_runs, run_id
 from stackgru.engine.select import select
 from stackgru.options import Options, UsageError
 from stackgru.outcomes import Violated, Violation
@@ -122,7 +123,7 @@ class Process:
         self._note.write("")
         answer = self.call("attempt", run, seconds=_PREPARING, heard=hear)
         if not isinstance(answer, Ended):
-            run.result, run.facts, text = answer
+            run.result, run.facts, text, run.statistics = answer
         elif run.law is None:
             run.facts, text = {"not measured": f"the process {answer.how}"}, ""
         else:
@@ -230,11 +231,18 @@ class _Parent:
         self._word(None)
 
 
-def _attempt(run: LawRun) -> tuple[Any, Any, str]:
-    """Run a law; return its result, the facts, and the traceback of what it raised."""
-    error = run.attempt()
+def _attempt(run: LawRun) -> tuple[Any, Any, str, str]:
+    """Run a law; return its result, the facts, the traceback of what it raised, and statistics."""
+    told: list[str] = []
+
+    def tell(statistics: Any) -> None:
+        statistics["nodeid"] = run_id(run)  # which the parent knows better
+        told.append(describe_statistics(statistics))
+
+    with collector.with_value(tell):  # type: ignore[arg-type]
+        error = run.attempt()
     text = "" if error is None else "".join(traceback.format_exception(error))
-    return run.result, run.facts, text
+    return run.result, run.facts, text, "\n".join(told)
 
 
 def _one_by_one(run: LawRun) -> Any:

@@ -21,9 +21,10 @@ import torch
 from hypothesis import Phase, given, settings
 from hypothesis.errors import Flaky
 from hypothesis.stateful import run_state_machine_as_test
-from hypothesis.strategies import SearchStrategy
+from hypothesis.statistics import collector
+from hypothesis.strategies import SearchStrategy, deferred, lists, sampled_from
 
-from stackgru.cases.case import Case
+from stackgru.cases.case import ACTIONS, Case
 from stackgru.diagnosis.explained import Variants
 from stackgru.diagnosis.first_error import find_first_error, map_of
 from stackgru.diagnosis.search import diagnose
@@ -60,6 +61,8 @@ _BEYOND = 0.2
 _NO_VARIANT = re.compile(r"^the (target raised|process) |: got torch\.\w+, expected torch\.\w+$")
 _FLAKY = "flaky: the target gave different results for the same call"
 _ACTIONS_IN_A_LIFE = 12
+#: Sizes by which cases are counted in Hypothesis' statistics.
+_SIZES = (8, 64, 1024, math.inf)
 # Below this ratio of difference to bound there is nothing to climb: climbing takes half of the
 # examples. Right variants stay below it except in half precision, where a bound can be the whole
 # range of a value.
@@ -105,6 +108,8 @@ class LawRun:
         elsewhere: the child process that runs it; None to run it in this one.
         watch: who watches this process from outside, if it is one that may die.
         apart: runs each example in a process of its own; None to run it in this one.
+        save: saves a bug report of what was found, if one is wanted.
+        statistics: Hypothesis' own, if another process drew the examples.
     """
 
     def __init__(self, target: Target, law: Law | None, options: Options) -> None:
@@ -127,11 +132,15 @@ class LawRun:
         self.elsewhere: Elsewhere | None = None
         self.watch: Watch | None = None
         self.apart: Callable[[Callable[[], Any]], Any] | None = None
+        self.save: Callable[[], None] | None = None
+        self.statistics = ""
 
     def run(self) -> None:
         """Run it; a law that does not hold fails the test, one that does not apply skips it."""
         __tracebackhide__ = True
         error = self.attempt() if self.elsewhere is None else self.elsewhere.attempt(self)
+        if self.save is not None:
+            self.save()
         status = None if self.result is None else self.result.status
         reason = "" if self.result is None else self.result.reason
         if status == "known":
@@ -142,6 +151,29 @@ class LawRun:
             pytest.fail(f"timed out: {reason}", pytrace=False)
         if error is not None:
             raise error
+
+    def as_test(self) -> Callable[..., None]:
+        """Return it as a test of Hypothesis' own, so that its plugin and others know it as one.
+
+        Called, it runs as ``run`` does. Its inner test checks one case, and draws in the same way.
+        """
+        law = self.law
+        if law is None:
+            return lambda **parameters: self.run()
+        strategy = deferred(lambda: domain(law, self.target, self.options))
+        actions = lists(sampled_from(ACTIONS), max_size=_ACTIONS_IN_A_LIFE * law.stateful)
+
+        @given(case=strategy, actions=actions)
+        def holds(case: Case, actions: list[str], stackgru_law: object = None) -> None:
+            case = replace(case, actions=",".join(actions)) if law.stateful else case
+            law.check(Pair(self.target, case, strict=self.options.strict))
+
+        def test(**parameters: Any) -> None:
+            __tracebackhide__ = True
+            self.run()
+
+        vars(test).update(vars(holds))
+        return test
 
     def attempt(self) -> BaseException | None:
         """Run it in this process; return what the test is to raise."""
@@ -287,7 +319,8 @@ class LawRun:
             explained = self._violation, self._case
             self._variants = self._found_variants()
             try:
-                with time_limit(min(self.options.timeout or math.inf, _BEYOND_SECONDS)):
+                limit = min(self.options.timeout or math.inf, _BEYOND_SECONDS)
+                with time_limit(limit), collector.with_value(_told_already):  # type: ignore[arg-type]
                     self._search(law)
             except (Exception, TimedOut):  # a violation, or what became of one
                 symptom = self._symptom()
@@ -333,10 +366,13 @@ class LawRun:
                 self._remark = f"the example database failed: {problem}"
 
     def _plain(self, law: Law) -> Callable[[Case], None]:
+        """Return a test of one case."""
+
         def holds(case: Case) -> None:
             __tracebackhide__ = True
             if self.apart is not None:
                 case = replace(case, threads=1)  # OpenMP's threads do not outlive a fork
+            _tell_hypothesis(case)
             with self._noting(law, case):
                 if self.apart is not None:
                     self._try_apart(law, case)
@@ -354,6 +390,7 @@ class LawRun:
                     return
             self._passed(pair)
 
+        holds.__name__ = holds.__qualname__ = law.name
         return holds
 
     def _try_apart(self, law: Law, case: Case) -> None:
@@ -437,6 +474,22 @@ class LawRun:
             self._refused = self._refused or pair.refused
             if pair.ratio > _NEAR and pair.full_precision:
                 hypothesis.target(min(pair.ratio, 2.0))
+
+
+def _told_already(statistics: object) -> None:
+    """Tell nothing of a second search."""
+
+
+def _tell_hypothesis(case: Case) -> None:
+    """Say in Hypothesis' statistics and output what was drawn."""
+    largest = max(case.input_size, case.hidden_size)
+    hypothesis.event(f"mode: {case.mode}")
+    hypothesis.event(f"form: {case.form}{', batch first' * case.batch_first}")
+    hypothesis.event(f"h0: {case.h0}")
+    hypothesis.event(f"gradients: {case.grad}")
+    hypothesis.event(f"autocast: {case.autocast or 'off'}")
+    hypothesis.event(f"units: {next(size for size in _SIZES if largest <= size)} or fewer")
+    hypothesis.note(f"case: {case}")
 
 
 @lru_cache(maxsize=16)

@@ -11,12 +11,13 @@ import shutil
 import sys
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from stackgru.options import DEFAULT_REPORTS, OPTIONS, Options, UsageError, read_pairs
+from stackgru.options import OPTIONS, Options, UsageError, read_pairs
 from stackgru.pytest_plugin.apart import EVENTS, tell
 from stackgru.pytest_plugin.gathered import Gathered, split
 from stackgru.report.files import write_text
@@ -108,7 +109,7 @@ def _runs(config: pytest.Config, function: Any, module: Any) -> list[Any]:
     from stackgru.engine.known import known_violations
 
     target, fields = getattr(function, "stackgru_suite", (None, {}))
-    given = {"report": DEFAULT_REPORTS} | config.stash[_INI] | fields | config.stash[_GIVEN]
+    given = config.stash[_INI] | fields | config.stash[_GIVEN]
     named = given.pop("target", None)
     given.pop("json", None)
     if target is None:
@@ -160,16 +161,41 @@ def _collected(config: pytest.Config, target: Any, options: Options) -> list[Any
     return spread(process.runs, config.workerinput["workercount"])
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Make each law a test of Hypothesis' own before its plugin looks for those."""
+    for item in items:
+        run = _run_of(item)
+        if run is not None:
+            run.save = partial(_save, config, run)
+            item.obj = run.as_test()  # type: ignore[attr-defined]
+
+
+def _run_of(item: pytest.Item) -> Any:
+    """Return the run of a law that an item is, or None."""
+    return getattr(getattr(item, "callspec", None), "params", {}).get("stackgru_law")
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Say what is set for the laws."""
+    given = config.stash[_INI] | config.stash[_GIVEN]
+    shown = [f"{name} {value}" for name, value in given.items() if value not in (None, (), "")]
+    return f"stackgru: {', '.join(shown)}" if shown else None
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Attach a law's result to its test report, and show a violation as a few plain lines."""
     report = yield
-    params = getattr(getattr(item, "callspec", None), "params", {})
-    run = params.get("stackgru_law")
+    run = _run_of(item)
     if run is not None and call.when == "call":
-        _save(item.config, run)
+        # Hypothesis would write a patch that adds examples to the source of stackgru.
+        vars(item).pop("_hypothesis_failing_examples", None)
+        if run.statistics:
+            own = f"{item.nodeid}{run.statistics.removeprefix(run.law.name)}"
+            item.hypothesis_statistics = own  # type: ignore[attr-defined]
         setattr(report, _RESULT, run.to_dict())
         item.config.stash[_COLLECTOR].note(item.nodeid, run)
         if run.result is not None and run.result.status == "violated":
@@ -215,7 +241,9 @@ def pytest_terminal_summary(
     for report in reports:
         writer.section(f"stackgru: {report.target}")
         colour = bool(writer.hasmarkup)
-        writer.write(render(report, width=width, colour=colour, details=False))
+        verbose = config.get_verbosity() > 0
+        text = render(report, width=width, colour=colour, details=False, verbose=verbose)
+        writer.write(text)
     if config.stash[_COLLECTOR].problem:
         writer.write_line(f"Error: {config.stash[_COLLECTOR].problem}", red=True)
 
