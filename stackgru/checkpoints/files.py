@@ -283,9 +283,25 @@ def write(path: Path, checkpoint: Checkpoint, check: Callable[[Path], None]) -> 
                     f"writing {path} requires the package {error.name}"
                 ) from error
         else:
-            with temporary.open("wb") as file:
-                torch.save(checkpoint.content, file)
+            save(checkpoint.content, temporary)
         check(temporary)
+
+
+def save(content: Any, path: Path) -> None:
+    """Save as torch.save does, also on a build where that cannot be done by C's pickler.
+
+    torch 2.5 sets an attribute of it that Python 3.13 does not let it set.
+    """
+    try:
+        torch.save(content, path)
+    except AttributeError:
+        torch.save(content, path, pickle_module=_InPython)
+
+
+class _InPython:
+    """The part of the module pickle that torch.save needs, written in Python."""
+
+    Pickler = pickle._Pickler
 
 
 def convert(

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from stackgru import StackingGRUCell
+from stackgru.checkpoints.files import save
 from tests.helpers import HANDWRITTEN, stackgru
 
 pytestmark = pytest.mark.nightly
@@ -39,7 +40,7 @@ def test_a_wrong_cell_gets_reports_whose_scripts_run_by_themselves(tmp_path):
 @pytest.mark.filterwarnings("ignore:TypedStorage")
 def test_cells_are_converted_there_and_back_to_the_bit(tmp_path):
     cells = StackingGRUCell(5, 7, 3).state_dict()
-    torch.save(cells, tmp_path / "cells.pt")
+    save(cells, tmp_path / "cells.pt")
     for read, made, kind in (("cells", "gru", "gru"), ("gru", "back", "cell")):
         ran = stackgru("convert", f"{read}.pt", f"{made}.pt", "--to", kind, cwd=tmp_path)
         assert ran.returncode == 0, ran.stderr

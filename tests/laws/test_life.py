@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from stackgru.cases.case import ACTIONS, Case
+from stackgru.harness.pair import Pair
+from stackgru.laws.registry import all_laws
 from stackgru.outcomes import Violated
+from stackgru.targets.target import load
 from tests.helpers import check_law, law_run
 from tests.subjects.broken.life import CannotBeCopied, CopiesForgetTheRate, KeepsWeightsByVersion
 from tests.subjects.right.variants import Stack
@@ -69,6 +73,20 @@ def test_failing_to_pickle_is_a_remark_and_no_violation():
     assert run.result.reason.startswith("without pickle: ")
     with pytest.raises(Violated, match="pickle raised"):
         law_run(Inside, "life", seed=0, strict=True).run()
+
+
+@pytest.mark.parametrize("action", ["pickle", "state_dict"])
+def test_what_nn_gru_cannot_do_either_is_left_out(monkeypatch, action):
+    """As with torch 2.5 on Python 3.13, whose pickler lets torch.save set no attribute."""
+
+    def fail(*arguments, **options):
+        raise AttributeError("read-only")
+
+    monkeypatch.setattr(torch, "save", fail)
+    monkeypatch.setattr("pickle.dumps", fail)
+    pair = Pair(load(Stack), Case(actions=f"{action},step"), strict=True)
+    all_laws()["life"].check(pair)
+    assert pair.remark.endswith("nn.GRU itself raised AttributeError: read-only")
 
 
 def test_what_cannot_be_copied_is_a_violation():
