@@ -390,7 +390,7 @@ class LawRun:
                     return
             self._passed(pair)
 
-        holds.__name__ = holds.__qualname__ = law.name
+        holds.__name__ = holds.__qualname__ = law.name.replace("-", "_")
         return holds
 
     def _try_apart(self, law: Law, case: Case) -> None:

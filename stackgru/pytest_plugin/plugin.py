@@ -172,14 +172,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _run_of(item: pytest.Item) -> Any:
-    """Return the run of a law that an item is, or None."""
-    return getattr(getattr(item, "callspec", None), "params", {}).get("stackgru_law")
+    """Return the run of a law that an item is, or None; pytest has a placeholder for no run."""
+    run = getattr(getattr(item, "callspec", None), "params", {}).get("stackgru_law")
+    return run if hasattr(run, "as_test") else None
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
     """Say what is set for the laws."""
     given = config.stash[_INI] | config.stash[_GIVEN]
-    shown = [f"{name} {value}" for name, value in given.items() if value not in (None, (), "")]
+    texts = {
+        name: " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        for name, value in given.items()
+    }
+    shown = [f"{name} {text}" for name, text in texts.items() if text not in ("", "None")]
     return f"stackgru: {', '.join(shown)}" if shown else None
 
 

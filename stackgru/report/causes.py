@@ -23,7 +23,7 @@ _SENTENCES = {
 #: The answers that each question of a law's decides, what is asked for first coming first.
 _DENIES = {
     "values": ("same_values", "same_training", "same_seeds_one_step", "same_gradients"),
-    "training": ("same_training", "same_seeds_one_step"),
+    "training": ("same_training",),
     "seeds": ("same_seeds_one_step",),
     "sequences": ("same_seeds_whole_sequences",),
     "gradients": ("same_gradients",),
@@ -31,6 +31,7 @@ _DENIES = {
     "edge inputs": ("edge_inputs",),
     "drop-in": ("drop_in",),
 }
+_ORDER = [*dict.fromkeys(answer for answers in _DENIES.values() for answer in answers)]
 
 
 @dataclass(frozen=True)
@@ -95,9 +96,19 @@ def _cause(results: Sequence[LawResult], sentence: str, variant: str | None) -> 
     if variant:
         sentence = f"it is nn.GRU with {variant}"
     names = tuple(one.name for one in results)
-    question = min((one.question for one in results), key=[*_DENIES].index)
-    denied = denied_by(question)
-    return Cause(sentence or plainest.message, names, plainest, denied, variant or None)
+    return Cause(sentence or plainest.message, names, plainest, _denied(results), variant or None)
+
+
+def _denied(results: Sequence[LawResult]) -> tuple[str, ...]:
+    """Return what a cause answers with "no".
+
+    What is wrong with results shows in gradients and conduct as well, and is not wrong with them.
+    """
+    asked = {one.question for one in results}
+    of_results = asked & {"values", "training", "seeds", "sequences"}
+    asked = of_results or {min(asked, key=[*_DENIES].index)}
+    denied = {answer for question in asked for answer in denied_by(question)}
+    return tuple(sorted(denied, key=_ORDER.index))
 
 
 def denied_by(question: str) -> tuple[str, ...]:
@@ -107,5 +118,5 @@ def denied_by(question: str) -> tuple[str, ...]:
 
 def _rank(cause: Cause, order: Sequence[str]) -> tuple[int, int]:
     """Return what orders causes: by what they answer, then as the catalogue has its laws."""
-    asked = [*_DENIES.values()].index(cause.answers)
+    asked = min(map(_ORDER.index, cause.answers))
     return asked, min(order.index(name) for name in cause.laws)

@@ -140,10 +140,11 @@ class Report:
         """The verdict in one sentence."""
         applied = sum(result.status != "not applicable" for result in self.results)
         examples = sum(result.examples for result in self.results)
+        known = ", ".join(result.name for result in self.known)
         if self.causes:
-            return f"{self.target} is not interchangeable with nn.GRU{self._because}."
-        if self.known and not self.unfinished:
-            known = ", ".join(result.name for result in self.known)
+            besides = f" (besides, as known: {known})" if known else ""
+            return f"{self.target} is not interchangeable with nn.GRU{self._because}{besides}."
+        if known and not self.unfinished:
             return f"{self.target}: nothing new; violated as known: {known}."
         if self.unfinished:
             names = ", ".join(result.name for result in self.unfinished)

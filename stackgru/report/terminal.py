@@ -34,7 +34,7 @@ _COLOURS = {
 }
 
 #: What is told by causes and by a number.
-_TOLD = ("holds", "not applicable", "violated")
+_TOLD = ("holds", "not applicable", "violated", "not run")
 
 _LABEL = "  case:       "
 #: Characters of a remark, unless all is shown.
@@ -81,7 +81,7 @@ def render(
     console.print()
     console.print(_answers(report))
     console.print()
-    _print_wrapped(console, report.sentence, style="green" if report.ok else "bold red")
+    console.print(Text(report.sentence, style="green" if report.ok else "bold red"), soft_wrap=True)
     return _printed(console)
 
 
@@ -160,6 +160,9 @@ def count(report: Report) -> str:
     text = f"{holds} law{'s hold' if holds != 1 else ' holds'} in {examples:,} cases"
     if without:
         text += f", {without} {'do' if without != 1 else 'does'} not apply"
+    reasons = [one.reason for one in report.results if one.status == "not run"]
+    if reasons:
+        text += f", {len(reasons)} {'were' if len(reasons) != 1 else 'was'} not run: {reasons[0]}"
     return f"{text}."
 
 

@@ -243,8 +243,10 @@ def test_a_diagnosis_that_fails_is_told(monkeypatch):
         raise ValueError("no")
 
     monkeypatch.setattr(running, "diagnose", fails)
+    running._diagnosed.cache_clear()
     (run, _) = running.collect_runs(Stack, Options(laws=("equation",)))
     assert run.diagnosis()["sentence"] == "could not be compared: ValueError: no"
+    running._diagnosed.cache_clear()
 
 
 def test_slow_laws_begin_early_where_there_are_several_workers():

@@ -59,7 +59,8 @@ def test_a_class_that_can_be_imported_by_its_name_is_checked_apart():
     "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.nightly)]
 )
 def test_an_interrupted_run_shows_what_there_is(number, tmp_path):
-    process = start_check("--max-examples", 10, "-n", 1, cwd=tmp_path, mark="interrupted")
+    arguments = ("--max-examples", 10, "-n", 1, "-v")
+    process = start_check(*arguments, cwd=tmp_path, mark="interrupted")
     process.stderr.readline()  # the first law's result
     started = time.monotonic()
     process.send_signal(number)
