@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import gc
+import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -49,6 +52,33 @@ def _less_work(request, monkeypatch):
     monkeypatch.setattr(search, "DIFFERING", 6)
     # Torch's own description runs a dozen programs.
     monkeypatch.setattr(issue, "environment", lambda: "PyTorch version: (not asked here)")
+
+
+@pytest.fixture(autouse=True)
+def _valid_reports(monkeypatch):
+    """Hold every report that a test makes as JSON against the schema in docs."""
+    from stackgru.report.report import Report
+
+    made = Report.to_json
+
+    def to_json(report):
+        text = made(report)
+        if _schema() is not None:
+            _schema().validate(json.loads(text))
+        return text
+
+    monkeypatch.setattr(Report, "to_json", to_json)
+
+
+@functools.lru_cache(maxsize=1)
+def _schema():
+    """Return what validates a report; None without jsonschema, as in the sweep of old torches."""
+    try:
+        import jsonschema
+    except ImportError:
+        return None
+    text = (Path(__file__).parent / "docs" / "report.schema.json").read_text()
+    return jsonschema.Draft202012Validator(json.loads(text))
 
 
 def pytest_collection_modifyitems(items):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import os
+import platform
 import re
 import signal
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import lru_cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -252,6 +254,13 @@ class LawRun:
             "kind": self.target.kind,
             "convention": self.target.cli_options,
             "torch_version": str(torch.__version__),
+            "versions": {
+                "stackgru": metadata.version("stackgru"),
+                "torch": str(torch.__version__),
+                "hypothesis": hypothesis.__version__,
+                "python": platform.python_version(),
+            },
+            "options": asdict(self.options),
             "seed": self.options.seed,
             "strict": self.options.strict,
             "is_isolated": self.elsewhere is not None,

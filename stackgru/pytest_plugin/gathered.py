@@ -64,6 +64,8 @@ class Gathered:
             kind=entry["kind"],
             convention=entry.get("convention", ()),
             torch_version=entry["torch_version"],
+            versions=entry.get("versions", {}),
+            options=entry.get("options", {}),
             build_facts=entry["facts"],
             results=[results[name] for name in order if name in results],
             seed=entry["seed"],

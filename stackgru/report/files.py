@@ -46,14 +46,15 @@ def can_be_written(folder: Path) -> bool:
 
 def json_text(data: Any) -> str:
     """Return data as JSON; numbers that JSON lacks, such as infinity, are written as strings."""
-    return json.dumps(_finite(data), indent=2, allow_nan=False)
+    return json.dumps(plain(data), indent=2, allow_nan=False)
 
 
-def _finite(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return data as JSON has it: no tuples, and numbers that it lacks as strings."""
     if isinstance(value, float) and value - value != 0:
         return str(value)
     if isinstance(value, Mapping):
-        return {key: _finite(part) for key, part in value.items()}
+        return {key: plain(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(part) for part in value]
+        return [plain(part) for part in value]
     return value

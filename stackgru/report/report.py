@@ -15,8 +15,8 @@ from stackgru.options import StackgruError
 from stackgru.outcomes import Violation
 from stackgru.report.answers import IN_TRAINING, NEEDED, QUESTIONS, answers_of
 from stackgru.report.causes import Cause, causes_of
-from stackgru.report.files import json_text
-from stackgru.report.law_result import UNFINISHED, LawResult
+from stackgru.report.files import json_text, plain
+from stackgru.report.law_result import STATUSES, UNFINISHED, LawResult
 
 SCHEMA_VERSION = 2
 
@@ -49,6 +49,8 @@ class Report:
         dropout: likewise, its dropout probability.
         weights: where the layers' weights were found, if neither names nor a function say it.
         strict: whether differences that are normally only reported count.
+        versions: of stackgru, torch, hypothesis and Python; empty in a report of before 0.3.
+        options: every field of Options as it was set; likewise.
     """
 
     target: str
@@ -66,6 +68,8 @@ class Report:
     dropout: float | None = None
     weights: str | None = None
     strict: bool = False
+    versions: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "results", tuple(self.results))
@@ -188,6 +192,17 @@ class Report:
             return f" in training: {why}; in eval it is"
         return f": {why}; its values in eval are nn.GRU's"
 
+    @property
+    def totals(self) -> dict[str, Any]:
+        """How many laws have each status, how many cases were tried, and the seconds it took."""
+        statuses = [one.status for one in self.results]
+        return {
+            "laws": len(statuses),
+            **{status.replace(" ", "_"): statuses.count(status) for status in STATUSES},
+            "examples": sum(one.examples for one in self.results),
+            "seconds": round(sum(one.seconds for one in self.results), 3),
+        }
+
     def _was_asked(self, answer: str) -> bool:
         """Whether all laws that decide an answer were run, though some may not apply."""
         deciding = [one for one in self.results if one.decides == NEEDED[answer]]
@@ -202,6 +217,9 @@ class Report:
             "kind": self.kind,
             "convention": None if self.convention is None else list(self.convention),
             "torch_version": self.torch_version,
+            "versions": dict(self.versions),
+            "options": plain(self.options),
+            "totals": self.totals,
             "seed": self.seed,
             "strict": self.strict,
             "is_isolated": self.is_isolated,
@@ -242,6 +260,8 @@ class Report:
                 "weights": None,
                 "strict": False,
                 "is_isolated": False,
+                "versions": {},
+                "options": {},
             }
             names = {one.name for one in fields(cls)} - {"results", *added}
             values = {name: data[name] for name in names}
