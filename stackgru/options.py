@@ -56,6 +56,7 @@ class Options:
             or empty.
         known: violations to ignore, as pairs of law and reason. ``check`` and ``suite_for`` also
             take a mapping, or the path of a file with one ``law: reason`` per line.
+        known_strict: whether a known violation that is gone counts.
         arguments: constructor arguments in order, names in ARGUMENTS; found if None. This and
             what follows describe a target that is no Convention itself; see Convention.
         constants: further constructor arguments, as pairs of name and value. ``check`` and
@@ -82,6 +83,7 @@ class Options:
     shrink_seconds: float = DEFAULT_SHRINK_SECONDS
     report: str | None = None
     known: tuple[tuple[str, str], ...] = ()
+    known_strict: bool = False
     arguments: tuple[str, ...] | None = None
     constants: tuple[tuple[str, Any], ...] = field(default=(), hash=False)
     state: str | None = None
@@ -256,6 +258,7 @@ OPTIONS = (
     Option("skip", _WHAT, "Leave out these laws or families (repeatable).", "GLOB", tuple),
     Option("strict", _WHAT, "Also fail on differences that are normally only reported.", type=bool),
     Option("known", _WHAT, "Violations to ignore, one 'law: reason' per line.", "FILE", dict),
+    Option("known_strict", _WHAT, "Also fail if a known violation is gone.", type=bool),
     Option(
         "kind", _HOW, "cell or sequence; found by calling TARGET if omitted.", "KIND", choices=KINDS
     ),

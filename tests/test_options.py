@@ -26,6 +26,7 @@ EVERY = Options(
     shrink_seconds=0.0,
     report="some=where, else",
     known=(("rows", "a reason: 'with' \"signs\""), ("chunks", "ä")),
+    known_strict=True,
     arguments=("hidden_size", "input_size"),
     state="tuple",
     returns="state, output",

@@ -147,6 +147,8 @@ class LawRun:
         reason = "" if self.result is None else self.result.reason
         if status == "known":
             pytest.xfail(f"known: {reason}")
+        if status == "gone":
+            pytest.fail(f"it holds, {reason}", pytrace=False)
         if status == "not applicable":
             pytest.skip(f"not applicable: {reason}")
         if status == "timed out":
@@ -281,6 +283,7 @@ class LawRun:
         if known is not None and status == "violated":
             status, reason = "known", known
         elif known is not None and status == "holds":
+            status = "gone" if self.options.known_strict else status
             reason = f"though known to be violated: {known}"
         violated = status in ("violated", "known")
         question = law.question
@@ -298,6 +301,7 @@ class LawRun:
             ratio=self._ratio,
             decides=law.decides,
             decided_by=deciding(law.decides),
+            known=known or "",
         )
 
     def _find_first_error(self, law: Law) -> None:

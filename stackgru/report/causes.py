@@ -8,7 +8,7 @@ explains what is wrong with values there, one of dropout what needs training to 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stackgru.outcomes import OF_DROPOUT, OF_VARIANTS, Violation
@@ -44,6 +44,7 @@ class Cause:
         violation: the plainest of their violations.
         answers: what it answers with "no", as in Report.answers.
         variant: the known variant of nn.GRU that explains it; None if none does.
+        grown: the laws that are known to be violated by it; it is seen by others now.
     """
 
     sentence: str
@@ -51,6 +52,7 @@ class Cause:
     violation: Violation
     answers: tuple[str, ...] = ()
     variant: str | None = None
+    grown: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data for a report."""
@@ -61,6 +63,7 @@ class Cause:
             "law": self.violation.law,
             "case": self.violation.case,
             "variant": self.variant,
+            "grown": list(self.grown),
             "script": self.violation.script,
         }
 
@@ -70,11 +73,20 @@ def causes_of(
 ) -> tuple[Cause, ...]:
     """Return the causes of what is violated, those first that most users meet."""
     found: dict[str, list[LawResult]] = {}
+    known: dict[str, list[str]] = {}
     for result in results:
-        if result.violation is not None and result.status == "violated":
-            found.setdefault(result.violation.symptom or result.name, []).append(result)
+        if result.violation is None:
+            continue
+        symptom = result.violation.symptom or result.name
+        if result.status == "violated":
+            found.setdefault(symptom, []).append(result)
+        elif result.status == "known":
+            known.setdefault(symptom, []).append(result.name)
     causes = [
-        _cause(group, _SENTENCES.get(symptom, ""), _variants_of(symptom, diagnosis))
+        replace(
+            _cause(group, _SENTENCES.get(symptom, ""), _variants_of(symptom, diagnosis)),
+            grown=tuple(known.get(symptom, ())),
+        )
         for symptom, group in found.items()
     ]
     order = [result.name for result in results]

@@ -14,11 +14,13 @@ STATUSES = (
     "refused",
     "violated",
     "known",
+    "gone",
     "not applicable",
     "crashed",
     "timed out",
     "not run",
 )
+HELD = ("holds", "gone")
 UNFINISHED = ("crashed", "timed out", "not run")
 
 #: Names in JSON that are not those of the field.
@@ -48,6 +50,8 @@ class LawResult:
         ratio: the largest ratio of difference to allowed difference seen.
         decides: the question that is answered with "yes" only if this law was tried; "" if none.
         decided_by: names of all laws that decide that question.
+        known: why it is known to be violated; "" if it is not. If it holds all the same, its status
+            is "holds", and "gone" if that counts (known_strict).
     """
 
     name: str
@@ -61,6 +65,7 @@ class LawResult:
     ratio: float = 0.0
     decides: str = ""
     decided_by: tuple[str, ...] = ()
+    known: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain data, as in a report's JSON."""

@@ -18,6 +18,7 @@ _COLOURS = {
     "holds": "good",
     "no": "bad",
     "violated": "bad",
+    "gone": "bad",
     "crashed": "bad",
     "timed out": "bad",
     "refused": "warn",

@@ -16,7 +16,7 @@ from stackgru.outcomes import Violation
 from stackgru.report.answers import IN_TRAINING, NEEDED, QUESTIONS, answers_of
 from stackgru.report.causes import Cause, causes_of
 from stackgru.report.files import json_text, plain
-from stackgru.report.law_result import STATUSES, UNFINISHED, LawResult
+from stackgru.report.law_result import HELD, STATUSES, UNFINISHED, LawResult
 
 SCHEMA_VERSION = 2
 
@@ -109,6 +109,11 @@ class Report:
         return [result for result in self.results if result.status == "known"]
 
     @property
+    def gone(self) -> list[LawResult]:
+        """The laws that hold though they are known to be violated."""
+        return [result for result in self.results if result.known and result.status in HELD]
+
+    @property
     def unfinished(self) -> list[LawResult]:
         """The laws that crashed, timed out or were not run."""
         return [result for result in self.results if result.status in UNFINISHED]
@@ -120,12 +125,16 @@ class Report:
         Edge inputs may be refused, and it need not be a drop-in.
         """
         held = any(one.status in ("holds", "refused", "known") for one in self.results)
-        return held and not self.violations and not self.unfinished
+        return held and not self._is_wrong and not self.unfinished
+
+    @property
+    def _is_wrong(self) -> bool:
+        return bool(self.violations) or any(one.status == "gone" for one in self.results)
 
     @property
     def exit_status(self) -> int:
-        """0 if ok, 1 if some law is violated, 3 if there is no verdict."""
-        if self.violations:
+        """0 if ok, 1 if some law is violated or gone, 3 if there is no verdict."""
+        if self._is_wrong:
             return 1
         return 0 if self.ok else 3
 
@@ -148,8 +157,11 @@ class Report:
         if self.causes:
             besides = f" (besides, as known: {known})" if known else ""
             return f"{self.target} is not interchangeable with nn.GRU{self._because}{besides}."
-        if known and not self.unfinished:
-            return f"{self.target}: nothing new; violated as known: {known}."
+        if (known or self.gone) and not self.unfinished:
+            gone = ", ".join(result.name for result in self.gone)
+            parts = [f"violated as known: {known}"] * bool(known)
+            parts += [f"no longer violated, though known to be: {gone}"] * bool(gone)
+            return f"{self.target}: nothing new; {'; '.join(parts)}."
         if self.unfinished:
             names = ", ".join(result.name for result in self.unfinished)
             return f"{self.target}: no verdict, because of {names}."

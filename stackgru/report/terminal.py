@@ -24,6 +24,7 @@ _COLOURS = {
     "refused": "yellow",
     "violated": "bold red",
     "known": "yellow",
+    "gone": "bold red",
     "not applicable": "dim",
     "crashed": "bold magenta",
     "timed out": "bold magenta",
@@ -73,7 +74,7 @@ def render(
         if verbose and number == 1:
             console.print()
         _print_cause(console, report, number, cause, details=details)
-    beside = [one for one in report.results if one.status not in _TOLD]
+    beside = [one for one in report.results if one.known or one.status not in _TOLD]
     if beside and not verbose:
         console.print(_table(beside, families=False, longest=_REMARK))
     console.print(count(report).removesuffix(".") + ("." if verbose else " (-v lists them)."))
@@ -111,6 +112,8 @@ def _print_cause(
     names = [found.law, *(name for name in cause.laws if name != found.law)]
     more = len(names) - _NAMED_LAWS
     lines.append("laws:    " + ", ".join(names[:_NAMED_LAWS]) + (f" and {more} more" * (more > 0)))
+    if cause.grown:
+        lines.append(f"known:   to {', '.join(cause.grown)} alone; it has grown")
     if found.problem:
         lines.append(f"script:  none: {found.problem}")
     shown = f"again:   {rerun(report, found.law)}"

@@ -10,6 +10,7 @@ import stackgru
 from stackgru.engine.known import read_known
 from stackgru.options import UsageError
 from tests.subjects.broken.draws import DrawsOneMore
+from tests.subjects.right.variants import Stack
 
 TARGET = "tests.subjects.broken.draws:DrawsOneMore"
 
@@ -73,7 +74,7 @@ def test_known_violations_are_reported_as_known(known):
     assert report.violations == []
     assert report.known == [found["same-draws"]]
     assert report.answers["same_seeds_one_step"] == "no"
-    assert "nothing new; violated as known: same-draws." in report.sentence
+    assert "nothing new; violated as known: same-draws; no longer" in report.sentence
     assert report.diagnosis is None
 
 
@@ -95,3 +96,34 @@ def test_known_in_pytest(pytester, known):
     result.stdout.fnmatch_lines(["*same-draws*known*an extra draw*"])
     result.stdout.fnmatch_lines(["XFAIL *known: an extra draw*"])
     assert not (pytester.path / ".stackgru").exists()
+
+
+def test_a_known_violation_that_is_gone_counts_if_wanted():
+    known = {"rows": "once"}
+    report = stackgru.check(Stack, laws=["rows"], max_examples=5, known=known)
+    assert (report.exit_status, [one.name for one in report.gone]) == (0, ["rows"])
+    assert report.sentence.endswith("nothing new; no longer violated, though known to be: rows.")
+    assert "rows  holds  5 examples, though known to be violated: once" in str(report)
+    strict = stackgru.check(Stack, laws=["rows"], max_examples=5, known=known, known_strict=True)
+    assert (strict.exit_status, strict.results[0].status) == (1, "gone")
+
+
+def test_a_known_violation_that_others_see_as_well_has_grown():
+    known, laws = {"same-draws": "an extra draw"}, ("same-draws", "mask-count")
+    report = stackgru.check(DrawsOneMore, laws=laws, seed=1, max_examples=20, known=known)
+    (cause,) = report.causes
+    assert (cause.laws, cause.grown) == (("mask-count",), ("same-draws",))
+    assert "known:   to same-draws alone; it has grown" in str(report)
+
+
+def test_what_is_known_of_a_suite_stands_in_its_file(pytester):
+    pytester.makepyfile(
+        test_mine="""
+        import stackgru
+        from tests.subjects.broken.draws import DrawsOneMore
+
+        known = {"same-draws": "an extra draw"}
+        test_it = stackgru.suite_for(DrawsOneMore, laws=["same-draws"], known=known)
+        """
+    )
+    pytester.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(xfailed=1, passed=1)
