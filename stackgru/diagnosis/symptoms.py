@@ -67,8 +67,10 @@ def _asked(target: Target, case: Case) -> Iterator[tuple[str, str, Case]]:
     by_steps = target.kind == "sequence" and case.dtype not in FULL_PRECISION
     if not by_steps:
         yield "values", "unrolled", replace(case, mode="eval")
-    elif not case.lengths and not case.bidirectional:
-        yield "values", "equation", replace(case, mode="eval")
+    else:
+        if not case.lengths and not case.bidirectional:
+            yield "values", "equation", replace(case, mode="eval")
+        yield "values", "unrolled", replace(case, mode="eval", dtype="float32")
     if case.mode == "train":
         yield "masks", "same-masks" if case.drops else "unrolled", case
         one = replace(case, seq_len=1, split=1, lengths=",".join("1" * case.batch))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stackgru.report.causes import Cause, denied_by
+from stackgru.report.causes import ANSWERS, Cause
 from stackgru.report.law_result import UNFINISHED, LawResult
 
 #: What a user asks, in the order in which it is answered.
@@ -46,7 +46,7 @@ def answers_of(
     wrong = {answer for cause in causes for answer in cause.answers}
     for result in results:
         if result.status == "known":
-            wrong.update(denied_by(result.question))
+            wrong.add(ANSWERS[result.question])
         if result.status == "refused":
             wrong.add("drop_in" if result.question == "drop-in" else "edge_inputs")
     whole = build_facts.get("whole_sequences_from_one_seed", {})

@@ -20,18 +20,19 @@ _SENTENCES = {
     "draws": "from one seed it draws other random numbers than nn.GRU",
     "gradients": "its results are nn.GRU's, but its gradients are not",
 }
-#: The answers that each question of a law's decides, what is asked for first coming first.
-_DENIES = {
-    "values": ("same_values", "same_training", "same_seeds_one_step", "same_gradients"),
-    "training": ("same_training",),
-    "seeds": ("same_seeds_one_step",),
-    "sequences": ("same_seeds_whole_sequences",),
-    "gradients": ("same_gradients",),
-    "conduct": ("safe_conduct",),
-    "edge inputs": ("edge_inputs",),
-    "drop-in": ("drop_in",),
+#: The answer that each question of a law's decides, what is asked for first coming first.
+ANSWERS = {
+    "values": "same_values",
+    "training": "same_training",
+    "seeds": "same_seeds_one_step",
+    "sequences": "same_seeds_whole_sequences",
+    "gradients": "same_gradients",
+    "conduct": "safe_conduct",
+    "edge inputs": "edge_inputs",
+    "drop-in": "drop_in",
 }
-_ORDER = [*dict.fromkeys(answer for answers in _DENIES.values() for answer in answers)]
+_OF_SEEDS = {"seeds", "sequences"}
+_OF_RESULTS = {"values", "training", "seeds", "sequences"}
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def causes_of(
             known.setdefault(symptom, []).append(result.name)
     causes = [
         replace(
-            _cause(group, _SENTENCES.get(symptom, ""), _variants_of(symptom, diagnosis)),
+            _cause(group, symptom, _variants_of(symptom, diagnosis)),
             grown=tuple(known.get(symptom, ())),
         )
         for symptom, group in found.items()
@@ -101,34 +102,34 @@ def _variants_of(symptom: str, diagnosis: Mapping[str, Any] | None) -> str | Non
     return " and ".join(one for one in diagnosis["variants"] if (one in of_dropout) == wanted)
 
 
-def _cause(results: Sequence[LawResult], sentence: str, variant: str | None) -> Cause:
+def _cause(results: Sequence[LawResult], symptom: str, variant: str | None) -> Cause:
     """Return the cause that these laws see, shown by the shortest case."""
     violations = [one.violation for one in results if one.violation is not None]
     plainest = min(violations, key=lambda one: len(one.case))
+    sentence = _SENTENCES.get(symptom, plainest.message)
     if variant:
         sentence = f"it is nn.GRU with {variant}"
     names = tuple(one.name for one in results)
-    return Cause(sentence or plainest.message, names, plainest, _denied(results), variant or None)
+    return Cause(sentence, names, plainest, _denied(results, symptom), variant or None)
 
 
-def _denied(results: Sequence[LawResult]) -> tuple[str, ...]:
+def _denied(results: Sequence[LawResult], symptom: str) -> tuple[str, ...]:
     """Return what a cause answers with "no".
 
-    What is wrong with results shows in gradients and conduct as well, and is not wrong with them.
+    What is wrong with results shows in conduct as well, other masks show in gradients, and other
+    random numbers in masks.
     """
     asked = {one.question for one in results}
-    of_results = asked & {"values", "training", "seeds", "sequences"}
-    asked = of_results or {min(asked, key=[*_DENIES].index)}
-    denied = {answer for question in asked for answer in denied_by(question)}
-    return tuple(sorted(denied, key=_ORDER.index))
-
-
-def denied_by(question: str) -> tuple[str, ...]:
-    """Return the answers that are "no" if a law that answers a question is violated."""
-    return _DENIES[question]
+    if symptom == "draws" and asked & _OF_SEEDS:
+        asked &= _OF_SEEDS
+    elif asked & _OF_RESULTS:
+        asked &= _OF_RESULTS | ({"gradients"} if "values" in asked else set())
+    else:
+        asked = {min(asked, key=[*ANSWERS].index)}
+    return tuple(answer for question, answer in ANSWERS.items() if question in asked)
 
 
 def _rank(cause: Cause, order: Sequence[str]) -> tuple[int, int]:
     """Return what orders causes: by what they answer, then as the catalogue has its laws."""
-    asked = min(map(_ORDER.index, cause.answers))
+    asked = min(map([*ANSWERS.values()].index, cause.answers))
     return asked, min(order.index(name) for name in cause.laws)
