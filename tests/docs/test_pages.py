@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import html
+import json
 import re
 import shlex
 import subprocess
@@ -69,13 +70,13 @@ def test_commands_run(command, shown, monkeypatch):
     """A few examples of one law; tests/nightly/test_real.py runs the whole commands."""
     monkeypatch.chdir(ROOT)
     words = shlex.split(command)[1:]
-    law = shown.partition(" is violated")[0].rpartition("\n")[2] or "equation"
-    result = CliRunner().invoke(cli, [*words, "--laws", law, "--max-examples", "20"])
-    assert result.exit_code == (" is violated" in shown), result.output
+    law = re.search(r"laws: +([\w-]+)|([\w-]+) is violated", shown)
+    name = next(filter(None, law.groups())) if law else "equation"
+    result = CliRunner().invoke(cli, [*words, "--laws", name, "--max-examples", "20"])
+    assert result.exit_code == bool(law), result.output
     if result.exit_code and has_verified_versions():
-        printed = result.stdout.replace("20 of 20 ", "200 of 200 ")
-        for start in (f"{law} is violated", "what is it?"):
-            assert_shown(f"{start}{shown.partition(start)[2]}".partition("\n\n")[0], printed)
+        # How many laws see a cause, and how many hold, depends on how many are run.
+        assert_shown(re.split(r"\n   laws:", shown)[0], result.stdout)
 
 
 @pytest.mark.nightly
@@ -248,9 +249,8 @@ def test_exit_statuses_are_those_of_the_help():
 
 
 def test_the_keys_of_the_report_are_those_listed():
-    listed = PAGES["docs/violations.md"].partition("## JSON")[2]
-    for key in Report("a", "cell", "2").to_dict():
-        assert f"`{key}`" in listed
+    schema = json.loads((ROOT / "docs" / "report.schema.json").read_text())
+    assert list(schema["properties"]) == list(Report("a", "cell", "2").to_dict())
 
 
 def test_the_file_of_known_violations_is_read(tmp_path):
