@@ -19,33 +19,22 @@ from stackgru.gru.parameters import PARAMETERS, Layer
 
 
 class Designed(nn.Module):
-    """A stack of GRU cells of a design, which takes one step or a sequence.
+    """A stack of GRU cells of a design, which takes one step; built as nn.GRU is."""
 
-    Args:
-        design: what it computes.
-        kind: "cell" for one that takes a step (B, I), "sequence" for one that takes (T, B, I).
-        input_size: as nn.GRU's, likewise the others.
-        hidden_size: likewise.
-        num_layers: likewise.
-        dropout: likewise.
-        bias: likewise.
-        batch_first: likewise.
-    """
+    design: Design
+    kind = "cell"
+    batch_first = False
 
     def __init__(
         self,
-        design: Design,
-        kind: str,
         input_size: int,
         hidden_size: int,
         num_layers: int = 1,
         dropout: float = 0.0,
         bias: bool = True,
-        batch_first: bool = False,
     ) -> None:
         super().__init__()
-        self.design, self.kind, self.dropout = design, kind, dropout
-        self.hidden_size, self.batch_first = hidden_size, batch_first
+        self.hidden_size, self.dropout = hidden_size, dropout
         widths = [input_size] + [hidden_size] * (num_layers - 1)
         self.cells = nn.ModuleList(nn.GRUCell(width, hidden_size, bias) for width in widths)
         self._kept: dict[int, Tensor] = {}
@@ -211,6 +200,24 @@ class Designed(nn.Module):
         return mask if self.design.scaled else mask * (1 - self.dropout)
 
 
+class DesignedSequence(Designed):
+    """The same, which takes a sequence, in any form but both ways."""
+
+    kind = "sequence"
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        dropout: float = 0.0,
+        bias: bool = True,
+        batch_first: bool = False,
+    ) -> None:
+        super().__init__(input_size, hidden_size, num_layers, dropout, bias)
+        self.batch_first = batch_first
+
+
 def new_state(design: Design, x: Tensor, h: Tensor, weights: Layer) -> Tensor:
     """Return a layer's new state from the weights that designs.weights_of gives."""
     x_sums = F.linear(x, weights["weight_ih"], weights.get("bias_ih"))
@@ -234,29 +241,5 @@ def _hard_sigmoid(slope: float, sums: Tensor) -> Tensor:
 
 def factory_of(design: Design, kind: str) -> type[nn.Module]:
     """Return a class that is built as nn.GRU is, whose modules are of this design."""
-
-    class Cell(Designed):
-        def __init__(
-            self,
-            input_size: int,
-            hidden_size: int,
-            num_layers: int = 1,
-            dropout: float = 0.0,
-            bias: bool = True,
-        ) -> None:
-            super().__init__(design, kind, input_size, hidden_size, num_layers, dropout, bias)
-
-    class Sequence(Designed):
-        def __init__(
-            self,
-            input_size: int,
-            hidden_size: int,
-            num_layers: int = 1,
-            dropout: float = 0.0,
-            bias: bool = True,
-            batch_first: bool = False,
-        ) -> None:
-            given = (input_size, hidden_size, num_layers, dropout, bias, batch_first)
-            super().__init__(design, kind, *given)
-
-    return Cell if kind == "cell" else Sequence
+    base = Designed if kind == "cell" else DesignedSequence
+    return type("Variant", (base,), {"design": design})

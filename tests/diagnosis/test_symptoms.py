@@ -9,6 +9,8 @@ import pytest
 from stackgru.outcomes import OF_DROPOUT, OF_VARIANTS, Violated
 from tests.helpers import law_run
 from tests.subjects.broken.conduct import SetsThreads
+from tests.subjects.broken.equations import UpdateGateComplemented
+from tests.subjects.broken.gradients import StatesDetached
 from tests.subjects.broken.masks import DropsTheOutputOnly
 from tests.subjects.broken.packed import GradientsLeftSorted
 from tests.subjects.broken.variants import GatesUpdateFirst
@@ -48,3 +50,14 @@ def symptom(target, law):
 )
 def test_laws_that_see_one_fault_have_one_symptom(target, laws, expected):
     assert {law: symptom(target, law) for law in laws} == dict.fromkeys(laws, expected)
+
+
+class BothAtOnce(UpdateGateComplemented, StatesDetached):
+    """A variant of nn.GRU, whose states have no gradients besides."""
+
+
+def test_a_variant_does_not_hide_what_else_is_wrong():
+    assert symptom(BothAtOnce, "equation") == OF_VARIANTS
+    assert symptom(BothAtOnce, "gradients") == "gradients"
+    assert symptom(UpdateGateComplemented, "gradients") == OF_VARIANTS
+    assert symptom(StatesDetached, "gradients") == "gradients"
