@@ -292,10 +292,13 @@ def save(content: Any, path: Path) -> None:
 
     torch 2.5 sets an attribute of it that Python 3.13 does not let it set.
     """
-    try:
-        torch.save(content, path)
-    except AttributeError:
-        torch.save(content, path, pickle_module=_InPython)
+    with path.open("wb") as file:  # by its path, its name would be in it
+        try:
+            torch.save(content, file)
+        except AttributeError:
+            file.seek(0)
+            file.truncate()
+            torch.save(content, file, pickle_module=_InPython)
 
 
 class _InPython:
