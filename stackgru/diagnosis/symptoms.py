@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from stackgru.cases.case import Case
 from stackgru.diagnosis.explained import Variants, violation_in
+from stackgru.laws.registry import all_laws
 from stackgru.options import FULL_PRECISION
 from stackgru.outcomes import NotApplicable, Violation
 from stackgru.targets.target import Target
@@ -40,11 +41,13 @@ def symptom_of(target: Target, violation: Violation, variants: Callable[[], Vari
         "draws", "gradients" or a law of conduct's; what was raised, or given in place of a tensor
         like nn.GRU's, without numbers; the law's own name if it has all of these.
     """
-    own = _told(violation, violation.law)
+    question = all_laws()[violation.law].question if violation.law in all_laws() else ""
+    # Laws of gradients differ in what they take gradients of.
+    own = _told(violation, "gradients" if question == "gradients" else violation.law)
     if violation.ended_the_process or _raises(violation.message):
         return own
     case, known = Case.parse(violation.case), None
-    for name, law, asked in _asked(target, case):
+    for name, law, asked in _asked(target, case, of_conduct=question == "conduct"):
         found = _violation_in(target, law, asked)
         if found is None:
             continue
@@ -63,7 +66,7 @@ def symptom_of(target: Target, violation: Violation, variants: Callable[[], Vari
     return own
 
 
-def _asked(target: Target, case: Case) -> Iterator[tuple[str, str, Case]]:
+def _asked(target: Target, case: Case, *, of_conduct: bool) -> Iterator[tuple[str, str, Case]]:
     """Yield what is asked for in a violation's case, the plainest first: its name, law and case."""
     by_steps = target.kind == "sequence" and case.dtype not in FULL_PRECISION
     if not by_steps:
@@ -78,8 +81,8 @@ def _asked(target: Target, case: Case) -> Iterator[tuple[str, str, Case]]:
         for law in ("one-step", "same-draws"):
             yield "draws", law, one if case.lengths else replace(one, lengths="")
     yield "gradients", "gradients", case
-    yield "frozen", "frozen", replace(case, frozen=",".join(case.differentiable))
-    for law in _CONDUCT:
+    yield "gradients", "frozen", replace(case, frozen=",".join(case.differentiable))
+    for law in _CONDUCT if of_conduct else ():
         yield law, law, case
 
 

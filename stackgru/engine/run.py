@@ -212,6 +212,7 @@ class LawRun:
             limit = f"exceeded the {self.options.timeout:g} s limit"
             if self._violation is None:
                 return "timed out", limit, None
+            self._find_symptom(law)
             return (
                 "violated",
                 f"{limit}, so the case may not be the smallest",
@@ -221,6 +222,7 @@ class LawRun:
             if self._violation is None:
                 return "crashed", describe_error(error), error
             message = f"{_FLAKY}: {self._violation.message}"
+            self._find_symptom(law)
             self._violation = replace(self._violation, message=message)
             return "violated", None, Violated(message)
         except Exception as error:

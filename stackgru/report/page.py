@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,39 @@ def page(report: Report) -> str:
 def atlas_page(atlas: Atlas) -> str:
     """Return an atlas as a page; see page."""
     return _rendered("atlas.html.j2", atlas=atlas)
+
+
+def picture(report: Report, command: str) -> str:
+    """Return a picture of a report with a cause of values or masks: what is wrong, and where.
+
+    Raises:
+        NoTemplates: see page.
+    """
+    lines: list[dict[str, Any]] = []
+
+    def add(text: str, style: str = "", x: int = 20) -> None:
+        below = height() + (6 if style != "soft" else 0)
+        width = 8 if style in ("good", "bad") else 7
+        for number, part in enumerate(textwrap.wrap(text, (830 - x) // width), 1):
+            lines.append({"text": part, "style": style, "x": x, "y": below + 18 * number})
+
+    def height() -> int:
+        return max((line["y"] for line in lines), default=6)
+
+    add(f"$ {command}", "code")
+    add(report.sentence, "bad" if report.causes else "good")
+    for number, cause in enumerate(report.causes, 1):
+        add(f"{number}  {cause.sentence}")
+        add(f"seen by {', '.join(cause.laws)}", "soft", x=36)
+    top = height() + 12
+    for place, (name, answer) in enumerate(report.answers.items()):
+        at = {"x": 20 + 280 * (place % 3), "y": top + 20 * (place // 3 + 1)}
+        style = _COLOURS.get(answer, "soft")
+        sign = _SIGNS.get(style, "-")
+        lines.append({"text": f"{sign} {QUESTIONS[name]}: {answer}", "style": style, **at})
+    shown = next(cause.violation.map for cause in report.causes if cause.violation.map)
+    below = height() + 28
+    return _rendered("picture.svg.j2", lines=lines, map=shown, below=below, height=below + 140)
 
 
 def _rendered(template: str, **values: Any) -> str:
