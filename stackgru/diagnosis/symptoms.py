@@ -3,26 +3,36 @@
 A target that computes another equation violates laws of values, masks, gradients and conduct. What
 they have in common shows in each one's shrunk case: there the target is asked for what is plainest,
 its values in eval, then its values in training, its random numbers, its gradients, and what a call
-leaves behind. The first of these that it lacks is the symptom; see stackgru.report.causes.
+leaves behind. The first of these that it lacks is the symptom, unless the law is violated even if
+that is put right; see stackgru.report.causes.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 from stackgru.cases.case import Case
 from stackgru.diagnosis.explained import Variants, violation_in
+from stackgru.diagnosis.mended import Mended, mended
+from stackgru.harness.pair import Pair
+from stackgru.laws.plainest import (
+    DERIVATIVES,
+    LEFT_BEHIND,
+    asked_in,
+    differs_from_its_own_derivative,
+)
 from stackgru.laws.registry import all_laws
-from stackgru.options import FULL_PRECISION
 from stackgru.outcomes import NotApplicable, Violation
 from stackgru.targets.target import Target
 
-#: What a call leaves behind is asked for last, law by law.
-_CONDUCT = ("purity", "repeatable", "results", "stateless", "nested", "hooks")
 #: What a variant of nn.GRU may be wrong in.
 _MAYBE_VARIANTS = ("values", "masks", "draws")
+#: What puts right what was found.
+_MENDED_BY = {"values": "results", "gradients": "results", "masks": "draws", "draws": "draws"}
+#: What is put right if nothing was found in a call by itself.
+_BETWEEN_CALLS = ("calls", "memory")
 _UNDIFFERENTIABLE = re.compile(r"^[\w -]*(derivatives|gradients)[\w -]* raised ")
 _DTYPE = re.compile(r"torch\.b?float\d+")
 _NUMBER = re.compile(r"[+-]?\d[\d.e+-]*")
@@ -38,18 +48,38 @@ def symptom_of(target: Target, violation: Violation, variants: Callable[[], Vari
 
     Returns:
         OF_VARIANTS or OF_DROPOUT of stackgru.outcomes if variants explain it; "values", "masks",
-        "draws", "gradients" or a law of conduct's; what was raised, or given in place of a tensor
-        like nn.GRU's, without numbers; the law's own name if it has all of these.
+        "draws", "gradients", "calls", "memory", or a law of conduct's; what was raised, or given in
+        place of a tensor like nn.GRU's, without numbers; the law's own name if it has all of these.
     """
-    question = all_laws()[violation.law].question if violation.law in all_laws() else ""
+    law = all_laws()[violation.law]
     # Laws of gradients differ in what they take gradients of.
-    own = _told(violation, "gradients" if question == "gradients" else violation.law)
-    if violation.ended_the_process or _raises(violation.message):
+    own = _told(violation, "gradients" if law.question == "gradients" else law.name)
+    if violation.ended_the_process:
         return own
-    case, known = Case.parse(violation.case), None
-    for name, law, asked in _asked(target, case, of_conduct=question == "conduct"):
-        found = _violation_in(target, law, asked)
-        if found is None:
+    if not _raises(violation.message):
+        found, target = _found_in_a_call(target, violation, variants)
+        if found is not None:
+            return found
+    for mending in _BETWEEN_CALLS:
+        if not _remains(target, violation, mending):
+            return mending
+    if law.question == "conduct" and not _raises(violation.message):
+        case = Case.parse(violation.case)
+        for name in LEFT_BEHIND:
+            left = _violation_in(target, name, case)
+            if left is not None:
+                return _told(left, name)
+    return own
+
+
+def _found_in_a_call(
+    target: Target, violation: Violation, variants: Callable[[], Variants]
+) -> tuple[str | None, Target]:
+    """Return the symptom that a call by itself shows, or None; and the target with others mended."""
+    law, case, known = all_laws()[violation.law], Case.parse(violation.case), None
+    for name, asked, asked_case in asked_in(case, target.kind, law):
+        found = _violation_in(target, asked, asked_case)
+        if found is None or (name == "masks" and isinstance(target, Mended)):
             continue
         # How many masks a wrong one draws depends on the case.
         symptom = name if name in ("masks", "draws") else _told(found, name)
@@ -57,33 +87,48 @@ def symptom_of(target: Target, violation: Violation, variants: Callable[[], Vari
             known = variants()
         explained = _explained(target, found, known) if known and known.names else None
         if known is None or explained is None:
-            return symptom
-        if not known.can_be_tried(violation.law, case):
-            return explained
-        own_explained = known.explaining(violation.law, case)
-        if own_explained is not None:
-            return own_explained
-    return own
+            if _is_due(target, violation, symptom):
+                return symptom, target
+            target = mended(target, _MENDED_BY[symptom])
+        elif not known.can_be_tried(law.name, case):
+            return explained, target
+        else:
+            own_explained = known.explaining(law.name, case)
+            if own_explained is not None:
+                return own_explained, target
+    return None, target
 
 
-def _asked(target: Target, case: Case, *, of_conduct: bool) -> Iterator[tuple[str, str, Case]]:
-    """Yield what is asked for in a violation's case, the plainest first: its name, law and case."""
-    by_steps = target.kind == "sequence" and case.dtype not in FULL_PRECISION
-    if not by_steps:
-        yield "values", "unrolled", replace(case, mode="eval")
-    else:
-        if not case.lengths and not case.bidirectional:
-            yield "values", "equation", replace(case, mode="eval")
-        yield "values", "unrolled", replace(case, mode="eval", dtype="float32")
-    if case.mode == "train":
-        yield "masks", "same-masks" if case.drops else "unrolled", case
-        one = replace(case, seq_len=1, split=1, lengths=",".join("1" * case.batch))
-        for law in ("one-step", "same-draws"):
-            yield "draws", law, one if case.lengths else replace(one, lengths="")
-    yield "gradients", "gradients", case
-    yield "gradients", "frozen", replace(case, frozen=",".join(case.differentiable))
-    for law in _CONDUCT if of_conduct else ():
-        yield law, law, case
+def _is_due(target: Target, violation: Violation, symptom: str) -> bool:
+    """Whether a law is violated because of what was found: it is not if that is put right."""
+    if symptom not in _MENDED_BY:
+        return True
+    question = all_laws()[violation.law].question
+    if question not in ("gradients", "conduct") and violation.difference is not None:
+        return True
+    if symptom in ("values", "masks") and violation.law in DERIVATIVES:
+        return not _has_gradients_of_its_own(target, violation)
+    if _remains(target, violation, _MENDED_BY[symptom]):
+        return False
+    return symptom == "gradients" or not _remains(target, violation, "numbers")
+
+
+def _has_gradients_of_its_own(target: Target, violation: Violation) -> bool:
+    """Whether the target's gradients in a violation's case are not those of its own values."""
+    case = replace(Case.parse(violation.case), dtype="float64", autocast="", grad="on")
+    try:
+        return differs_from_its_own_derivative(Pair(target, case), DERIVATIVES[violation.law])
+    except Exception:  # it has none that can be told
+        return False
+
+
+def _remains(target: Target, violation: Violation, mending: str) -> bool:
+    """Whether a law is violated likewise after something was put right, or that fails."""
+    try:
+        found = violation_in(mended(target, mending), violation.law, Case.parse(violation.case))
+    except Exception:  # not every module can be mended
+        return True
+    return found is not None and (found.difference is None) == (violation.difference is None)
 
 
 def _explained(target: Target, violation: Violation, variants: Variants) -> str | None:

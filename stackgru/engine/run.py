@@ -387,7 +387,8 @@ class LawRun:
             __tracebackhide__ = True
             if self.apart is not None:
                 case = replace(case, threads=1)  # OpenMP's threads do not outlive a fork
-            _tell_hypothesis(case)
+            if hypothesis.currently_in_test_context():
+                _tell_hypothesis(case)
             with self._noting(law, case):
                 if self.apart is not None:
                     self._try_apart(law, case)

@@ -45,8 +45,10 @@ def measure(target: Target) -> dict[str, Any]:
             facts[name] = measured(target)
         except (Violated, TargetError) as error:
             facts[name] = {} if measured is _whole_sequences else f"not measured: {error}"
-    orders = found_orders(target)
-    facts["order_of_masks"] = "other masks" if orders is None else [*orders, "cannot be told"][0]
+    if target.fitted(replace(_CASE, num_layers=2)).drops:
+        orders = found_orders(target)
+        found = "other masks" if orders is None else [*orders, "cannot be told"][0]
+        facts["order_of_masks"] = found
     return facts
 
 

@@ -88,7 +88,8 @@ def orders_found(pair: Pair) -> tuple[str, ...] | None:
     """Return the orders in which a pair's target may draw its masks, by what each value does.
 
     Returns:
-        Names in ORDERS, none if it is none of these; None if its masks do not do what nn.GRU's do.
+        Names in ORDERS, none if it is none of these; None if its masks do not do what nn.GRU's do,
+        or it draws none, with one layer only or another rate.
     """
     return found_orders(pair.target, pair.case.form, pair.case.batch_first)
 
@@ -101,6 +102,8 @@ def found_orders(
     dtype = "float32" if "float64" in dict(target.refused_dtypes) else "float64"
     rows = 1 if form == "unbatched" else _PROBE.batch
     case = target.fitted(replace(_PROBE, form=form, batch_first=batch_first, batch=rows))
+    if not case.drops:
+        return None
     for seed in _SEEDS:
         with torch.random.fork_rng(devices=[]):
             try:

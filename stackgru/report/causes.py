@@ -18,7 +18,9 @@ _SENTENCES = {
     "values": "in eval its results are not nn.GRU's",
     "masks": "in training its dropout is not nn.GRU's: other masks are drawn, or used otherwise",
     "draws": "from one seed it draws other random numbers than nn.GRU",
-    "gradients": "its results are nn.GRU's, but its gradients are not",
+    "gradients": "its gradients are not nn.GRU's, nor those of what it computes itself",
+    "calls": "a call leaves something in the module that later calls go by",
+    "memory": "its results and its arguments share memory",
 }
 #: The answer that each question of a law's decides, what is asked for first coming first.
 ANSWERS = {

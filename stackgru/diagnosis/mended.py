@@ -1,0 +1,100 @@
+"""A target with one thing put right: what violates a law even so has another cause."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from stackgru.cases.case import Case
+from stackgru.gru.parameters import PARAMETERS, gru_name
+from stackgru.harness.gru import built_reference
+from stackgru.targets.target import Target
+
+#: What is put right: the numbers of the results, with the target's own gradients; the results, and
+#: with them the gradients; these, and what is drawn; what a call leaves in the module; what the
+#: results and the arguments have in common.
+MENDINGS = ("numbers", "results", "draws", "calls", "memory")
+
+
+@dataclass(frozen=True)
+class Mended(Target):
+    """A target of which one thing is put right in every call.
+
+    Attributes:
+        mending: what, one of MENDINGS.
+    """
+
+    mending: str = ""
+
+    def build(self, case: Case, **options: Any) -> nn.Module:
+        """Build the target's module, with that put right."""
+        module = super().build(case, **options)
+        own = type(module)
+        forward = _forward(self, case, own)
+        module.__class__ = type(own.__name__, (own,), {"forward": forward})
+        return module
+
+
+def mended(target: Target, mending: str) -> Mended:
+    """Return a target with this put right."""
+    return Mended(**{**vars(target), "mending": mending})
+
+
+def _forward(target: Mended, case: Case, own: type[nn.Module]) -> Callable[..., Any]:
+    """Return the forward method of a module of which something is put right."""
+
+    def alone(self: nn.Module, *given: Any) -> Any:
+        kept = [one for part in self.modules() for one in part._parameters.values()]
+        return own.forward(copy.deepcopy(self, {id(one): one for one in kept}), *given)
+
+    def copied(self: nn.Module, *given: Any) -> Any:
+        output, hn = own.forward(self, *map(_copy, given))
+        return _copy(output), _copy(hn)
+
+    def replaced(self: nn.Module, *given: Any) -> Any:
+        before = torch.get_rng_state()
+        results = own.forward(self, *given)
+        after = torch.get_rng_state()
+        torch.set_rng_state(before)
+        right = _right(target, case, self, given)
+        if target.mending != "draws":
+            torch.set_rng_state(after)
+        return tuple(map(_with_numbers, results, right)) if target.mending == "numbers" else right
+
+    return {"calls": alone, "memory": copied}.get(target.mending, replaced)
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, PackedSequence):
+        return value._replace(data=value.data.clone())
+    return None if value is None else value.clone()
+
+
+def _with_numbers(own: Any, right: Any) -> Any:
+    """Return a result with the right numbers and its own graph."""
+    if isinstance(right, PackedSequence):
+        return right._replace(data=_with_numbers(own.data, right.data))
+    return own + (right - own).detach()
+
+
+def _right(target: Target, case: Case, module: nn.Module, given: Any) -> Any:
+    """Return what nn.GRU gives with a module's weights, for what the module is given."""
+    layers = target.weights(module, case, case.directions).layers
+    has_bias = any({*PARAMETERS[2:]} & {*layer} for layer in layers)
+    reference = built_reference(case, case.bias and has_bias, target).train(module.training)
+    weights: dict[str, Tensor] = {}
+    for name, value in reference.named_parameters():
+        weights[name] = torch.zeros_like(value)
+    for index, layer in enumerate(layers):
+        weights |= {gru_name(name, index, case.directions): one for name, one in layer.items()}
+    input, *state = given
+    if target.kind == "sequence":
+        return torch.func.functional_call(reference, weights, (input, *state))
+    output, hn = torch.func.functional_call(reference, weights, (input[None], *state))
+    return output[0], hn

@@ -1,0 +1,104 @@
+"""What is asked of a target in a case of which a law is violated, the plainest first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from stackgru.cases.case import Case
+from stackgru.harness.pair import Pair
+from stackgru.laws.helpers.autograd import combination, differentiated, noise, thawed_leaves
+from stackgru.laws.helpers.values import unroll
+from stackgru.laws.registry import Law
+from stackgru.options import FULL_PRECISION
+
+#: What a call leaves behind, asked for last, where a law of conduct is violated.
+LEFT_BEHIND = ("purity", "repeatable", "results", "stateless", "nested", "hooks")
+#: Laws that compare derivatives with nn.GRU's, and how often these are differentiated.
+DERIVATIVES = {
+    **dict.fromkeys(("gradients", "frozen", "training", "autocast-gradients", "life"), 1),
+    "second-derivatives": 2,
+}
+#: The steps of numeric derivatives: what these leave out is of the order of the square, and what
+#: rounding adds of u over the step, so that they lie apart as far as they are off.
+_STEPS = (1e-5, 3e-5, 1e-4)
+_ROOM = 10
+_OFF = 1e-6
+
+
+def asked_in(case: Case, kind: str, law: Law) -> Iterator[tuple[str, str, Case]]:
+    """Yield what is asked: its name, the law that answers, and the case in which it does.
+
+    Args:
+        case: the case.
+        kind: the target's.
+        law: the law that is violated.
+    """
+    by_steps = kind == "sequence" and case.dtype not in FULL_PRECISION
+    if not by_steps:
+        yield "values", "unrolled", replace(case, mode="eval")
+    else:
+        if not case.lengths and not case.bidirectional:
+            yield "values", "equation", replace(case, mode="eval")
+        yield "values", "unrolled", replace(case, mode="eval", dtype="float32")
+    if law.without_state and not by_steps:
+        yield "values", "unrolled", replace(case, mode="eval", h0="left-out")
+    if case.mode == "train":
+        yield "masks", "same-masks" if case.drops else "unrolled", case
+        one = replace(case, seq_len=1, split=1, lengths=",".join("1" * case.batch))
+        for asked in ("one-step", "same-draws"):
+            yield "draws", asked, one if case.lengths else replace(one, lengths="")
+    yield "gradients", "gradients", case
+    yield "gradients", "frozen", replace(case, frozen=",".join(case.differentiable))
+
+
+def differs_from_its_own_derivative(pair: Pair, times: int) -> bool:
+    """Whether a target's gradients are not the derivatives of what it computes itself.
+
+    Args:
+        pair: a pair in float64.
+        times: how often it is differentiated.
+    """
+    wanted = thawed_leaves(pair)
+    leaves = {"input": pair.input.clone(), "h0": pair.h0.clone(), **pair.weights.leaves}
+    for name, leaf in leaves.items():
+        leaf.requires_grad_(name in wanted)
+    leaves = {name: leaf for name, leaf in leaves.items() if name in wanted}
+    directions = {name: noise(pair, name, leaf.shape) for name, leaf in leaves.items()}
+
+    def value() -> Tensor:
+        pair.seed()
+        outputs, hn, _ = combination(pair)
+        run = unroll(pair, leaves.get("input"), leaves.get("h0"))
+        return (run.outputs * outputs).sum() + (run.hn * hn).sum()
+
+    def slope() -> Tensor:
+        found = differentiated(leaves, [value()], [torch.tensor(1.0).double()], create_graph=True)
+        return torch.stack([(found[name] * directions[name]).sum() for name in leaves]).sum()
+
+    function = value if times == 1 else slope
+    own = differentiated(leaves, [function()], [torch.tensor(1.0).double()])
+    for name, leaf in leaves.items():
+        exact = float((own[name] * directions[name]).sum())
+        found = [_numeric(function, leaf, directions[name], step) for step in _STEPS]
+        off = _ROOM * (max(found) - min(found)) + _OFF * (1 + float(own[name].abs().sum()))
+        if abs(found[0] - exact) > off:
+            return True
+    return False
+
+
+def _numeric(
+    function: Callable[[], Tensor], leaf: Tensor, direction: Tensor, length: float
+) -> float:
+    """Return the slope of a function as a leaf moves in a direction, which is put back."""
+    kept, found = leaf.detach().clone(), []
+    for step in (length, -length):
+        with torch.no_grad():
+            leaf.copy_(kept + step * direction)
+        found.append(float(function().detach()))
+    with torch.no_grad():
+        leaf.copy_(kept)
+    return (found[0] - found[1]) / (2 * length)
