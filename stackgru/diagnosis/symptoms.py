@@ -75,7 +75,7 @@ def symptom_of(target: Target, violation: Violation, variants: Callable[[], Vari
 def _found_in_a_call(
     target: Target, violation: Violation, variants: Callable[[], Variants]
 ) -> tuple[str | None, Target]:
-    """Return the symptom that a call by itself shows, or None; and the target with others mended."""
+    """Return the symptom that a call by itself shows, if any, and the target with others mended."""
     law, case, known = all_laws()[violation.law], Case.parse(violation.case), None
     for name, asked, asked_case in asked_in(case, target.kind, law):
         found = _violation_in(target, asked, asked_case)
