@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
+from torch.utils import _python_dispatch
 
 from stackgru.cases.case import Case
 from stackgru.gru.parameters import PARAMETERS, gru_name
@@ -58,16 +60,24 @@ def _forward(target: Mended, case: Case, own: type[nn.Module]) -> Callable[..., 
         return _copy(output), _copy(hn)
 
     def replaced(self: nn.Module, *given: Any) -> Any:
-        before = torch.get_rng_state()
-        results = own.forward(self, *given)
+        is_of_draws, before = target.mending == "draws", torch.get_rng_state()
+        with _unseen(is_of_draws):
+            results = own.forward(self, *given)
         after = torch.get_rng_state()
         torch.set_rng_state(before)
-        right = _right(target, case, self, given)
-        if target.mending != "draws":
+        with _unseen(not is_of_draws):
+            right = _right(target, case, self, given)
+        if not is_of_draws:
             torch.set_rng_state(after)
         return tuple(map(_with_numbers, results, right)) if target.mending == "numbers" else right
 
     return {"calls": alone, "memory": copied}.get(target.mending, replaced)
+
+
+def _unseen(is_unseen: bool) -> AbstractContextManager[object]:
+    """Return a context in which nobody records or replaces what is drawn, if it is to be so."""
+    without = getattr(_python_dispatch, "_disable_current_modes", nullcontext)
+    return without() if is_unseen else nullcontext()
 
 
 def _copy(value: Any) -> Any:
@@ -80,7 +90,8 @@ def _with_numbers(own: Any, right: Any) -> Any:
     """Return a result with the right numbers and its own graph."""
     if isinstance(right, PackedSequence):
         return right._replace(data=_with_numbers(own.data, right.data))
-    return own + (right - own).detach()
+    nothing = torch.where(own.isfinite(), own - own.detach(), torch.zeros_like(own))
+    return right.detach() + nothing  # to the bit
 
 
 def _right(target: Target, case: Case, module: nn.Module, given: Any) -> Any:

@@ -18,10 +18,12 @@ from stackgru.diagnosis.explained import Variants, violation_in
 from stackgru.diagnosis.mended import Mended, mended
 from stackgru.harness.pair import Pair
 from stackgru.laws.plainest import (
-    DERIVATIVES,
     LEFT_BEHIND,
+    OF_DERIVATIVES,
+    OF_ITS_OWN_GRADIENTS,
     asked_in,
     differs_from_its_own_derivative,
+    with_masks,
 )
 from stackgru.laws.registry import all_laws
 from stackgru.outcomes import NotApplicable, Violation
@@ -61,7 +63,7 @@ def symptom_of(target: Target, violation: Violation, variants: Callable[[], Vari
         if found is not None:
             return found
     for mending in _BETWEEN_CALLS:
-        if not _remains(target, violation, mending):
+        if _remains(target, violation, mending) is False:
             return mending
     if law.question == "conduct" and not _raises(violation.message):
         case = Case.parse(violation.case)
@@ -88,7 +90,7 @@ def _found_in_a_call(
         explained = _explained(target, found, known) if known and known.names else None
         if known is None or explained is None:
             if _is_due(target, violation, symptom):
-                return symptom, target
+                return "masks" if _draws_masks(target, symptom, case) else symptom, target
             target = mended(target, _MENDED_BY[symptom])
         elif not known.can_be_tried(law.name, case):
             return explained, target
@@ -99,6 +101,17 @@ def _found_in_a_call(
     return None, target
 
 
+def _draws_masks(target: Target, symptom: str, case: Case) -> bool:
+    """Whether what is drawn where nn.GRU draws nothing is wrong as masks as well."""
+    if symptom != "draws" or case.drops:
+        return False
+    law, other = with_masks(case)
+    try:
+        return violation_in(target, law, target.fitted(other)) is not None
+    except Exception:  # it has other layers or rates, or none
+        return False
+
+
 def _is_due(target: Target, violation: Violation, symptom: str) -> bool:
     """Whether a law is violated because of what was found: it is not if that is put right."""
     if symptom not in _MENDED_BY:
@@ -106,28 +119,31 @@ def _is_due(target: Target, violation: Violation, symptom: str) -> bool:
     question = all_laws()[violation.law].question
     if question not in ("gradients", "conduct") and violation.difference is not None:
         return True
-    if symptom in ("values", "masks") and violation.law in DERIVATIVES:
-        return not _has_gradients_of_its_own(target, violation)
-    if _remains(target, violation, _MENDED_BY[symptom]):
-        return False
-    return symptom == "gradients" or not _remains(target, violation, "numbers")
+    if violation.law not in OF_DERIVATIVES or symptom not in ("values", "masks"):
+        if _remains(target, violation, _MENDED_BY[symptom]):
+            return False
+        if symptom in ("gradients", "draws") or not _remains(target, violation, "numbers"):
+            return True
+        if violation.law in OF_ITS_OWN_GRADIENTS:
+            return False
+    return not _has_gradients_of_its_own(target, violation)
 
 
 def _has_gradients_of_its_own(target: Target, violation: Violation) -> bool:
     """Whether the target's gradients in a violation's case are not those of its own values."""
     case = replace(Case.parse(violation.case), dtype="float64", autocast="", grad="on")
     try:
-        return differs_from_its_own_derivative(Pair(target, case), DERIVATIVES[violation.law])
+        return differs_from_its_own_derivative(Pair(target, case), violation.law)
     except Exception:  # it has none that can be told
         return False
 
 
-def _remains(target: Target, violation: Violation, mending: str) -> bool:
-    """Whether a law is violated likewise after something was put right, or that fails."""
+def _remains(target: Target, violation: Violation, mending: str) -> bool | None:
+    """Whether a law is violated likewise after something was put right; None if it is not known."""
     try:
         found = violation_in(mended(target, mending), violation.law, Case.parse(violation.case))
     except Exception:  # not every module can be mended
-        return True
+        return None
     return found is not None and (found.difference is None) == (violation.difference is None)
 
 

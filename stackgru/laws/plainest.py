@@ -17,11 +17,13 @@ from stackgru.options import FULL_PRECISION
 
 #: What a call leaves behind, asked for last, where a law of conduct is violated.
 LEFT_BEHIND = ("purity", "repeatable", "results", "stateless", "nested", "hooks")
-#: Laws that compare derivatives with nn.GRU's, and how often these are differentiated.
-DERIVATIVES = {
-    **dict.fromkeys(("gradients", "frozen", "training", "autocast-gradients", "life"), 1),
-    "second-derivatives": 2,
-}
+#: Laws that compare gradients of a target's with others of its own.
+OF_ITS_OWN_GRADIENTS = ("passes", "checkpoint", "hooks")
+#: Laws that compare derivatives with nn.GRU's.
+OF_DERIVATIVES = (
+    *("gradients", "second-derivatives", "frozen", "training", "autocast-gradients", "life"),
+)
+
 #: The steps of numeric derivatives: what these leave out is of the order of the square, and what
 #: rounding adds of u over the step, so that they lie apart as far as they are off.
 _STEPS = (1e-5, 3e-5, 1e-4)
@@ -44,6 +46,8 @@ def asked_in(case: Case, kind: str, law: Law) -> Iterator[tuple[str, str, Case]]
         if not case.lengths and not case.bidirectional:
             yield "values", "equation", replace(case, mode="eval")
         yield "values", "unrolled", replace(case, mode="eval", dtype="float32")
+    if case.not_finite:
+        yield "values", "unrolled", replace(case, mode="eval", not_finite="")
     if law.without_state and not by_steps:
         yield "values", "unrolled", replace(case, mode="eval", h0="left-out")
     if case.mode == "train":
@@ -55,12 +59,18 @@ def asked_in(case: Case, kind: str, law: Law) -> Iterator[tuple[str, str, Case]]
     yield "gradients", "frozen", replace(case, frozen=",".join(case.differentiable))
 
 
-def differs_from_its_own_derivative(pair: Pair, times: int) -> bool:
+def with_masks(case: Case) -> tuple[str, Case]:
+    """Return what is asked of masks, in a case that has some: the law and the case."""
+    rate = case.dropout if 0 < case.dropout < 1 else 0.5
+    return "same-masks", replace(case, num_layers=max(case.num_layers, 2), dropout=rate)
+
+
+def differs_from_its_own_derivative(pair: Pair, law: str) -> bool:
     """Whether a target's gradients are not the derivatives of what it computes itself.
 
     Args:
         pair: a pair in float64.
-        times: how often it is differentiated.
+        law: says how often it is differentiated.
     """
     wanted = thawed_leaves(pair)
     leaves = {"input": pair.input.clone(), "h0": pair.h0.clone(), **pair.weights.leaves}
@@ -79,7 +89,7 @@ def differs_from_its_own_derivative(pair: Pair, times: int) -> bool:
         found = differentiated(leaves, [value()], [torch.tensor(1.0).double()], create_graph=True)
         return torch.stack([(found[name] * directions[name]).sum() for name in leaves]).sum()
 
-    function = value if times == 1 else slope
+    function = slope if law == "second-derivatives" else value
     own = differentiated(leaves, [function()], [torch.tensor(1.0).double()])
     for name, leaf in leaves.items():
         exact = float((own[name] * directions[name]).sum())
