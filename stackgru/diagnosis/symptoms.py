@@ -37,6 +37,7 @@ _MENDED_BY = {"values": "results", "gradients": "results", "masks": "draws", "dr
 _BETWEEN_CALLS = ("calls", "memory")
 _UNDIFFERENTIABLE = re.compile(r"^[\w -]*(derivatives|gradients)[\w -]* raised ")
 _DTYPE = re.compile(r"torch\.b?float\d+")
+_RAISED = re.compile(r"\braised (\w+(?:: [^:;.(\[]+)?)")
 _NUMBER = re.compile(r"[+-]?\d[\d.e+-]*")
 
 
@@ -58,10 +59,12 @@ def symptom_of(target: Target, violation: Violation, variants: Callable[[], Vari
     own = _told(violation, "gradients" if law.question == "gradients" else law.name)
     if violation.ended_the_process:
         return own
-    if not _raises(violation.message):
+    if _raises(violation.message):
+        found = _raised_by_gradients(target, violation)
+    else:
         found, target = _found_in_a_call(target, violation, variants)
-        if found is not None:
-            return found
+    if found is not None:
+        return found
     for mending in _BETWEEN_CALLS:
         if _remains(target, violation, mending) is False:
             return mending
@@ -72,6 +75,16 @@ def symptom_of(target: Target, violation: Violation, variants: Callable[[], Vari
             if left is not None:
                 return _told(left, name)
     return own
+
+
+def _raised_by_gradients(target: Target, violation: Violation) -> str | None:
+    """Return "gradients" if the same is raised where nothing but gradients is looked at."""
+    case, law = Case.parse(violation.case), all_laws()[violation.law]
+    for name, asked, asked_case in asked_in(case, target.kind, law):
+        found = _violation_in(target, asked, asked_case) if name == "gradients" else None
+        if found is not None and _exception(found.message) == _exception(violation.message):
+            return _told(found, name)
+    return None
 
 
 def _found_in_a_call(
@@ -89,9 +102,10 @@ def _found_in_a_call(
             known = variants()
         explained = _explained(target, found, known) if known and known.names else None
         if known is None or explained is None:
-            if _is_due(target, violation, symptom):
+            other = _other_than(target, violation, symptom)
+            if other is None:
                 return "masks" if _draws_masks(target, symptom, case) else symptom, target
-            target = mended(target, _MENDED_BY[symptom])
+            target = mended(target, other)
         elif not known.can_be_tried(law.name, case):
             return explained, target
         else:
@@ -112,21 +126,21 @@ def _draws_masks(target: Target, symptom: str, case: Case) -> bool:
         return False
 
 
-def _is_due(target: Target, violation: Violation, symptom: str) -> bool:
-    """Whether a law is violated because of what was found: it is not if that is put right."""
-    if symptom not in _MENDED_BY:
-        return True
-    question = all_laws()[violation.law].question
+def _other_than(target: Target, violation: Violation, symptom: str) -> str | None:
+    """Return what can be put right of a symptom so that a law is violated even so, if anything."""
+    question, mending = all_laws()[violation.law].question, _MENDED_BY.get(symptom)
+    if mending is None:
+        return None
     if question not in ("gradients", "conduct") and violation.difference is not None:
-        return True
+        return None
     if violation.law not in OF_DERIVATIVES or symptom not in ("values", "masks"):
-        if _remains(target, violation, _MENDED_BY[symptom]):
-            return False
+        if _remains(target, violation, mending):
+            return mending
         if symptom in ("gradients", "draws") or not _remains(target, violation, "numbers"):
-            return True
+            return None
         if violation.law in OF_ITS_OWN_GRADIENTS:
-            return False
-    return not _has_gradients_of_its_own(target, violation)
+            return "numbers"
+    return "numbers" if _has_gradients_of_its_own(target, violation) else None
 
 
 def _has_gradients_of_its_own(target: Target, violation: Violation) -> bool:
@@ -169,9 +183,17 @@ def _told(violation: Violation, otherwise: str) -> str:
     if violation.difference is not None:
         return otherwise
     text = violation.message
-    if _raises(text) or re.search(r"\bgot (a |an |shape |torch\.)|the process ", text):
+    if _raises(text):
+        return _exception(text) or text
+    if re.search(r"\bgot (a |an |shape |torch\.)|the process ", text):
         return _NUMBER.sub("#", _DTYPE.sub("a dtype", text))
     return otherwise
+
+
+def _exception(message: str) -> str | None:
+    """Return the exception that a message names, and the first clause of what it says."""
+    found = _RAISED.search(message)
+    return None if found is None else _NUMBER.sub("#", _DTYPE.sub("a dtype", found[0]))
 
 
 def _raises(message: str) -> bool:

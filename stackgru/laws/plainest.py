@@ -48,6 +48,8 @@ def asked_in(case: Case, kind: str, law: Law) -> Iterator[tuple[str, str, Case]]
         yield "values", "unrolled", replace(case, mode="eval", dtype="float32")
     if case.not_finite:
         yield "values", "unrolled", replace(case, mode="eval", not_finite="")
+    if law.family == "values" and case.form == "plain":  # they also look at parts
+        yield "values", "unrolled", replace(case, mode="eval", batch=min(case.batch, 1), row=0)
     if law.without_state and not by_steps:
         yield "values", "unrolled", replace(case, mode="eval", h0="left-out")
     if case.mode == "train":
@@ -55,8 +57,9 @@ def asked_in(case: Case, kind: str, law: Law) -> Iterator[tuple[str, str, Case]]
         one = replace(case, seq_len=1, split=1, lengths=",".join("1" * case.batch))
         for asked in ("one-step", "same-draws"):
             yield "draws", asked, one if case.lengths else replace(one, lengths="")
-    yield "gradients", "gradients", case
-    yield "gradients", "frozen", replace(case, frozen=",".join(case.differentiable))
+    some = replace(case, batch=max(case.batch, 1))
+    yield "gradients", "gradients", some
+    yield "gradients", "frozen", replace(some, frozen=",".join(case.differentiable))
 
 
 def with_masks(case: Case) -> tuple[str, Case]:
