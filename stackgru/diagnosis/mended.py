@@ -17,38 +17,41 @@ from stackgru.cases.case import Case
 from stackgru.gru.parameters import PARAMETERS, gru_name
 from stackgru.harness.gru import built_reference
 from stackgru.targets.target import Target
+from stackgru.torch_settings import settings_kept
 
 #: What is put right: the numbers of the results, with the target's own gradients; the results, and
-#: with them the gradients; these, and what is drawn; what a call leaves in the module; what the
-#: results and the arguments have in common.
-MENDINGS = ("numbers", "results", "draws", "calls", "memory")
+#: with them the gradients; these, and what is drawn; what a call leaves in the module; what results
+#: and arguments have in common; what a call leaves elsewhere.
+MENDINGS = ("numbers", "results", "draws", "calls", "memory", "settings")
 
 
 @dataclass(frozen=True)
 class Mended(Target):
-    """A target of which one thing is put right in every call.
+    """A target of which some things are put right in every call.
 
     Attributes:
-        mending: what, one of MENDINGS.
+        mendings: what, of MENDINGS, in turn.
     """
 
-    mending: str = ""
+    mendings: tuple[str, ...] = ()
 
     def build(self, case: Case, **options: Any) -> nn.Module:
-        """Build the target's module, with that put right."""
+        """Build the target's module, with these put right."""
         module = super().build(case, **options)
-        own = type(module)
-        forward = _forward(self, case, own)
-        module.__class__ = type(own.__name__, (own,), {"forward": forward})
+        for mending in self.mendings:
+            own = type(module)
+            forward = _forward(mending, own, self, case)
+            module.__class__ = type(own.__name__, (own,), {"forward": forward})
         return module
 
 
 def mended(target: Target, mending: str) -> Mended:
-    """Return a target with this put right."""
-    return Mended(**{**vars(target), "mending": mending})
+    """Return a target with this put right as well."""
+    before = target.mendings if isinstance(target, Mended) else ()
+    return Mended(**{**vars(target), "mendings": (*before, mending)})
 
 
-def _forward(target: Mended, case: Case, own: type[nn.Module]) -> Callable[..., Any]:
+def _forward(mending: str, own: type[nn.Module], target: Target, case: Case) -> Callable[..., Any]:
     """Return the forward method of a module of which something is put right."""
 
     def alone(self: nn.Module, *given: Any) -> Any:
@@ -59,9 +62,13 @@ def _forward(target: Mended, case: Case, own: type[nn.Module]) -> Callable[..., 
         output, hn = own.forward(self, *map(_copy, given))
         return _copy(output), _copy(hn)
 
+    def between(self: nn.Module, *given: Any) -> Any:
+        with settings_kept():
+            return own.forward(self, *given)
+
     def replaced(self: nn.Module, *given: Any) -> Any:
-        is_of_draws, before = target.mending == "draws", torch.get_rng_state()
-        with _unseen(is_of_draws):
+        is_of_draws, before = mending == "draws", torch.get_rng_state()
+        with _unseen(is_of_draws), settings_kept() if is_of_draws else nullcontext():
             results = own.forward(self, *given)
         after = torch.get_rng_state()
         torch.set_rng_state(before)
@@ -69,9 +76,9 @@ def _forward(target: Mended, case: Case, own: type[nn.Module]) -> Callable[..., 
             right = _right(target, case, self, given)
         if not is_of_draws:
             torch.set_rng_state(after)
-        return tuple(map(_with_numbers, results, right)) if target.mending == "numbers" else right
+        return tuple(map(_with_numbers, results, right)) if mending == "numbers" else right
 
-    return {"calls": alone, "memory": copied}.get(target.mending, replaced)
+    return {"calls": alone, "memory": copied, "settings": between}.get(mending, replaced)
 
 
 def _unseen(is_unseen: bool) -> AbstractContextManager[object]:

@@ -34,7 +34,7 @@ _MAYBE_VARIANTS = ("values", "masks", "draws")
 #: What puts right what was found.
 _MENDED_BY = {"values": "results", "gradients": "results", "masks": "draws", "draws": "draws"}
 #: What is put right if nothing was found in a call by itself.
-_BETWEEN_CALLS = ("calls", "memory")
+_BETWEEN_CALLS = ("calls", "memory", "settings")
 _UNDIFFERENTIABLE = re.compile(r"^[\w -]*(derivatives|gradients)[\w -]* raised ")
 _DTYPE = re.compile(r"torch\.b?float\d+")
 _RAISED = re.compile(r"\braised (\w+(?:: [^:;.(\[]+)?)")
@@ -51,8 +51,9 @@ def symptom_of(target: Target, violation: Violation, variants: Callable[[], Vari
 
     Returns:
         OF_VARIANTS or OF_DROPOUT of stackgru.outcomes if variants explain it; "values", "masks",
-        "draws", "gradients", "calls", "memory", or a law of conduct's; what was raised, or given in
-        place of a tensor like nn.GRU's, without numbers; the law's own name if it has all of these.
+        "draws" or "gradients"; "calls", "memory" or "settings" if it is gone with that put right;
+        a law of conduct's; what was raised, or given in place of a tensor like nn.GRU's, without
+        numbers; the law's own name if it has all of these.
     """
     law = all_laws()[violation.law]
     # Laws of gradients differ in what they take gradients of.
@@ -75,6 +76,12 @@ def symptom_of(target: Target, violation: Violation, variants: Callable[[], Vari
             if left is not None:
                 return _told(left, name)
     return own
+
+
+def explains(target: Target, symptom: str, law: str, case: Case) -> bool:
+    """Whether a symptom, "values" or "masks", tells all that a law sees in a case."""
+    found = _violation_in(target, law, case)
+    return found is None or _other_than(target, found, symptom) is None
 
 
 def _raised_by_gradients(target: Target, violation: Violation) -> str | None:
@@ -102,6 +109,9 @@ def _found_in_a_call(
             known = variants()
         explained = _explained(target, found, known) if known and known.names else None
         if known is None or explained is None:
+            for mending in _BETWEEN_CALLS if symptom in _MAYBE_VARIANTS else ():
+                if _remains(target, found, mending) is False:
+                    return mending, target
             other = _other_than(target, violation, symptom)
             if other is None:
                 return "masks" if _draws_masks(target, symptom, case) else symptom, target

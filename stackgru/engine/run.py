@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,7 +30,7 @@ from stackgru.cases.case import ACTIONS, Case
 from stackgru.diagnosis.explained import Variants
 from stackgru.diagnosis.first_error import find_first_error, map_of
 from stackgru.diagnosis.search import diagnose
-from stackgru.diagnosis.symptoms import symptom_of
+from stackgru.diagnosis.symptoms import explains, symptom_of
 from stackgru.engine.database import NamespacedDatabase
 from stackgru.engine.select import domain, select
 from stackgru.engine.time_limit import TimedOut, time_limit
@@ -56,7 +56,7 @@ from stackgru.torch_settings import settings_known
 FACTS = "on-this-build"  # the id of the item that measures facts of the build
 #: Seconds that the search for what a target is may take.
 DIAGNOSIS_SECONDS = 30.0
-#: Seconds in which a law is searched for what variants hide, and its share of the examples.
+#: Seconds in which a law is searched for what is hidden, and its share of the examples.
 _BEYOND_SECONDS = 10.0
 _BEYOND = 0.2
 #: What raises, ends the process or has another dtype is no variant of nn.GRU.
@@ -127,7 +127,7 @@ class LawRun:
         self._violation: Violation | None = None
         self._case: Case | None = None
         self._is_refusal = False
-        self._variants: Variants | None = None  # set while what they do is no violation
+        self._is_explained: Callable[[Case], bool] | None = None  # set while that is no violation
         self._is_kept = False
         self._is_shown = False
         self._pid = 0
@@ -323,25 +323,29 @@ class LawRun:
                 )
 
     def _find_symptom(self, law: Law) -> None:
-        """Add to a violation what is wrong at the bottom of it; find what variants hide."""
+        """Add to a violation what is wrong at the bottom of it; find what that hides."""
         assert self._violation is not None  # noqa: S101 - it was noted
         if not self.options.shrink or self.apart is not None:
             return
         if self.watch is not None:
             self.watch.begun()  # what follows has a time of its own
         symptom = self._symptom()
-        if symptom in (OF_VARIANTS, OF_DROPOUT) and not law.stateful:
-            explained = self._violation, self._case
-            self._variants = self._found_variants()
+        explained, others = (self._violation, self._case), {symptom}
+        if symptom in (OF_VARIANTS, OF_DROPOUT):
+            others, variants = {OF_VARIANTS, OF_DROPOUT}, self._found_variants()
+            self._is_explained = partial(variants.explains, law.name)
+        elif symptom in ("values", "masks") and law.question in ("gradients", "conduct"):
+            self._is_explained = partial(explains, self.target, symptom, law.name)
+        if self._is_explained is not None and not law.stateful:
             try:
                 limit = min(self.options.timeout or math.inf, _BEYOND_SECONDS)
                 with time_limit(limit), collector.with_value(_told_already):  # type: ignore[arg-type]
                     self._search(law)
             except (Exception, TimedOut):  # a violation, or what became of one
                 symptom = self._symptom()
-            if symptom in (OF_VARIANTS, OF_DROPOUT):
+            if symptom in others:
                 self._violation, self._case = explained
-            self._variants = None
+        self._is_explained = None
         self._violation = replace(self._violation, symptom=symptom)
 
     def _symptom(self) -> str:
@@ -362,10 +366,10 @@ class LawRun:
         if self.options.seed is not None:
             search = hypothesis.seed(self.options.seed + zlib.crc32(law.name.encode()))(search)
         known = any(law.name == name for name, _ in self.options.known)
-        share = law.share * (_BEYOND if self._variants else 1)
+        share = law.share * (_BEYOND if self._is_explained else 1)
         how = _settings(replace(self.options, shrink=self.options.shrink and not known), share)
         database = None
-        if how.database is not None and self._variants is None:
+        if how.database is not None and self._is_explained is None:
             name = f"{law.name} of {self.target.name}"
             database = NamespacedDatabase(how.database, name, self._show)
         self._is_kept = database is not None
@@ -393,7 +397,7 @@ class LawRun:
                 if self.apart is not None:
                     self._try_apart(law, case)
                     return
-                if self._variants is not None and self._variants.explains(law.name, case):
+                if self._is_explained is not None and self._is_explained(case):
                     return
                 pair = self._begin(case)
                 try:

@@ -21,6 +21,22 @@ _SENTENCES = {
     "gradients": "its gradients are not nn.GRU's, nor those of what it computes itself",
     "calls": "a call leaves something in the module that later calls go by",
     "memory": "its results and its arguments share memory",
+    "settings": "a call changes settings, or generators, that are not its own",
+}
+#: What a case may have that not every call has, as its text says it.
+_CIRCUMSTANCES = {
+    "batch=0": "for an empty batch",
+    "form=unbatched": "for unbatched input",
+    "form=packed": "for packed rows",
+    "form=packed-sorted": "for packed rows",
+    "batch_first=True": "batch first",
+    "bidirectional=True": "both ways",
+    "h0=left-out": "without a state",
+    "h0=none": "without a state",
+    "autocast=bfloat16": "under autocast",
+    "autocast=float16": "under autocast",
+    "dtype=bfloat16": "in bfloat16",
+    "dtype=float16": "in float16",
 }
 #: The answer that each question of a law's decides, what is asked for first coming first.
 ANSWERS = {
@@ -108,7 +124,12 @@ def _cause(results: Sequence[LawResult], symptom: str, variant: str | None) -> C
     """Return the cause that these laws see, shown by the shortest case."""
     violations = [one.violation for one in results if one.violation is not None]
     plainest = min(violations, key=lambda one: len(one.case))
-    sentence = _SENTENCES.get(symptom, plainest.message)
+    only = [words for part, words in _CIRCUMSTANCES.items() if part in plainest.case.split()]
+    where = " and ".join(dict.fromkeys(only))
+    if symptom in _SENTENCES:
+        sentence = _SENTENCES[symptom] + f" ({where})" * bool(where)
+    else:
+        sentence = f"{where}: " * bool(where) + plainest.message
     if variant:
         sentence = f"it is nn.GRU with {variant}"
     names = tuple(one.name for one in results)
@@ -118,10 +139,12 @@ def _cause(results: Sequence[LawResult], symptom: str, variant: str | None) -> C
 def _denied(results: Sequence[LawResult], symptom: str) -> tuple[str, ...]:
     """Return what a cause answers with "no".
 
-    What is wrong with results shows in conduct as well, other masks show in gradients, and other
-    random numbers in masks.
+    What is wrong with results of a call by itself shows in conduct as well, other masks show in
+    gradients, and other random numbers in masks.
     """
     asked = {one.question for one in results}
+    if symptom in ("calls", "memory", "settings"):
+        return tuple(answer for question, answer in ANSWERS.items() if question in asked)
     if symptom == "draws" and asked & _OF_SEEDS:
         asked &= _OF_SEEDS
     elif asked & _OF_RESULTS:

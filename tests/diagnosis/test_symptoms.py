@@ -8,12 +8,17 @@ import pytest
 
 from stackgru.outcomes import OF_DROPOUT, OF_VARIANTS, Violated
 from tests.helpers import law_run
-from tests.subjects.broken.conduct import SetsThreads
+from tests.subjects.broken.conduct import ResultIsTheArgument, SetsThreads
+from tests.subjects.broken.derivatives import ChangesWhatIsSaved
 from tests.subjects.broken.equations import UpdateGateComplemented
-from tests.subjects.broken.gradients import StatesDetached
+from tests.subjects.broken.gradients import LayersDetached, StatesDetached
+from tests.subjects.broken.life import WeightsOfItsConstruction
 from tests.subjects.broken.masks import DropsTheOutputOnly
 from tests.subjects.broken.packed import GradientsLeftSorted
+from tests.subjects.broken.sequences import EvenStepsOnly
+from tests.subjects.broken.states import GoesOnFromItsLastState
 from tests.subjects.broken.variants import GatesUpdateFirst
+from tests.subjects.broken.ways import LeftOutStateDrawsAMaskMore
 from tests.subjects.right.variants import Stack
 
 
@@ -40,11 +45,17 @@ def symptom(target, law):
         (GatesUpdateFirst, ("equation", "same-masks", "gradients"), OF_VARIANTS),
         (DropsTheOutputOnly, ("unrolled", "mask-count", "no-draws", "gradients"), OF_DROPOUT),
         (GradientsLeftSorted, ("gradients", "frozen"), "gradients"),
-        (SetsThreads, ("purity",), "purity"),
+        (SetsThreads, ("purity",), "settings"),
+        (EvenStepsOnly, ("unrolled", "gradients"), "values"),
+        (WeightsOfItsConstruction, ("equation", "training", "parameters", "nested"), "values"),
+        (GoesOnFromItsLastState, ("chunks", "repeatable", "passes", "stateless"), "calls"),
+        (ResultIsTheArgument, ("chunks", "results", "purity", "nested"), "memory"),
+        (ChangesWhatIsSaved, ("gradients", "empty-batch", "purity"), "gradients"),
+        (LeftOutStateDrawsAMaskMore, ("one-step", "mask-count", "same-draws"), "masks"),
         (
             RaisesForThree,
             ("equation", "purity"),
-            "the target raised ValueError: # layers; nn.GRU gives a result",
+            "raised ValueError: # layers",
         ),
     ],
 )
@@ -61,3 +72,22 @@ def test_a_variant_does_not_hide_what_else_is_wrong():
     assert symptom(BothAtOnce, "gradients") == "gradients"
     assert symptom(UpdateGateComplemented, "gradients") == OF_VARIANTS
     assert symptom(StatesDetached, "gradients") == "gradients"
+
+
+class WrongBesides(UpdateGateComplemented, GoesOnFromItsLastState):
+    """A variant of nn.GRU that remembers."""
+
+
+class UnexplainedBesides(WeightsOfItsConstruction, LayersDetached):
+    """Its values are nobody's, and no gradient goes down from one layer to the next."""
+
+
+def test_what_is_wrong_with_values_does_not_hide_what_calls_leave():
+    assert symptom(WrongBesides, "equation") == OF_VARIANTS
+    assert symptom(WrongBesides, "stateless") == "calls"
+
+
+def test_what_is_wrong_with_values_does_not_hide_gradients_of_its_own():
+    assert symptom(UnexplainedBesides, "equation") == "values"
+    assert symptom(UnexplainedBesides, "gradients") == "gradients"
+    assert symptom(WeightsOfItsConstruction, "gradients") == "values"
