@@ -21,8 +21,8 @@ from stackgru.torch_settings import settings_kept
 
 #: What is put right: the numbers of the results, with the target's own gradients; the results, and
 #: with them the gradients; these, and what is drawn; what a call leaves in the module; what results
-#: and arguments have in common; what a call leaves elsewhere.
-MENDINGS = ("numbers", "results", "draws", "calls", "memory", "settings")
+#: and arguments have in common; what a call leaves elsewhere; weights that have several names.
+MENDINGS = ("numbers", "results", "draws", "calls", "memory", "settings", "names")
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,11 @@ class Mended(Target):
         module = super().build(case, **options)
         for mending in self.mendings:
             own = type(module)
-            forward = _forward(mending, own, self, case)
-            module.__class__ = type(own.__name__, (own,), {"forward": forward})
+            if mending == "names":
+                methods = _one_name_each(own, module)
+            else:
+                methods = {"forward": _forward(mending, own, self, case)}
+            module.__class__ = type(own.__name__, (own,), methods)
         return module
 
 
@@ -76,9 +79,44 @@ def _forward(mending: str, own: type[nn.Module], target: Target, case: Case) -> 
             right = _right(target, case, self, given)
         if not is_of_draws:
             torch.set_rng_state(after)
-        return tuple(map(_with_numbers, results, right)) if mending == "numbers" else right
+        put_right = _with_numbers if mending == "numbers" else _laid_out
+        return tuple(map(put_right, results, right))
 
     return {"calls": alone, "memory": copied, "settings": between}.get(mending, replaced)
+
+
+def _one_name_each(own: type[nn.Module], module: nn.Module) -> dict[str, Callable[..., Any]]:
+    """Return methods of a module in which what replaces a weight does so under all its names.
+
+    Raises:
+        ValueError: if each has one name.
+    """
+    named = [*module.named_parameters(remove_duplicate=False)]
+    others = {
+        name: [other for other, two in named if two is one and other != name]
+        for name, one in named
+        if name in module._parameters
+    }
+    if not any(others.values()):
+        raise ValueError("each weight has one name")
+
+    def replace(self: nn.Module, name: str, value: Any) -> None:
+        for other in others[name]:
+            place, _, last = other.rpartition(".")
+            self.get_submodule(place)._parameters[last] = value
+
+    def set(self: nn.Module, name: str, value: Any) -> None:
+        nn.Module.__setattr__(self, name, value)
+        if name in others:
+            replace(self, name, value)
+
+    def forward(self: nn.Module, *given: Any) -> Any:
+        for name in others:
+            if name not in self._parameters:  # it is parametrised or pruned
+                replace(self, name, getattr(self, name))
+        return own.forward(self, *given)
+
+    return {"__setattr__": set, "forward": forward}
 
 
 def _unseen(is_unseen: bool) -> AbstractContextManager[object]:
@@ -90,7 +128,7 @@ def _unseen(is_unseen: bool) -> AbstractContextManager[object]:
 def _copy(value: Any) -> Any:
     if isinstance(value, PackedSequence):
         return value._replace(data=value.data.clone())
-    return None if value is None else value.clone()
+    return None if value is None else value.clone(memory_format=torch.contiguous_format)
 
 
 def _with_numbers(own: Any, right: Any) -> Any:
@@ -98,7 +136,17 @@ def _with_numbers(own: Any, right: Any) -> Any:
     if isinstance(right, PackedSequence):
         return right._replace(data=_with_numbers(own.data, right.data))
     nothing = torch.where(own.isfinite(), own - own.detach(), torch.zeros_like(own))
-    return right.detach() + nothing  # to the bit
+    return _laid_out(own, right.detach() + nothing)  # to the bit
+
+
+def _laid_out(own: Any, right: Any) -> Any:
+    """Return a right result that lies in memory as the target's own does."""
+    if isinstance(right, PackedSequence):
+        return right._replace(data=_laid_out(own.data, right.data))
+    if right.shape != own.shape or right.stride() == own.stride():
+        return right
+    result = torch.empty_strided(own.shape, own.stride(), dtype=right.dtype, device=right.device)
+    return result.copy_(right)
 
 
 def _right(target: Target, case: Case, module: nn.Module, given: Any) -> Any:

@@ -18,7 +18,6 @@ from stackgru.diagnosis.explained import Variants, violation_in
 from stackgru.diagnosis.mended import Mended, mended
 from stackgru.harness.pair import Pair
 from stackgru.laws.plainest import (
-    LEFT_BEHIND,
     OF_DERIVATIVES,
     OF_ITS_OWN_GRADIENTS,
     asked_in,
@@ -34,7 +33,7 @@ _MAYBE_VARIANTS = ("values", "masks", "draws")
 #: What puts right what was found.
 _MENDED_BY = {"values": "results", "gradients": "results", "masks": "draws", "draws": "draws"}
 #: What is put right if nothing was found in a call by itself.
-_BETWEEN_CALLS = ("calls", "memory", "settings")
+_BETWEEN_CALLS = ("calls", "memory", "settings", "names")
 _UNDIFFERENTIABLE = re.compile(r"^[\w -]*(derivatives|gradients)[\w -]* raised ")
 _DTYPE = re.compile(r"torch\.b?float\d+")
 _RAISED = re.compile(r"\braised (\w+(?:: [^:;.(\[]+)?)")
@@ -51,9 +50,9 @@ def symptom_of(target: Target, violation: Violation, variants: Callable[[], Vari
 
     Returns:
         OF_VARIANTS or OF_DROPOUT of stackgru.outcomes if variants explain it; "values", "masks",
-        "draws" or "gradients"; "calls", "memory" or "settings" if it is gone with that put right;
-        a law of conduct's; what was raised, or given in place of a tensor like nn.GRU's, without
-        numbers; the law's own name if it has all of these.
+        "draws" or "gradients"; "calls", "memory", "settings" or "names" if it is gone with that put
+        right; what was raised, or given in place of a tensor like nn.GRU's, without numbers; the
+        law's own name if it has all of these.
     """
     law = all_laws()[violation.law]
     # Laws of gradients differ in what they take gradients of.
@@ -69,12 +68,16 @@ def symptom_of(target: Target, violation: Violation, variants: Callable[[], Vari
     for mending in _BETWEEN_CALLS:
         if _remains(target, violation, mending) is False:
             return mending
-    if law.question == "conduct" and not _raises(violation.message):
-        case = Case.parse(violation.case)
-        for name in LEFT_BEHIND:
-            left = _violation_in(target, name, case)
-            if left is not None:
-                return _told(left, name)
+    return own
+    if _raises(violation.message):
+        found = _raised_by_gradients(target, violation)
+    else:
+        found, target = _found_in_a_call(target, violation, variants)
+    if found is not None:
+        return found
+    for mending in _BETWEEN_CALLS:
+        if _remains(target, violation, mending) is False:
+            return mending
     return own
 
 

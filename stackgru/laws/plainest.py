@@ -15,8 +15,6 @@ from stackgru.laws.helpers.values import unroll
 from stackgru.laws.registry import Law
 from stackgru.options import FULL_PRECISION
 
-#: What a call leaves behind, asked for last, where a law of conduct is violated.
-LEFT_BEHIND = ("purity", "repeatable", "results", "stateless", "nested", "hooks")
 #: Laws that compare gradients of a target's with others of its own.
 OF_ITS_OWN_GRADIENTS = ("passes", "checkpoint", "hooks")
 #: Laws that compare derivatives with nn.GRU's.

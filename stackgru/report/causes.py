@@ -16,11 +16,12 @@ from stackgru.report.law_result import LawResult
 
 _SENTENCES = {
     "values": "in eval its results are not nn.GRU's",
-    "masks": "in training its dropout is not nn.GRU's: other masks are drawn, or used otherwise",
+    "masks": "in training its results are not nn.GRU's, where in eval they are",
     "draws": "from one seed it draws other random numbers than nn.GRU",
     "gradients": "its gradients are not nn.GRU's, nor those of what it computes itself",
     "calls": "a call leaves something in the module that later calls go by",
-    "memory": "its results and its arguments share memory",
+    "memory": "its results share memory, or it goes by how its arguments lie in memory",
+    "names": "weights have two names each, and replacing one under one name leaves the other",
     "settings": "a call changes settings, or generators, that are not its own",
 }
 #: What a case may have that not every call has, as its text says it.
@@ -142,7 +143,10 @@ def _denied(results: Sequence[LawResult], symptom: str) -> tuple[str, ...]:
     What is wrong with results of a call by itself shows in conduct as well, other masks show in
     gradients, and other random numbers in masks.
     """
-    asked = {one.question for one in results}
+    every = {one.question for one in results}
+    # Those of divergence compare what is wrong in eval with training, and one step with several.
+    asked = {one.question for one in results if one.family != "divergence"} or every
+    asked |= every & {"sequences"} if "seeds" in asked else set()
     if symptom in ("calls", "memory", "settings"):
         return tuple(answer for question, answer in ANSWERS.items() if question in asked)
     if symptom == "draws" and asked & _OF_SEEDS:
