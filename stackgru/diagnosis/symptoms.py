@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from stackgru.cases.case import Case
-from stackgru.diagnosis.explained import Variants, violation_in
+from stackgru.diagnosis.explained import Variants, violation_in, without_numbers
 from stackgru.diagnosis.mended import Mended, mended
 from stackgru.harness.pair import Pair
 from stackgru.laws.plainest import (
@@ -30,14 +30,14 @@ from stackgru.targets.target import Target
 
 #: What a variant of nn.GRU may be wrong in.
 _MAYBE_VARIANTS = ("values", "masks", "draws")
+#: What is not asked once something was put right.
+_ONLY_OWN = ("masks", "usual values")
 #: What puts right what was found.
 _MENDED_BY = {"values": "results", "gradients": "results", "masks": "draws", "draws": "draws"}
 #: What is put right if nothing was found in a call by itself.
 _BETWEEN_CALLS = ("calls", "memory", "settings", "names")
 _UNDIFFERENTIABLE = re.compile(r"^[\w -]*(derivatives|gradients)[\w -]* raised ")
-_DTYPE = re.compile(r"torch\.b?float\d+")
 _RAISED = re.compile(r"\braised (\w+(?:: [^:;.(\[]+)?)")
-_NUMBER = re.compile(r"[+-]?\d[\d.e+-]*")
 
 
 def symptom_of(target: Target, violation: Violation, variants: Callable[[], Variants]) -> str:
@@ -104,13 +104,15 @@ def _found_in_a_call(
     law, case, known = all_laws()[violation.law], Case.parse(violation.case), None
     for name, asked, asked_case in asked_in(case, target.kind, law):
         found = _violation_in(target, asked, asked_case)
-        if found is None or (name == "masks" and isinstance(target, Mended)):
+        if found is None or (name in _ONLY_OWN and isinstance(target, Mended)):
             continue
         # How many masks a wrong one draws depends on the case.
         symptom = name if name in ("masks", "draws") else _told(found, name)
-        if known is None and symptom in _MAYBE_VARIANTS:
+        if known is None and (symptom in _MAYBE_VARIANTS or symptom == "usual values"):
             known = variants()
         explained = _explained(target, found, known) if known and known.names else None
+        if name == "usual values" and symptom == name:
+            return explained or "values", target
         if known is None or explained is None:
             for mending in _BETWEEN_CALLS if symptom in _MAYBE_VARIANTS else ():
                 if _remains(target, found, mending) is False:
@@ -199,14 +201,14 @@ def _told(violation: Violation, otherwise: str) -> str:
     if _raises(text):
         return _exception(text) or text
     if re.search(r"\bgot (a |an |shape |torch\.)|the process ", text):
-        return _NUMBER.sub("#", _DTYPE.sub("a dtype", text))
+        return without_numbers(text)
     return otherwise
 
 
 def _exception(message: str) -> str | None:
     """Return the exception that a message names, and the first clause of what it says."""
     found = _RAISED.search(message)
-    return None if found is None else _NUMBER.sub("#", _DTYPE.sub("a dtype", found[0]))
+    return None if found is None else without_numbers(found[0])
 
 
 def _raises(message: str) -> bool:
