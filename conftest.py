@@ -54,6 +54,14 @@ def _less_work(request, monkeypatch):
     monkeypatch.setattr(issue, "environment", lambda: "PyTorch version: (not asked here)")
 
 
+@pytest.fixture
+def no_symptoms(monkeypatch):
+    """Look for no symptom of what is violated, where tests are of something else."""
+    from stackgru.engine import run
+
+    monkeypatch.setattr(run, "symptom_of", lambda target, violation, variants: violation.law)
+
+
 @pytest.fixture(autouse=True)
 def _valid_reports(monkeypatch):
     """Hold every report that a test makes as JSON against the schema in docs."""

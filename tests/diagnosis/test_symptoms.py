@@ -14,11 +14,9 @@ from tests.subjects.broken.equations import UpdateGateComplemented
 from tests.subjects.broken.gradients import LayersDetached, StatesDetached
 from tests.subjects.broken.life import WeightsOfItsConstruction
 from tests.subjects.broken.masks import DropsTheOutputOnly
-from tests.subjects.broken.packed import GradientsLeftSorted
 from tests.subjects.broken.sequences import EvenStepsOnly
 from tests.subjects.broken.states import GoesOnFromItsLastState
 from tests.subjects.broken.variants import GatesUpdateFirst
-from tests.subjects.broken.ways import LeftOutStateDrawsAMaskMore
 from tests.subjects.right.variants import Stack
 
 
@@ -44,14 +42,12 @@ def symptom(target, law):
     [
         (GatesUpdateFirst, ("equation", "same-masks", "gradients"), OF_VARIANTS),
         (DropsTheOutputOnly, ("unrolled", "mask-count", "no-draws", "gradients"), OF_DROPOUT),
-        (GradientsLeftSorted, ("gradients", "frozen"), "gradients"),
         (SetsThreads, ("purity",), "settings"),
         (EvenStepsOnly, ("unrolled", "gradients"), "values"),
         (WeightsOfItsConstruction, ("equation", "training", "parameters", "nested"), "values"),
         (GoesOnFromItsLastState, ("chunks", "repeatable", "passes", "stateless"), "calls"),
         (ResultIsTheArgument, ("chunks", "results", "purity", "nested"), "memory"),
         (ChangesWhatIsSaved, ("gradients", "empty-batch", "purity"), "gradients"),
-        (LeftOutStateDrawsAMaskMore, ("one-step", "mask-count", "same-draws"), "masks"),
         (
             RaisesForThree,
             ("equation", "purity"),

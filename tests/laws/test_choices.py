@@ -29,6 +29,8 @@ from tests.subjects.broken.ways import InferenceDropsNothing, TrainsFromOnes
 from tests.subjects.right.sequences import LayerByLayer
 from tests.subjects.right.variants import Stack
 
+pytestmark = pytest.mark.usefixtures("no_symptoms")
+
 
 class PeeksFromTheSecondStep(LayerByLayer):
     """From the second step on, an output depends on the next input."""

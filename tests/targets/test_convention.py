@@ -43,6 +43,7 @@ def test_no_law_accuses_a_right_stack(kind):
         assert run.law is None or run.result.status in ("holds", "not applicable")
 
 
+@pytest.mark.usefixtures("no_symptoms")
 @pytest.mark.parametrize("kind", FAULTS, ids=by_name)
 def test_a_fault_is_caught(kind):
     law = FAULTS[kind][1]
