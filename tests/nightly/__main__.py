@@ -24,6 +24,7 @@ PARTS = {
     "right": _LAWS_ONLY,
     "diagnoses": _LAWS_ONLY,
     "causes": _LAWS_ONLY,
+    "mended": _LAWS_ONLY,
     "scripts": (),
     "real": ("examples", "docs", "README.md"),
     "hostile": (),

@@ -91,6 +91,24 @@ def diagnoses(results: Results) -> Figures:
     return {"named": named, "wrong": wrong}, sentence
 
 
+def causes(results: Results) -> Figures:
+    """How many faults are one cause, and how many pairs of two are told apart."""
+    singles = [one for one in results if "kinds" not in one]
+    pairs = [one for one in results if "kinds" in one]
+    wrong = [one["id"] for one in results if one["outcome"] != "passed"]
+    one = sum(it["outcome"] == "passed" for it in singles)
+    apart = sum(it["outcome"] == "passed" for it in pairs)
+    return {"wrong": wrong}, (
+        f"{one} of {len(singles)} faults are one cause, {apart} of {len(pairs)} pairs are two"
+    )
+
+
+def mended(results: Results) -> Figures:
+    """Whether each cause of a real implementation goes as it is mended, and no other."""
+    passed = sum(one["outcome"] == "passed" for one in results)
+    return {}, f"{passed} of {len(results)} checks of mended copies pass"
+
+
 def real(results: Results) -> Figures:
     """The rows of the implementations that are installed, and why others have none."""
     rows = [one["row"] for one in results if "row" in one]
