@@ -53,7 +53,7 @@ KINDS = {
     "conduct": (conduct, generators, life, results, sequence_results),
     "forms": (packed, unbatched, both_ways),
 }
-_MAX_EXAMPLES = 50
+_MAX_EXAMPLES = 25
 FAULTS = [one for one in faults() if not one.strict]
 
 
