@@ -55,6 +55,7 @@ class Design:
         over_rows: all rows share a mask.
         unused: an extra mask is drawn and discarded: "", "first" or "last".
         time_order: a sequence target draws its masks step by step.
+        detached: where gradients end: "", "states", "h0" or "layers"; results are as without it.
     """
 
     order: tuple[int, int, int] = (0, 1, 2)
@@ -83,6 +84,7 @@ class Design:
     over_rows: bool = False
     unused: str = ""
     time_order: bool = False
+    detached: str = ""
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from stackgru.cases.case import Case
 from stackgru.diagnosis.modules import factory_of
-from stackgru.diagnosis.variants import TIME_ORDER, VARIANTS, design_of
+from stackgru.diagnosis.variants import OF_GRADIENTS, TIME_ORDER, VARIANTS, design_of
 from stackgru.harness.pair import Pair
 from stackgru.laws.registry import all_laws
 from stackgru.options import FULL_PRECISION
@@ -102,13 +103,28 @@ class Variants:
 
 @lru_cache(maxsize=64)
 def _made(names: tuple[str, ...], kind: str, device: str) -> Target:
-    variants = [one for one in (*VARIANTS, TIME_ORDER) if one.name in names]
+    variants = [one for one in (*VARIANTS, TIME_ORDER, *OF_GRADIENTS) if one.name in names]
     return load(factory_of(design_of(variants), kind), kind=kind, device=device)
 
 
 def without_numbers(text: str) -> str:
     """Return a message but for its numbers and dtypes."""
     return _NUMBER.sub("#", _DTYPE.sub("a dtype", text))
+
+
+def of_gradients(target: Target, law: str, case: Case) -> str | None:
+    """Return the variant whose gradients a law sees in a target, if they are one's."""
+    longer = replace(case, form="plain", lengths="", seq_len=max(case.seq_len, 3))
+    cases = case, target.fitted(replace(longer, num_layers=max(case.num_layers, 2)))
+    for one in OF_GRADIENTS:
+        other = _made((one.name,), target.kind, str(target.device))
+        with suppress(NotApplicable):
+            is_seen = violation_in(other, law, case) is not None
+            if is_seen and all(
+                _alike(_seen(target, law, each), _seen(other, law, each)) for each in cases
+            ):
+                return one.name
+    return None
 
 
 def violation_in(target: Target, law: str, case: Case) -> Violation | None:
@@ -157,6 +173,7 @@ def _is_close(own: Tensor, allowed: Tensor, other: Tensor, other_allowed: Tensor
         return False
     least = torch.finfo(own.dtype).tiny if own.is_floating_point() else 0.0
     own, other = own.double().cpu(), other.double().cpu()
-    room = _ROOM * torch.maximum(allowed, other_allowed).cpu() + _RELATIVE * (own.abs() + least)
+    magnitude = own.abs().nan_to_num(0, 0) + least
+    room = _ROOM * torch.maximum(allowed, other_allowed).cpu() + _RELATIVE * magnitude
     same = (own == other) | (own.isnan() & other.isnan())
     return bool((same | ((own - other).abs() <= room)).all())

@@ -72,6 +72,7 @@ class Designed(nn.Module):
         last = len(self.cells) - 1
         zeros = steps.new_zeros(last + 1, steps.shape[1], self.hidden_size)
         given = zeros if h0 is None or design.from_zeros else h0
+        given = given.detach() if design.detached == "h0" else given
         states = list(given.flip(0) if design.reversed_states else given)
         again = list(zeros) if design.again_from_zeros else states
         by_steps = self.kind == "cell" or design.time_order or design.state_of is not None
@@ -131,6 +132,8 @@ class Designed(nn.Module):
         """Return a layer's new state, and what goes up from it, which nothing has dropped yet."""
         if self.design.carried == "before the step":
             state = self._dropped(state)
+        state = state.detach() if self.design.detached == "states" else state
+        x = x.detach() if self.design.detached == "layers" and layer else x
         new = new_state(self.design, x, state, weights_of(self.design, self._layers, layer))
         return new, self._plus(layer, new, x, late=False)
 

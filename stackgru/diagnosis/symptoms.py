@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from stackgru.cases.case import Case
-from stackgru.diagnosis.explained import Variants, violation_in, without_numbers
+from stackgru.diagnosis.explained import Variants, of_gradients, violation_in, without_numbers
 from stackgru.diagnosis.mended import Mended, mended
 from stackgru.harness.pair import Pair
 from stackgru.laws.plainest import (
@@ -25,7 +26,7 @@ from stackgru.laws.plainest import (
     with_masks,
 )
 from stackgru.laws.registry import all_laws
-from stackgru.outcomes import NotApplicable, Violation
+from stackgru.outcomes import NotApplicable, Violated, Violation
 from stackgru.targets.target import Target
 
 #: What a variant of nn.GRU may be wrong in.
@@ -52,8 +53,18 @@ def symptom_of(target: Target, violation: Violation, variants: Callable[[], Vari
         OF_VARIANTS or OF_DROPOUT of stackgru.outcomes if variants explain it; "values", "masks",
         "draws" or "gradients"; "calls", "memory", "settings" or "names" if it is gone with that put
         right; what was raised, or given in place of a tensor like nn.GRU's, without numbers; the
-        law's own name if it has all of these.
+        law's own name if it has all of these. What gradients are instead follows "gradients: ".
     """
+    symptom = _symptom_of(target, violation, variants)
+    if symptom == "gradients":
+        with suppress(Violated):
+            instead = of_gradients(target, violation.law, Case.parse(violation.case))
+            return symptom if instead is None else f"{symptom}: {instead}"
+    return symptom
+
+
+def _symptom_of(target: Target, violation: Violation, variants: Callable[[], Variants]) -> str:
+    """Return the symptom of a violation, but for what gradients are instead."""
     law = all_laws()[violation.law]
     # Laws of gradients differ in what they take gradients of.
     own = _told(violation, "gradients" if law.question == "gradients" else law.name)

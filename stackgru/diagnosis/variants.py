@@ -133,6 +133,16 @@ def _partly_ordered() -> Iterator[Variant]:
 #: Every known variant, the simplest first.
 VARIANTS = tuple(_variants())
 
+#: Those that show in gradients alone.
+OF_GRADIENTS = tuple(
+    Variant(name, {"detached": what})
+    for what, name in (
+        ("states", "the state detached before every step"),
+        ("h0", "h0 detached"),
+        ("layers", "what goes up detached between layers"),
+    )
+)
+
 #: Only reported for a sequence, not a violation; it may come on top of any two.
 TIME_ORDER = Variant("masks drawn in time order", {"time_order": True})
 

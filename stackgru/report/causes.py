@@ -18,7 +18,7 @@ _SENTENCES = {
     "values": "in eval its results are not nn.GRU's",
     "masks": "in training its results are not nn.GRU's, where in eval they are",
     "draws": "from one seed it draws other random numbers than nn.GRU",
-    "gradients": "its gradients are not nn.GRU's, nor those of what it computes itself",
+    "gradients": "its gradients are not nn.GRU's",
     "calls": "a call leaves something in the module that later calls go by",
     "memory": "its results share memory, or it goes by how its arguments lie in memory",
     "names": "weights have two names each, and replacing one under one name leaves the other",
@@ -97,7 +97,7 @@ def causes_of(
     for result in results:
         if result.violation is None:
             continue
-        symptom = result.violation.symptom or result.name
+        symptom = _without_variant(result.violation.symptom or result.name)
         if result.status == "violated":
             found.setdefault(symptom, []).append(result)
         elif result.status == "known":
@@ -111,6 +111,11 @@ def causes_of(
     ]
     order = [result.name for result in results]
     return tuple(sorted(causes, key=lambda one: _rank(one, order)))
+
+
+def _without_variant(symptom: str) -> str:
+    """Return a symptom without what gradients are instead, which some cases do not tell."""
+    return "gradients" if symptom.startswith("gradients: ") else symptom
 
 
 def _variants_of(symptom: str, diagnosis: Mapping[str, Any] | None) -> str | None:
@@ -133,6 +138,9 @@ def _cause(results: Sequence[LawResult], symptom: str, variant: str | None) -> C
         sentence = f"{where}: " * bool(where) + plainest.message
     if variant:
         sentence = f"it is nn.GRU with {variant}"
+    if symptom == "gradients" and plainest.symptom not in (None, symptom):
+        variant = str(plainest.symptom).partition(": ")[2]
+        sentence = f"its gradients are those of nn.GRU with {variant}"
     names = tuple(one.name for one in results)
     return Cause(sentence, names, plainest, _denied(results, symptom), variant or None)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 
 import pytest
+from torch import nn
 
 from stackgru.outcomes import OF_DROPOUT, OF_VARIANTS, Violated
 from tests.helpers import law_run
 from tests.subjects.broken.conduct import ResultIsTheArgument, SetsThreads
-from tests.subjects.broken.derivatives import ChangesWhatIsSaved
+from tests.subjects.broken.derivatives import ChangesWhatIsSaved, NanSlopeAtZero
 from tests.subjects.broken.equations import UpdateGateComplemented
-from tests.subjects.broken.gradients import LayersDetached, StatesDetached
+from tests.subjects.broken.gradients import LayersDetached, OldStateDetached, StatesDetached
 from tests.subjects.broken.life import WeightsOfItsConstruction
 from tests.subjects.broken.masks import DropsTheOutputOnly
 from tests.subjects.broken.sequences import EvenStepsOnly
@@ -29,6 +30,13 @@ class RaisesForThree(Stack):
         return super().start(input, h0)
 
 
+class FirstStateDetached(nn.GRU):
+    """No gradient goes back to an earlier call."""
+
+    def forward(self, input, hx=None):
+        return super().forward(input, hx if hx is None else hx.detach())
+
+
 def symptom(target, law):
     """Return the symptom of a law's violation."""
     run = law_run(target, law, seed=1)
@@ -43,6 +51,10 @@ def symptom(target, law):
         (GatesUpdateFirst, ("equation", "same-masks", "gradients"), OF_VARIANTS),
         (DropsTheOutputOnly, ("unrolled", "mask-count", "no-draws", "gradients"), OF_DROPOUT),
         (SetsThreads, ("purity",), "settings"),
+        (OldStateDetached, ("gradients",), "gradients: the state detached before every step"),
+        (LayersDetached, ("gradients",), "gradients: what goes up detached between layers"),
+        (FirstStateDetached, ("gradients", "frozen"), "gradients: h0 detached"),
+        (NanSlopeAtZero, ("gradients",), "gradients"),
         (EvenStepsOnly, ("unrolled", "gradients"), "values"),
         (WeightsOfItsConstruction, ("equation", "training", "parameters", "nested"), "values"),
         (GoesOnFromItsLastState, ("chunks", "repeatable", "passes", "stateless"), "calls"),
