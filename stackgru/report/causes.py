@@ -21,7 +21,7 @@ _SENTENCES = {
     "gradients": "its gradients are not nn.GRU's",
     "calls": "a call leaves something in the module that later calls go by",
     "memory": "its results share memory, or it goes by how its arguments lie in memory",
-    "names": "weights have two names each, and replacing one under one name leaves the other",
+    "names": "weights have two names each: replacing one leaves it under the other",
     "settings": "a call changes settings, or generators, that are not its own",
 }
 #: What a case may have that not every call has, as its text says it.

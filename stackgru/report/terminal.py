@@ -40,6 +40,8 @@ _TOLD = ("holds", "not applicable", "violated", "not run")
 _LABEL = "  case:       "
 #: Characters of a remark, unless all is shown.
 _REMARK = 110
+#: Characters of a cause; -v shows its violations in full.
+_LONG = 140
 #: Laws of a cause that are named on one line.
 _NAMED_LAWS = 4
 
@@ -103,9 +105,10 @@ def _print_cause(
     """Print what is wrong, where it was seen, by which laws, and what shows it again."""
     found = cause.violation
     lead = f"{number}  "
-    _print_wrapped(console, f"{lead}{cause.sentence}", style="bold red", indent=len(lead))
+    sentence = textwrap.shorten(cause.sentence, _LONG, placeholder=" ...")
+    _print_wrapped(console, f"{lead}{sentence}", style="bold red", indent=len(lead))
     seen = re.sub(r" \(\d+ of \d+ elements differ, .*\)$", "", found.message)
-    lines = [] if found.message == cause.sentence else [f"saw:     {seen}"]
+    lines = [] if found.message in cause.sentence else [f"saw:     {seen}"]
     lines.append(f"case:    {found.case}")
     if cause.variant is None and found.first_wrong_at:
         lines.append(f"first:   {found.gate or found.first_wrong_at}")
