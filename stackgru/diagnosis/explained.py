@@ -114,15 +114,14 @@ def without_numbers(text: str) -> str:
 
 def of_gradients(target: Target, law: str, case: Case) -> str | None:
     """Return the variant whose gradients a law sees in a target, if they are one's."""
-    longer = replace(case, form="plain", lengths="", seq_len=max(case.seq_len, 3))
-    cases = case, target.fitted(replace(longer, num_layers=max(case.num_layers, 2)))
+    longer = replace(case, form="plain", lengths="", autocast="", seq_len=max(case.seq_len, 3))
+    longer = target.fitted(replace(longer, num_layers=max(case.num_layers, 2)))
+    asked = (law, case), ("gradients", longer)
     for one in OF_GRADIENTS:
         other = _made((one.name,), target.kind, str(target.device))
         with suppress(NotApplicable):
             is_seen = violation_in(other, law, case) is not None
-            if is_seen and all(
-                _alike(_seen(target, law, each), _seen(other, law, each)) for each in cases
-            ):
+            if is_seen and all(_alike(_seen(target, *each), _seen(other, *each)) for each in asked):
                 return one.name
     return None
 
@@ -133,10 +132,10 @@ def violation_in(target: Target, law: str, case: Case) -> Violation | None:
     Raises:
         NotApplicable: if the law cannot be tried there, or the target is called otherwise.
     """
-    pair = Pair(target, case)
-    if pair.refused is not None:
-        raise NotApplicable(pair.refused)
     try:
+        pair = Pair(target, case)
+        if pair.refused is not None:
+            raise NotApplicable(pair.refused)
         all_laws()[law].check(pair)
     except Violated as error:
         return replace(error.violation, law=law, case=str(case))

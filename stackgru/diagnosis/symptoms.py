@@ -32,7 +32,7 @@ from stackgru.targets.target import Target
 #: What a variant of nn.GRU may be wrong in.
 _MAYBE_VARIANTS = ("values", "masks", "draws")
 #: What is not asked once something was put right.
-_ONLY_OWN = ("masks", "usual values")
+_ONLY_OWN = ("masks", "usual values", "usual masks")
 #: What puts right what was found.
 _MENDED_BY = {"values": "results", "gradients": "results", "masks": "draws", "draws": "draws"}
 #: What is put right if nothing was found in a call by itself.
@@ -103,7 +103,9 @@ def _raised_by_gradients(target: Target, violation: Violation) -> str | None:
     case, law = Case.parse(violation.case), all_laws()[violation.law]
     for name, asked, asked_case in asked_in(case, target.kind, law):
         found = _violation_in(target, asked, asked_case) if name == "gradients" else None
-        if found is not None and _exception(found.message) == _exception(violation.message):
+        # Without forward mode, derivatives may be wrong backward as well.
+        is_wrong = law.question == "gradients" and not _raises(found.message) if found else False
+        if found and (is_wrong or _exception(found.message) == _exception(violation.message)):
             return _told(found, name)
     return None
 
@@ -114,16 +116,18 @@ def _found_in_a_call(
     """Return the symptom that a call by itself shows, if any, and the target with others mended."""
     law, case, known = all_laws()[violation.law], Case.parse(violation.case), None
     for name, asked, asked_case in asked_in(case, target.kind, law):
-        found = _violation_in(target, asked, asked_case)
+        found = _violation_in(target, asked, target.fitted(asked_case))
         if found is None or (name in _ONLY_OWN and isinstance(target, Mended)):
             continue
         # How many masks a wrong one draws depends on the case.
         symptom = name if name in ("masks", "draws") else _told(found, name)
-        if known is None and (symptom in _MAYBE_VARIANTS or symptom == "usual values"):
+        if known is None and symptom.removeprefix("usual ") in _MAYBE_VARIANTS:
             known = variants()
         explained = _explained(target, found, known) if known and known.names else None
-        if name == "usual values" and symptom == name:
-            return explained or "values", target
+        if name.startswith("usual "):
+            if symptom == name:
+                return explained or name.removeprefix("usual "), target
+            continue
         if known is None or explained is None:
             for mending in _BETWEEN_CALLS if symptom in _MAYBE_VARIANTS else ():
                 if _remains(target, found, mending) is False:

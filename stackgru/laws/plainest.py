@@ -59,6 +59,9 @@ def asked_in(case: Case, kind: str, law: Law) -> Iterator[tuple[str, str, Case]]
         plain = replace(case, mode="eval", dtype="float64", autocast="", not_finite="")
         plain = replace(plain, weights="usual", input="usual", state="usual")
         yield "usual values", "unrolled", plain
+        if case.mode == "train":
+            several = replace(plain, mode="train", num_layers=4, dropout=0.5, batch=4, lengths="")
+            yield "usual masks", "same-masks", replace(several, form="plain")
     some = replace(case, batch=max(case.batch, 1))
     yield "gradients", "gradients", some
     yield "gradients", "frozen", replace(some, frozen=",".join(case.differentiable))

@@ -102,6 +102,8 @@ def causes_of(
             found.setdefault(symptom, []).append(result)
         elif result.status == "known":
             known.setdefault(symptom, []).append(result.name)
+    if "masks" in found and "draws" in found:  # one of both is seen where the other is not
+        found["masks"] += found.pop("draws")
     causes = [
         replace(
             _cause(group, symptom, _variants_of(symptom, diagnosis)),
