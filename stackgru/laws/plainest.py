@@ -50,6 +50,7 @@ def asked_in(case: Case, kind: str, law: Law) -> Iterator[tuple[str, str, Case]]
         yield "values", "unrolled", replace(case, mode="eval", batch=min(case.batch, 1), row=0)
     if law.without_state and not by_steps:
         yield "values", "unrolled", replace(case, mode="eval", h0="left-out")
+    case = replace(case, mode="train") if law.stateful else case  # it may come to that
     if case.mode == "train":
         yield "masks", "same-masks" if case.drops else "unrolled", case
         one = replace(case, seq_len=1, split=1, lengths=",".join("1" * case.batch))
