@@ -129,7 +129,7 @@ def _found_in_a_call(
                 return explained or name.removeprefix("usual "), target
             continue
         if known is None or explained is None:
-            for mending in _BETWEEN_CALLS if symptom in _MAYBE_VARIANTS else ():
+            for mending in _BETWEEN_CALLS if symptom in _MENDED_BY else ():
                 if _remains(target, found, mending) is False:
                     return mending, target
             other = _other_than(target, violation, symptom)

@@ -15,7 +15,6 @@ from tests.subjects.broken.equations import UpdateGateComplemented
 from tests.subjects.broken.gradients import LayersDetached, OldStateDetached, StatesDetached
 from tests.subjects.broken.life import WeightsOfItsConstruction
 from tests.subjects.broken.masks import DropsTheOutputOnly
-from tests.subjects.broken.sequences import EvenStepsOnly
 from tests.subjects.broken.states import GoesOnFromItsLastState
 from tests.subjects.broken.variants import GatesUpdateFirst
 from tests.subjects.right.variants import Stack
@@ -55,7 +54,6 @@ def symptom(target, law):
         (LayersDetached, ("gradients",), "gradients: what goes up detached between layers"),
         (FirstStateDetached, ("gradients", "frozen"), "gradients: h0 detached"),
         (NanSlopeAtZero, ("gradients",), "gradients"),
-        (EvenStepsOnly, ("unrolled", "gradients"), "values"),
         (WeightsOfItsConstruction, ("equation", "training", "parameters", "nested"), "values"),
         (GoesOnFromItsLastState, ("chunks", "repeatable", "passes", "stateless"), "calls"),
         (ResultIsTheArgument, ("chunks", "results", "purity", "nested"), "memory"),
