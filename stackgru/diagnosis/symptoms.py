@@ -23,6 +23,7 @@ from stackgru.laws.plainest import (
     OF_ITS_OWN_GRADIENTS,
     asked_in,
     differs_from_its_own_derivative,
+    unusual,
     with_masks,
 )
 from stackgru.laws.registry import all_laws
@@ -31,8 +32,10 @@ from stackgru.targets.target import Target
 
 #: What a variant of nn.GRU may be wrong in.
 _MAYBE_VARIANTS = ("values", "masks", "draws")
+#: A difference that may be an error of values where these are small, or large.
+_SMALL = 1e-5
 #: What is not asked once something was put right.
-_ONLY_OWN = ("masks", "usual values", "usual masks")
+_ONLY_OWN = ("masks", "usual values", "usual masks", "usual draws")
 #: What puts right what was found.
 _MENDED_BY = {"values": "results", "gradients": "results", "masks": "draws", "draws": "draws"}
 #: What is put right if nothing was found in a call by itself.
@@ -56,6 +59,8 @@ def symptom_of(target: Target, violation: Violation, variants: Callable[[], Vari
         law's own name if it has all of these. What gradients are instead follows "gradients: ".
     """
     symptom = _symptom_of(target, violation, variants)
+    if symptom in ("masks", "gradients", violation.law) and _is_small(target, violation):
+        return "values"
     if symptom == "gradients":
         with suppress(Violated):
             instead = of_gradients(target, violation.law, Case.parse(violation.case))
@@ -70,26 +75,19 @@ def _symptom_of(target: Target, violation: Violation, variants: Callable[[], Var
     own = _told(violation, "gradients" if law.question == "gradients" else law.name)
     if violation.ended_the_process:
         return own
-    if _raises(violation.message):
-        found = _raised_by_gradients(target, violation)
-    else:
+    found = None
+    if not _raises(violation.message):
         found, target = _found_in_a_call(target, violation, variants)
+    if found is None and replace(Case.parse(violation.case), mode="train").drops:
+        found = variants().explaining(law.name, Case.parse(violation.case))
     if found is not None:
         return found
     for mending in _BETWEEN_CALLS:
         if _remains(target, violation, mending) is False:
             return mending
-    return own
     if _raises(violation.message):
         found = _raised_by_gradients(target, violation)
-    else:
-        found, target = _found_in_a_call(target, violation, variants)
-    if found is not None:
-        return found
-    for mending in _BETWEEN_CALLS:
-        if _remains(target, violation, mending) is False:
-            return mending
-    return own
+    return found or own
 
 
 def explains(target: Target, symptom: str, law: str, case: Case) -> bool:
@@ -143,6 +141,14 @@ def _found_in_a_call(
             if own_explained is not None:
                 return own_explained, target
     return None, target
+
+
+def _is_small(target: Target, violation: Violation) -> bool:
+    """Whether a violation may be an error of values that is too small to be seen in its case."""
+    case, difference = Case.parse(violation.case), violation.difference
+    if difference is None or (difference > _SMALL and not case.not_finite):
+        return False
+    return any(_violation_in(target, law, target.fitted(one)) for law, one in unusual(case))
 
 
 def _draws_masks(target: Target, symptom: str, case: Case) -> bool:

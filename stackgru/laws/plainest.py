@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -44,6 +45,9 @@ def asked_in(case: Case, kind: str, law: Law) -> Iterator[tuple[str, str, Case]]
         if not case.lengths and not case.bidirectional:
             yield "values", "equation", replace(case, mode="eval")
         yield "values", "unrolled", replace(case, mode="eval", dtype="float32")
+    if case.autocast:
+        cast = replace(case, mode="eval", dtype=case.autocast, autocast="", seq_len=1, split=1)
+        yield "values", "equation", replace(cast, form="plain", lengths="")
     if case.not_finite:
         yield "values", "unrolled", replace(case, mode="eval", not_finite="")
     if law.family == "values" and case.form == "plain":  # they also look at parts
@@ -63,9 +67,23 @@ def asked_in(case: Case, kind: str, law: Law) -> Iterator[tuple[str, str, Case]]
         if case.mode == "train":
             several = replace(plain, mode="train", num_layers=4, dropout=0.5, batch=4, lengths="")
             yield "usual masks", "same-masks", replace(several, form="plain")
+            yield "usual draws", "one-step", replace(several, form="plain", seq_len=1, split=1)
     some = replace(case, batch=max(case.batch, 1))
     yield "gradients", "gradients", some
-    yield "gradients", "frozen", replace(some, frozen=",".join(case.differentiable))
+    parameters = [name for name in case.differentiable if name not in ("input", "h0")]
+    yield "gradients", "frozen", replace(some, frozen=",".join(parameters), trained=True)
+    if law.question == "gradients":
+        twice = replace(some, dtype="float64", autocast="", seq_len=max(case.seq_len, 2))
+        yield "gradients", "second-derivatives", replace(twice, form="plain", lengths="")
+
+
+def unusual(case: Case) -> Iterator[tuple[str, Case]]:
+    """Yield what is asked of small errors in a case: the law, and cases in which they are large."""
+    plain = replace(case, mode="eval", not_finite="", form="plain", lengths="", autocast="")
+    sizes = ("usual", "large", "tiny"), ("usual", "large", "tiny", "zero"), ("usual", "zero")
+    for weights, input, state in itertools.product(*sizes):
+        sized = replace(plain, weights=weights, input=input, state=state)
+        yield "magnitudes", replace(sized, hidden_size=8, batch=4)
 
 
 def with_masks(case: Case) -> tuple[str, Case]:
