@@ -37,7 +37,8 @@ class Mended(Target):
 
     def build(self, case: Case, **options: Any) -> nn.Module:
         """Build the target's module, with these put right."""
-        module = super().build(case, **options)
+        with settings_kept() if "settings" in self.mendings else nullcontext():
+            module = super().build(case, **options)
         for mending in self.mendings:
             own = type(module)
             if mending == "names":

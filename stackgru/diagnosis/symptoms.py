@@ -33,7 +33,7 @@ from stackgru.targets.target import Target
 #: What a variant of nn.GRU may be wrong in.
 _MAYBE_VARIANTS = ("values", "masks", "draws")
 #: A difference that may be an error of values where these are small, or large.
-_SMALL = 1e-5
+_SMALL = 1e-3
 #: What is not asked once something was put right.
 _ONLY_OWN = ("masks", "usual values", "usual masks", "usual draws")
 #: What puts right what was found.
@@ -82,9 +82,9 @@ def _symptom_of(target: Target, violation: Violation, variants: Callable[[], Var
         found = variants().explaining(law.name, Case.parse(violation.case))
     if found is not None:
         return found
-    for mending in _BETWEEN_CALLS:
-        if _remains(target, violation, mending) is False:
-            return mending
+    found = _between_calls(target, violation)
+    if found is not None:
+        return found
     if _raises(violation.message):
         found = _raised_by_gradients(target, violation)
     return found or own
@@ -94,6 +94,13 @@ def explains(target: Target, symptom: str, law: str, case: Case) -> bool:
     """Whether a symptom, "values" or "masks", tells all that a law sees in a case."""
     found = _violation_in(target, law, case)
     return found is None or _other_than(target, found, symptom) is None
+
+
+def _between_calls(target: Target, violation: Violation) -> str | None:
+    """Return what can be put right between calls so that a violation is gone, if anything."""
+    gone = (how for how in _BETWEEN_CALLS if _remains(target, violation, how) is False)
+    found = next(gone, None)
+    return found if found and _remains(target, violation) else None
 
 
 def _raised_by_gradients(target: Target, violation: Violation) -> str | None:
@@ -127,9 +134,9 @@ def _found_in_a_call(
                 return explained or name.removeprefix("usual "), target
             continue
         if known is None or explained is None:
-            for mending in _BETWEEN_CALLS if symptom in _MENDED_BY else ():
-                if _remains(target, found, mending) is False:
-                    return mending, target
+            between = None if symptom == "draws" else _between_calls(target, found)
+            if between is not None and symptom in _MENDED_BY:
+                return between, target
             other = _other_than(target, violation, symptom)
             if other is None:
                 return "masks" if _draws_masks(target, symptom, case) else symptom, target
@@ -146,7 +153,10 @@ def _found_in_a_call(
 def _is_small(target: Target, violation: Violation) -> bool:
     """Whether a violation may be an error of values that is too small to be seen in its case."""
     case, difference = Case.parse(violation.case), violation.difference
-    if difference is None or (difference > _SMALL and not case.not_finite):
+    question = all_laws()[violation.law].question
+    if difference is None and question in ("gradients", "conduct"):
+        return False
+    if difference is not None and difference > _SMALL and not case.not_finite:
         return False
     return any(_violation_in(target, law, target.fitted(one)) for law, one in unusual(case))
 
@@ -188,10 +198,11 @@ def _has_gradients_of_its_own(target: Target, violation: Violation) -> bool:
         return False
 
 
-def _remains(target: Target, violation: Violation, mending: str) -> bool | None:
-    """Whether a law is violated likewise after something was put right; None if it is not known."""
+def _remains(target: Target, violation: Violation, mending: str | None = None) -> bool | None:
+    """Whether a law is violated likewise, if something is put right; None if it is not known."""
     try:
-        found = violation_in(mended(target, mending), violation.law, Case.parse(violation.case))
+        target = target if mending is None else mended(target, mending)
+        found = violation_in(target, violation.law, Case.parse(violation.case))
     except Exception:  # not every module can be mended
         return None
     return found is not None and (found.difference is None) == (violation.difference is None)

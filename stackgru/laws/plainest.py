@@ -63,9 +63,11 @@ def asked_in(case: Case, kind: str, law: Law) -> Iterator[tuple[str, str, Case]]
     if law.question not in ("gradients", "conduct"):  # what rounds otherwise has another equation
         plain = replace(case, mode="eval", dtype="float64", autocast="", not_finite="")
         plain = replace(plain, weights="usual", input="usual", state="usual")
+        plain = replace(plain, hidden_size=max(case.hidden_size, 8))
         yield "usual values", "unrolled", plain
         if case.mode == "train":
-            several = replace(plain, mode="train", num_layers=4, dropout=0.5, batch=4, lengths="")
+            rate = case.dropout if 0 < case.dropout < 1 else 0.5
+            several = replace(plain, mode="train", num_layers=4, dropout=rate, batch=4, lengths="")
             yield "usual masks", "same-masks", replace(several, form="plain")
             yield "usual draws", "one-step", replace(several, form="plain", seq_len=1, split=1)
     some = replace(case, batch=max(case.batch, 1))
