@@ -76,7 +76,17 @@ def smallest_above_three(name, start):
     return seen[-1]
 
 
-@pytest.mark.parametrize("name", ["hidden_size", "input_size", "batch", "seq_len", "num_layers"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "hidden_size",
+        "num_layers",
+        *(
+            pytest.param(one, marks=pytest.mark.nightly)
+            for one in ("input_size", "batch", "seq_len")
+        ),
+    ],
+)
 def test_a_size_of_a_real_model_shrinks_to_a_usual_one(name):
     assert {smallest_above_three(name, start) for start in range(20)} == {Case(**{name: 4})}
 

@@ -41,7 +41,14 @@ def test_a_variant_is_named(fault):
     assert found.differing >= search.DIFFERING
 
 
-@pytest.mark.parametrize("variant", FURTHER, ids=lambda one: one.__name__)
+@pytest.mark.parametrize(
+    "variant",
+    [
+        pytest.param(one, marks=[pytest.mark.nightly] * (index % 3 > 0))
+        for index, one in enumerate(FURTHER)
+    ],
+    ids=lambda one: one.__name__,
+)
 def test_a_variant_of_public_reports_is_named(variant):
     assert diagnose(load(variant)).variants == FURTHER[variant]
 

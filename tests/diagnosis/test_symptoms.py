@@ -93,6 +93,7 @@ def test_what_is_wrong_with_values_does_not_hide_what_calls_leave():
     assert symptom(WrongBesides, "stateless") == "calls"
 
 
+@pytest.mark.nightly
 def test_what_is_wrong_with_values_does_not_hide_gradients_of_its_own():
     assert symptom(UnexplainedBesides, "equation") == "values"
     assert symptom(UnexplainedBesides, "gradients") == "gradients"

@@ -48,7 +48,7 @@ def users_folder(pytester, monkeypatch):
     return pytester
 
 
-@pytest.mark.parametrize("where", ["conftest", "test_gru"])
+@pytest.mark.parametrize("where", ["conftest", pytest.param("test_gru", marks=pytest.mark.nightly)])
 def test_a_law_of_ones_own_is_shrunk_and_reported(users_folder, where):
     files = {"conftest": "", "test_gru": SUITE}
     files[where] = LAW + files[where]

@@ -20,7 +20,9 @@ pytestmark = pytest.mark.apart
 FEW = ("--laws", "equation", "--laws", "empty-batch", "--laws", "purity")
 
 
-@pytest.mark.parametrize("kind", ["AbortsOnAnEmptyBatch", "HangsDeaf"])
+@pytest.mark.parametrize(
+    "kind", ["AbortsOnAnEmptyBatch", pytest.param("HangsDeaf", marks=pytest.mark.nightly)]
+)
 def test_a_hostile_target_is_survived(kind, tmp_path):
     """Nightly tries every kind, and all laws."""
     status, data, _, _ = checked_apart(spec(kind), tmp_path, *FEW)
