@@ -56,9 +56,9 @@ from stackgru.torch_settings import settings_known
 FACTS = "on-this-build"  # the id of the item that measures facts of the build
 #: Seconds that the search for what a target is may take.
 DIAGNOSIS_SECONDS = 30.0
-#: Seconds in which a law is searched for what is hidden, and its share of the examples.
+#: Seconds in which a law is searched for what is hidden, and how many examples at most.
 _BEYOND_SECONDS = 10.0
-_BEYOND = 0.2
+_BEYOND = 20
 #: What raises, ends the process or has another dtype is no variant of nn.GRU.
 _NO_VARIANT = re.compile(r"^the (target raised|process) |: got torch\.\w+, expected torch\.\w+$")
 _FLAKY = "flaky: the target gave different results for the same call"
@@ -366,8 +366,10 @@ class LawRun:
         if self.options.seed is not None:
             search = hypothesis.seed(self.options.seed + zlib.crc32(law.name.encode()))(search)
         known = any(law.name == name for name, _ in self.options.known)
-        share = law.share * (_BEYOND if self._is_explained else 1)
-        how = _settings(replace(self.options, shrink=self.options.shrink and not known), share)
+        options = replace(self.options, shrink=self.options.shrink and not known)
+        how = _settings(options, law.share)
+        if self._is_explained is not None:
+            how = settings(how, max_examples=min(how.max_examples, _BEYOND))
         database = None
         if how.database is not None and self._is_explained is None:
             name = f"{law.name} of {self.target.name}"
