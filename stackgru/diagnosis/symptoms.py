@@ -32,7 +32,7 @@ from stackgru.targets.target import Target
 
 #: What a variant of nn.GRU may be wrong in.
 _MAYBE_VARIANTS = ("values", "masks", "draws")
-#: A difference that may be an error of values where these are small, or large.
+#: A larger difference is not taken for an error of values that shows in unusual cases alone.
 _SMALL = 1e-3
 #: What is not asked once something was put right.
 _ONLY_OWN = ("masks", "usual values", "usual masks", "usual draws")
@@ -59,8 +59,8 @@ def symptom_of(target: Target, violation: Violation, variants: Callable[[], Vari
         law's own name if it has all of these. What gradients are instead follows "gradients: ".
     """
     symptom = _symptom_of(target, violation, variants)
-    if symptom in ("masks", "gradients", violation.law) and _is_small(target, violation):
-        return "values"
+    if symptom in ("masks", "gradients", violation.law):
+        symptom = _of_unusual_values(target, violation, variants) or symptom
     if symptom == "gradients":
         with suppress(Violated):
             instead = of_gradients(target, violation.law, Case.parse(violation.case))
@@ -150,15 +150,22 @@ def _found_in_a_call(
     return None, target
 
 
-def _is_small(target: Target, violation: Violation) -> bool:
-    """Whether a violation may be an error of values that is too small to be seen in its case."""
+def _of_unusual_values(
+    target: Target, violation: Violation, variants: Callable[[], Variants]
+) -> str | None:
+    """Return the symptom of values that are wrong in unusual cases alone, and so not in its own."""
     case, difference = Case.parse(violation.case), violation.difference
     question = all_laws()[violation.law].question
     if difference is None and question in ("gradients", "conduct"):
-        return False
+        return None
     if difference is not None and difference > _SMALL and not case.not_finite:
-        return False
-    return any(_violation_in(target, law, target.fitted(one)) for law, one in unusual(case))
+        return None
+    for law, one in unusual(case):
+        found = _violation_in(target, law, target.fitted(one))
+        if found is not None:
+            known = variants()
+            return (_explained(target, found, known) if known.names else None) or "values"
+    return None
 
 
 def _draws_masks(target: Target, symptom: str, case: Case) -> bool:

@@ -102,7 +102,6 @@ def causes_of(
             found.setdefault(symptom, []).append(result)
         elif result.status == "known":
             known.setdefault(symptom, []).append(result.name)
-    _join(found)
     causes = [
         replace(
             _cause(group, symptom, _variants_of(symptom, diagnosis)),
@@ -112,17 +111,6 @@ def causes_of(
     ]
     order = [result.name for result in results]
     return tuple(sorted(causes, key=lambda one: _rank(one, order)))
-
-
-def _join(found: dict[str, list[LawResult]]) -> None:
-    """Put symptoms together of which some cases show one, and others the other."""
-    for less, more in (("draws", "masks"), ("masks", OF_DROPOUT), ("draws", OF_DROPOUT)):
-        if less in found and more in found:
-            found[more] += found.pop(less)
-    # A function with a backward pass of its own has no forward mode either.
-    for symptom in [one for one in found if one.startswith("raised ")]:
-        if "gradients" in found and all(one.question == "gradients" for one in found[symptom]):
-            found["gradients"] += found.pop(symptom)
 
 
 def _without_variant(symptom: str) -> str:

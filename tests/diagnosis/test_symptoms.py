@@ -11,7 +11,7 @@ from stackgru.outcomes import OF_DROPOUT, OF_VARIANTS, Violated
 from tests.helpers import law_run
 from tests.subjects.broken.conduct import ResultIsTheArgument, SetsThreads
 from tests.subjects.broken.derivatives import ChangesWhatIsSaved, NanSlopeAtZero
-from tests.subjects.broken.equations import UpdateGateComplemented
+from tests.subjects.broken.equations import GatesClipped, UpdateGateComplemented
 from tests.subjects.broken.gradients import LayersDetached, OldStateDetached, StatesDetached
 from tests.subjects.broken.life import WeightsOfItsConstruction
 from tests.subjects.broken.masks import DropsTheOutputOnly
@@ -50,6 +50,7 @@ def symptom(target, law):
         (GatesUpdateFirst, ("equation", "same-masks", "gradients"), OF_VARIANTS),
         (DropsTheOutputOnly, ("unrolled", "mask-count", "no-draws", "gradients"), OF_DROPOUT),
         (SetsThreads, ("purity",), "settings"),
+        (GatesClipped, ("everything-matters",), "values"),
         (OldStateDetached, ("gradients",), "gradients: the state detached before every step"),
         (LayersDetached, ("gradients",), "gradients: what goes up detached between layers"),
         (FirstStateDetached, ("gradients", "frozen"), "gradients: h0 detached"),
