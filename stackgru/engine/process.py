@@ -81,6 +81,7 @@ class Process:
         self._is_loaded = False
         self._prepared: set[Callable[[], object]] = set()
         self._there: list[LawRun] = []  # in the child only
+        self._diagnosis: dict[str, Any] | None = None  # of this child or one before it
         loaded: Any = self._load()
         self.runs = [LawRun(loaded, law, options) for law in (*select(options), None)]
         for run in self.runs:
@@ -123,7 +124,8 @@ class Process:
         self._note.write("")
         answer = self.call("attempt", run, seconds=_PREPARING, heard=hear)
         if not isinstance(answer, Ended):
-            run.result, run.facts, text, run.statistics = answer
+            run.result, run.facts, text, run.statistics, run.diagnosed = answer
+            self._diagnosis = self._diagnosis or run.diagnosed
         elif run.law is None:
             run.facts, text = {"not measured": f"the process {answer.how}"}, ""
         else:
@@ -179,6 +181,7 @@ class Process:
             return Loaded(**{name: getattr(target, name) for name in names})
         run = self._there[index]
         run.watch = _Parent(self._note, word)
+        run.diagnosed = run.diagnosed or self._diagnosis
         return self._helpers[name](run, *arguments)
 
     def _ended(self, run: LawRun, ended: Ended, found: Violation | None, started: float) -> str:
@@ -231,8 +234,8 @@ class _Parent:
         self._word(None)
 
 
-def _attempt(run: LawRun) -> tuple[Any, Any, str, str]:
-    """Run a law; return its result, the facts, the traceback of what it raised, and statistics."""
+def _attempt(run: LawRun) -> tuple[Any, ...]:
+    """Run a law; return its result, the facts, the text of what it raised, and more."""
     told: list[str] = []
 
     def tell(statistics: Any) -> None:
@@ -242,7 +245,7 @@ def _attempt(run: LawRun) -> tuple[Any, Any, str, str]:
     with collector.with_value(tell):  # type: ignore[arg-type]
         error = run.attempt()
     text = "" if error is None else "".join(traceback.format_exception(error))
-    return run.result, run.facts, text, "\n".join(told)
+    return run.result, run.facts, text, "\n".join(told), run.diagnosed
 
 
 def _one_by_one(run: LawRun) -> Any:

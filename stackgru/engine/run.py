@@ -112,6 +112,7 @@ class LawRun:
         apart: runs each example in a process of its own; None to run it in this one.
         save: saves a bug report of what was found, if one is wanted.
         statistics: Hypothesis' own, if another process drew the examples.
+        diagnosed: what the target is, as plain data, once that was searched for.
     """
 
     def __init__(self, target: Target, law: Law | None, options: Options) -> None:
@@ -136,6 +137,7 @@ class LawRun:
         self.apart: Callable[[Callable[[], Any]], Any] | None = None
         self.save: Callable[[], None] | None = None
         self.statistics = ""
+        self.diagnosed: dict[str, Any] | None = None
 
     def run(self) -> None:
         """Run it; a law that does not hold fails the test, one that does not apply skips it."""
@@ -242,14 +244,18 @@ class LawRun:
 
     def diagnosis(self) -> dict[str, Any]:
         """Return what the target is, as plain data; see stackgru.diagnosis.search."""
-        if self.elsewhere is not None:
+        if self.diagnosed is None and self.elsewhere is not None:
             found = self.elsewhere.call("diagnosis", self)
-            if isinstance(found, dict):
-                return found
-            sentence = f"could not be compared: the process {found.how}"
-            return {"variants": [], "sentence": sentence}
-        seconds = min(self.options.timeout or math.inf, DIAGNOSIS_SECONDS)
-        return dict(_diagnosed(self.target, self.options.strict, self.options.dtypes, seconds))
+            if not isinstance(found, dict):
+                sentence = f"could not be compared: the process {found.how}"
+                return {"variants": [], "sentence": sentence}
+            self.diagnosed = found
+        elif self.diagnosed is None:
+            seconds = min(self.options.timeout or math.inf, DIAGNOSIS_SECONDS)
+            self.diagnosed = dict(
+                _diagnosed(self.target, self.options.strict, self.options.dtypes, seconds)
+            )
+        return self.diagnosed
 
     def to_dict(self) -> dict[str, Any]:
         """Return what became of it as plain data, as a worker sends it."""

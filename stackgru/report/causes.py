@@ -102,9 +102,10 @@ def causes_of(
             found.setdefault(symptom, []).append(result)
         elif result.status == "known":
             known.setdefault(symptom, []).append(result.name)
+    is_eval = bool(diagnosis and diagnosis.get("only_in_eval"))
     causes = [
         replace(
-            _cause(group, symptom, _variants_of(symptom, diagnosis)),
+            _cause(group, symptom, _variants_of(symptom, diagnosis), is_eval),
             grown=tuple(known.get(symptom, ())),
         )
         for symptom, group in found.items()
@@ -126,7 +127,9 @@ def _variants_of(symptom: str, diagnosis: Mapping[str, Any] | None) -> str | Non
     return " and ".join(one for one in diagnosis["variants"] if (one in of_dropout) == wanted)
 
 
-def _cause(results: Sequence[LawResult], symptom: str, variant: str | None) -> Cause:
+def _cause(
+    results: Sequence[LawResult], symptom: str, variant: str | None, only_in_eval: bool
+) -> Cause:
     """Return the cause that these laws see, shown by the shortest case."""
     violations = [one.violation for one in results if one.violation is not None]
     plainest = min(violations, key=lambda one: len(one.case))
@@ -137,7 +140,7 @@ def _cause(results: Sequence[LawResult], symptom: str, variant: str | None) -> C
     else:
         sentence = f"{where}: " * bool(where) + plainest.message
     if variant:
-        sentence = f"it is nn.GRU with {variant}"
+        sentence = f"{'in eval ' * only_in_eval}it is nn.GRU with {variant}"
     if symptom == "gradients" and plainest.symptom not in (None, symptom):
         variant = str(plainest.symptom).partition(": ")[2]
         sentence = f"its gradients are those of nn.GRU with {variant}"
