@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -14,8 +16,9 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.utils import _python_dispatch
 
 from stackgru.cases.case import Case
-from stackgru.gru.parameters import PARAMETERS, gru_name
+from stackgru.gru.parameters import PARAMETERS, Layer, gru_name
 from stackgru.harness.gru import built_reference
+from stackgru.harness.masks import Injector, Recorder, flat
 from stackgru.targets.target import Target
 from stackgru.torch_settings import settings_kept
 
@@ -39,12 +42,13 @@ class Mended(Target):
         """Build the target's module, with these put right."""
         with settings_kept() if "settings" in self.mendings else nullcontext():
             module = super().build(case, **options)
+        read = _reader(self, case, module)
         for mending in self.mendings:
             own = type(module)
             if mending == "names":
                 methods = _one_name_each(own, module)
             else:
-                methods = {"forward": _forward(mending, own, self, case)}
+                methods = {"forward": _forward(mending, own, self, case, read)}
             module.__class__ = type(own.__name__, (own,), methods)
         return module
 
@@ -55,11 +59,30 @@ def mended(target: Target, mending: str) -> Mended:
     return Mended(**{**vars(target), "mendings": (*before, mending)})
 
 
-def _forward(mending: str, own: type[nn.Module], target: Target, case: Case) -> Callable[..., Any]:
+def _reader(target: Target, case: Case, module: nn.Module) -> Callable[[nn.Module], list[Layer]]:
+    """Return what reads a module's weights, layer by layer: by name, as long as they have any."""
+    layers = target.weights(module, case, case.directions).layers
+    named = {id(one): name for name, one in module.named_parameters(remove_duplicate=False)}
+    paths = [{name: named.get(id(one)) for name, one in layer.items()} for layer in layers]
+    if not all(path for layer in paths for path in layer.values()):
+        return lambda module: target.weights(module, case, case.directions).layers
+    return lambda module: [
+        {name: attrgetter(str(path))(module) for name, path in layer.items()} for layer in paths
+    ]
+
+
+def _forward(
+    mending: str,
+    own: type[nn.Module],
+    target: Target,
+    case: Case,
+    read: Callable[[nn.Module], list[Layer]],
+) -> Callable[..., Any]:
     """Return the forward method of a module of which something is put right."""
 
     def alone(self: nn.Module, *given: Any) -> Any:
         kept = [one for part in self.modules() for one in part._parameters.values()]
+        kept += [one for part in self.modules() for one in _of_graphs(vars(part))]
         return own.forward(copy.deepcopy(self, {id(one): one for one in kept}), *given)
 
     def copied(self: nn.Module, *given: Any) -> Any:
@@ -71,19 +94,27 @@ def _forward(mending: str, own: type[nn.Module], target: Target, case: Case) -> 
             return own.forward(self, *given)
 
     def replaced(self: nn.Module, *given: Any) -> Any:
-        is_of_draws, before = mending == "draws", torch.get_rng_state()
-        with _unseen(is_of_draws), settings_kept() if is_of_draws else nullcontext():
+        before, drops = torch.get_rng_state(), self.training and case.drops
+        with Recorder() if drops else nullcontext() as recorder:
             results = own.forward(self, *given)
         after = torch.get_rng_state()
         torch.set_rng_state(before)
-        with _unseen(not is_of_draws):
-            right = _right(target, case, self, given)
-        if not is_of_draws:
-            torch.set_rng_state(after)
+        with _unseen():
+            kept = _unwrapped(flat(recorder.draws)) if recorder else None
+            right = _right(target, case, self, read(self), given, kept)
+        torch.set_rng_state(after)
         put_right = _with_numbers if mending == "numbers" else _laid_out
         return tuple(map(put_right, results, right))
 
-    return {"calls": alone, "memory": copied, "settings": between}.get(mending, replaced)
+    def redrawn(self: nn.Module, *given: Any) -> Any:
+        before = torch.get_rng_state()
+        with _unseen(), settings_kept():
+            results = own.forward(self, *given)
+        torch.set_rng_state(before)
+        return tuple(map(_laid_out, results, _right(target, case, self, read(self), given)))
+
+    others = {"calls": alone, "memory": copied, "settings": between, "draws": redrawn}
+    return others.get(mending, replaced)
 
 
 def _one_name_each(own: type[nn.Module], module: nn.Module) -> dict[str, Callable[..., Any]]:
@@ -120,10 +151,28 @@ def _one_name_each(own: type[nn.Module], module: nn.Module) -> dict[str, Callabl
     return {"__setattr__": set, "forward": forward}
 
 
-def _unseen(is_unseen: bool) -> AbstractContextManager[object]:
-    """Return a context in which nobody records or replaces what is drawn, if it is to be so."""
-    without = getattr(_python_dispatch, "_disable_current_modes", nullcontext)
-    return without() if is_unseen else nullcontext()
+def _of_graphs(value: Any) -> Iterator[Tensor]:
+    """Yield the tensors in a value that cannot be copied, since a graph gave them."""
+    if isinstance(value, Tensor) and value.grad_fn is not None:
+        yield value
+    elif isinstance(value, (dict, list, tuple, set)):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _of_graphs(one)
+
+
+def _unseen() -> AbstractContextManager[object]:
+    """Return a context in which nobody records or replaces what is drawn."""
+    context: AbstractContextManager[object]
+    context = getattr(_python_dispatch, "_disable_current_modes", nullcontext)()
+    return context
+
+
+def _unwrapped(value: Tensor) -> Tensor:
+    """Return a tensor as it is outside torch.func's transforms."""
+    functorch: Any = torch._C._functorch
+    while functorch.is_functorch_wrapped_tensor(value):
+        value = functorch.get_unwrapped(value)
+    return value
 
 
 def _copy(value: Any) -> Any:
@@ -150,9 +199,18 @@ def _laid_out(own: Any, right: Any) -> Any:
     return result.copy_(right)
 
 
-def _right(target: Target, case: Case, module: nn.Module, given: Any) -> Any:
-    """Return what nn.GRU gives with a module's weights, for what the module is given."""
-    layers = target.weights(module, case, case.directions).layers
+def _right(
+    target: Target,
+    case: Case,
+    module: nn.Module,
+    layers: list[Layer],
+    given: Any,
+    kept: Tensor | None = None,
+) -> Any:
+    """Return what nn.GRU gives with a module's weights, for what the module is given.
+
+    Under the masks that the module drew, if they are as many as nn.GRU's.
+    """
     has_bias = any({*PARAMETERS[2:]} & {*layer} for layer in layers)
     reference = built_reference(case, case.bias and has_bias, target).train(module.training)
     weights: dict[str, Tensor] = {}
@@ -161,7 +219,15 @@ def _right(target: Target, case: Case, module: nn.Module, given: Any) -> Any:
     for index, layer in enumerate(layers):
         weights |= {gru_name(name, index, case.directions): one for name, one in layer.items()}
     input, *state = given
-    if target.kind == "sequence":
-        return torch.func.functional_call(reference, weights, (input, *state))
-    output, hn = torch.func.functional_call(reference, weights, (input[None], *state))
-    return output[0], hn
+    input = input if target.kind == "sequence" else input[None]
+    call = partial(torch.func.functional_call, reference, weights, (input, *state))
+    if kept is None:
+        output, hn = call()
+    else:
+        before = torch.get_rng_state()
+        with Injector(kept) as injector:
+            output, hn = call()
+        if not injector.complete:
+            torch.set_rng_state(before)
+            output, hn = call()
+    return output if target.kind == "sequence" else output[0], hn

@@ -145,3 +145,15 @@ def test_a_mask_that_is_kept_beside_one_that_is_not():
         "the same mask at every step (variational dropout), although a new one is drawn each time"
     )
     assert found == {"dropout also on the input", kept}
+
+
+class NoKnownDropout(equations.ResetBeforeTheProduct, masks.UnitsShareAMask):
+    """A known variant of nn.GRU in eval, which drops in no known way."""
+
+
+def test_a_variant_in_eval_is_named_though_its_dropout_is_none():
+    found = diagnose(load(NoKnownDropout))
+    assert found.only_in_eval
+    assert found.variants == EXPECTED[equations.ResetBeforeTheProduct]
+    assert found.sentence.startswith("in eval, nn.GRU with the reset gate")
+    assert found.cases >= search.CASES

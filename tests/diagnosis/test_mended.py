@@ -1,0 +1,35 @@
+"""Mended targets: what is right stays right, whatever is put right in it."""
+
+from __future__ import annotations
+
+import pytest
+from torch import nn
+
+import stackgru
+from stackgru.diagnosis.mended import MENDINGS, mended
+from stackgru.engine.run import LawRun
+from stackgru.laws.registry import all_laws
+from stackgru.options import Options
+from stackgru.targets.target import load
+from tests.subjects.right.sequences import StepByStep
+
+#: nn.GRU cannot be called through torch.func.functional_call as these want it.
+_UNTRIED = {"compile", "export", "trace"}
+_ALWAYS = ("same-masks", "one-step", "gradients", "forward-mode", "parametrised", "life")
+
+
+@pytest.mark.parametrize("right", [stackgru.StackingGRUCell, StepByStep, nn.GRU])
+@pytest.mark.parametrize("mending", [one for one in MENDINGS if one != "names"])
+@pytest.mark.parametrize(
+    "law",
+    [
+        pytest.param(law, marks=[pytest.mark.nightly] * (law not in _ALWAYS))
+        for law in all_laws()
+        if law not in _UNTRIED
+    ],
+)
+def test_what_is_right_stays_right(right, mending, law):
+    target = mended(load(right), mending)
+    run = LawRun(target, all_laws()[law], Options(max_examples=5, seed=3, shrink=False))
+    run.attempt()
+    assert run.result.status in ("holds", "not applicable", "refused"), run.result
