@@ -41,6 +41,7 @@ _MENDED_BY = {"values": "results", "gradients": "results", "masks": "draws", "dr
 #: What is put right if nothing was found in a call by itself.
 _BETWEEN_CALLS = ("calls", "memory", "settings", "names")
 _UNDIFFERENTIABLE = re.compile(r"^[\w -]*(derivatives|gradients)[\w -]* raised ")
+_OF_GRADIENTS = re.compile(r"grad|derivative|graph|autograd|inplace")
 _RAISED = re.compile(r"\braised (\w+(?:: [^:;.(\[]+)?)")
 
 
@@ -120,7 +121,10 @@ def _found_in_a_call(
 ) -> tuple[str | None, Target]:
     """Return the symptom that a call by itself shows, if any, and the target with others mended."""
     law, case, known = all_laws()[violation.law], Case.parse(violation.case), None
+    of_gradients = law.question == "gradients" or _OF_GRADIENTS.search(violation.message)
     for name, asked, asked_case in asked_in(case, target.kind, law):
+        if name == "gradients" and not of_gradients:  # other results do not go by them
+            continue
         found = _violation_in(target, asked, target.fitted(asked_case))
         if found is None or (name in _ONLY_OWN and isinstance(target, Mended)):
             continue

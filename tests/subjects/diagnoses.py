@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from tests.subjects.broken import draws, equations, masks, rates, sequence_masks, states, variants
+from tests.subjects.broken import (
+    draws,
+    equations,
+    masks,
+    rates,
+    sequence_masks,
+    sequences,
+    states,
+    variants,
+)
 
 RESET = "the reset gate applied before the product (Cho et al. v3, ONNX linear_before_reset = 0)"
 COMPLEMENT = "the update gate complemented (h' = z n + (1 - z) h)"
@@ -30,6 +39,7 @@ EXPECTED: dict[type, tuple[str, ...]] = {
     masks.CarriesDroppedStates: (CARRIED_UP,),
     masks.RowsShareAMask: (OVER_ROWS,),
     rates.KeptValuesAreNotScaled: (NOT_SCALED,),
+    rates.NeverDrops: ("no dropout, although it takes a rate",),
     draws.DrawsOneMore: (UNUSED_LAST,),
     draws.DrawsOneMoreFirst: (f"{UNUSED}before the first layer and discarded",),
     states.SharesTheFirstState: ("the first layer's h0 used for all layers",),
@@ -39,7 +49,12 @@ EXPECTED: dict[type, tuple[str, ...]] = {
     equations.ResetBeforeTheProduct: (RESET,),
     equations.BiasOutsideTheReset: ("b_hn outside the reset product",),
     equations.NoBiasOfTheState: (NO_STATE_BIAS,),
+    equations.BiasesOfGatesSwapped: ("gates in the order z, r, n in bias_ih and bias_hh alone",),
+    equations.ResetOfBothProducts: ("the reset gate applied to all of the candidate's sum",),
     equations.HardGates: (f"{HARD}(x / 6 + 1/2, clipped to 0 and 1)",),
+    sequences.StartsAnewAtEveryStep: ("a state that starts again from h0 every step",),
+    # Of more than 16 steps it would be none; in training it draws its masks in two parts.
+    sequences.ForgetsAfterEightSteps: ("a state that starts again from zeros every 8 steps",),
     sequence_masks.OneMaskForAllSteps: (KEPT,),
     sequence_masks.OneMaskForAllStepsThoughAllAreDrawn: (KEPT_ANEW,),
     sequence_masks.OneMaskForAllRows: (OVER_ROWS,),
