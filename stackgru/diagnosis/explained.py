@@ -38,6 +38,7 @@ _ROOM = 4
 _RELATIVE = 1e-5
 _DTYPE = re.compile(r"torch\.b?float\d+")
 _NUMBER = re.compile(r"[+-]?\d[\d.e+-]*")
+_SHAPE = re.compile(r"\((#, ?)+#?\)")
 #: What a law saw, and the text of what it raised.
 _Seen = tuple[Noted, str]
 
@@ -112,6 +113,11 @@ def without_numbers(text: str) -> str:
     return _NUMBER.sub("#", _DTYPE.sub("a dtype", text))
 
 
+def _without_shapes(text: str) -> str:
+    """Return a message but for its numbers, dtypes and shapes: a row alone may be drawn as one."""
+    return _SHAPE.sub("a shape", without_numbers(text))
+
+
 def of_gradients(target: Target, law: str, case: Case) -> str | None:
     """Return the variant whose gradients a law sees in a target, if they are one's."""
     longer = replace(case, form="plain", lengths="", autocast="", seq_len=max(case.seq_len, 3))
@@ -156,7 +162,7 @@ def _seen(target: Target, law: str, case: Case) -> _Seen:
 def _alike(one: _Seen, other: _Seen) -> bool:
     """Whether a law sees the same in two targets, within rounding."""
     (own, text), (others, other_text) = one, other
-    if without_numbers(text) != without_numbers(other_text) or own.keys() != others.keys():
+    if _without_shapes(text) != _without_shapes(other_text) or own.keys() != others.keys():
         return False
     if any(len(own[what]) != len(others[what]) for what in own):
         return False

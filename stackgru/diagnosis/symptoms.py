@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from itertools import chain
 
 from stackgru.cases.case import Case
 from stackgru.diagnosis.explained import Variants, of_gradients, violation_in, without_numbers
@@ -107,7 +108,9 @@ def _between_calls(target: Target, violation: Violation) -> str | None:
 def _raised_by_gradients(target: Target, violation: Violation) -> str | None:
     """Return "gradients" if the same is raised where nothing but gradients is looked at."""
     case, law = Case.parse(violation.case), all_laws()[violation.law]
-    for name, asked, asked_case in asked_in(case, target.kind, law):
+    dropping = target.fitted(replace(with_masks(case)[1], mode="train", batch=2))
+    wider = asked_in(dropping, target.kind, law) if law.question == "gradients" else ()
+    for name, asked, asked_case in chain(asked_in(case, target.kind, law), wider):
         found = _violation_in(target, asked, asked_case) if name == "gradients" else None
         # Without forward mode, derivatives may be wrong backward as well.
         is_wrong = law.question == "gradients" and not _raises(found.message) if found else False

@@ -159,6 +159,8 @@ def judge_parts(
 
 def looked_at(statement: Statement, pair: Pair, **given: Any) -> Iterator[Seen]:
     """Yield what a law looks at in a pair, with some arguments given."""
+    # What a law draws before it seeds is drawn again if the case is tried again.
+    pair.seed((pair.case.seed + 1) % 2**64)
     found = statement(**_arguments(statement, pair) | given)
     if isinstance(found, tuple):
         yield "result", *found
