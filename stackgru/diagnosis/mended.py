@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
@@ -19,6 +19,8 @@ from stackgru.cases.case import Case
 from stackgru.gru.parameters import PARAMETERS, Layer, gru_name
 from stackgru.harness.gru import built_reference
 from stackgru.harness.masks import Injector, Recorder, flat
+from stackgru.harness.pair import Pair
+from stackgru.outcomes import Violated
 from stackgru.targets.target import Target
 from stackgru.torch_settings import settings_kept
 
@@ -33,7 +35,7 @@ class Mended(Target):
     """A target of which some things are put right in every call.
 
     Attributes:
-        mendings: what, of MENDINGS, in turn.
+        mendings: what, of MENDINGS, in turn; "calls: NAME" is what calls leave in one attribute.
     """
 
     mendings: tuple[str, ...] = ()
@@ -81,9 +83,19 @@ def _forward(
     """Return the forward method of a module of which something is put right."""
 
     def alone(self: nn.Module, *given: Any) -> Any:
-        kept = [one for part in self.modules() for one in part._parameters.values()]
-        kept += [one for part in self.modules() for one in _of_graphs(vars(part))]
-        return own.forward(copy.deepcopy(self, {id(one): one for one in kept}), *given)
+        return own.forward(_copied(self, self), *given)
+
+    def without(self: nn.Module, *given: Any) -> Any:
+        place, _, name = mending.removeprefix("calls: ").rpartition(".")
+        owner = self.get_submodule(place)
+        holder = owner._buffers if name in owner._buffers else vars(owner)
+        had, before = name in holder, _copied(self, holder.get(name))
+        results = own.forward(self, *given)
+        if had:
+            holder[name] = before
+        else:
+            holder.pop(name, None)
+        return results
 
     def copied(self: nn.Module, *given: Any) -> Any:
         output, hn = own.forward(self, *map(_copy, given))
@@ -113,6 +125,8 @@ def _forward(
         torch.set_rng_state(before)
         return tuple(map(_laid_out, results, _right(target, case, self, read(self), given)))
 
+    if mending.startswith("calls: "):
+        return without
     others = {"calls": alone, "memory": copied, "settings": between, "draws": redrawn}
     return others.get(mending, replaced)
 
@@ -149,6 +163,50 @@ def _one_name_each(own: type[nn.Module], module: nn.Module) -> dict[str, Callabl
         return own.forward(self, *given)
 
     return {"__setattr__": set, "forward": forward}
+
+
+def left_behind(target: Target, case: Case) -> list[str]:
+    """Return the names of what calls change in a module, which are its own and no weights."""
+    pair, found = Pair(target, case), []
+    for mode in ("eval", "train"):
+        pair.module.train(mode == "train")
+        before = _attributes(_copied(pair.module, pair.module))
+        with suppress(Violated):
+            pair.run()
+        after = _attributes(pair.module)
+        found += [name for name in after if name not in before or after[name] != before[name]]
+    return found
+
+
+def _attributes(module: nn.Module) -> dict[str, Any]:
+    """Return what a module and its parts hold, but for weights and what every module has."""
+    usual = {*vars(nn.Module())} - {"training"}
+    found: dict[str, Any] = {}
+    for place, part in module.named_modules():
+        for name, value in {**vars(part), **part._buffers}.items():
+            if name not in usual and not isinstance(value, (nn.Module, nn.Parameter)):
+                found[f"{place}.{name}".lstrip(".")] = _plain(value)
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as what can be compared."""
+    if isinstance(value, Tensor):
+        return str(value.dtype), repr(value.detach().tolist())  # in which NaN is the same
+    if isinstance(value, dict):
+        return [(_plain(key), _plain(one)) for key, one in value.items()]
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    return value
+
+
+def _copied(module: nn.Module, value: Any) -> Any:
+    """Return a copy of what a module holds, with its own weights, and with the graphs it has."""
+    memo: dict[int, Any] = {}
+    for part in module.modules():
+        memo |= {id(one): one for one in part._parameters.values()}
+        memo |= {id(one): one for one in _of_graphs(vars(part))}
+    return copy.deepcopy(value, memo)
 
 
 def _of_graphs(value: Any) -> Iterator[Tensor]:

@@ -17,7 +17,7 @@ from itertools import chain
 
 from stackgru.cases.case import Case
 from stackgru.diagnosis.explained import Variants, of_gradients, violation_in, without_numbers
-from stackgru.diagnosis.mended import Mended, mended
+from stackgru.diagnosis.mended import Mended, left_behind, mended
 from stackgru.harness.pair import Pair
 from stackgru.laws.plainest import (
     OF_DERIVATIVES,
@@ -58,7 +58,8 @@ def symptom_of(target: Target, violation: Violation, variants: Callable[[], Vari
         OF_VARIANTS or OF_DROPOUT of stackgru.outcomes if variants explain it; "values", "masks",
         "draws" or "gradients"; "calls", "memory", "settings" or "names" if it is gone with that put
         right; what was raised, or given in place of a tensor like nn.GRU's, without numbers; the
-        law's own name if it has all of these. What gradients are instead follows "gradients: ".
+        law's own name if it has all of these. What gradients are instead follows "gradients: ", the
+        attribute that calls change "calls: ".
     """
     symptom = _symptom_of(target, violation, variants)
     if symptom in ("masks", "gradients", violation.law):
@@ -102,7 +103,18 @@ def _between_calls(target: Target, violation: Violation) -> str | None:
     """Return what can be put right between calls so that a violation is gone, if anything."""
     gone = (how for how in _BETWEEN_CALLS if _remains(target, violation, how) is False)
     found = next(gone, None)
-    return found if found and _remains(target, violation) else None
+    if found is None or not _remains(target, violation):
+        return None
+    return _left_behind(target, violation) if found == "calls" else found
+
+
+def _left_behind(target: Target, violation: Violation) -> str:
+    """Return which attribute violates a law by what calls leave in it, if it is a single one."""
+    with suppress(Exception):  # a target may do anything
+        for name in left_behind(target, Case.parse(violation.case)):
+            if _remains(target, violation, f"calls: {name}") is False:
+                return f"calls: {name}"
+    return "calls"
 
 
 def _raised_by_gradients(target: Target, violation: Violation) -> str | None:

@@ -102,6 +102,9 @@ def causes_of(
             found.setdefault(symptom, []).append(result)
         elif result.status == "known":
             known.setdefault(symptom, []).append(result.name)
+    attributes = [symptom for symptom in found if symptom.startswith("calls: ")]
+    if "calls" in found and len(attributes) == 1:  # which not every case tells
+        found[attributes[0]] += found.pop("calls")
     is_eval = bool(diagnosis and diagnosis.get("only_in_eval"))
     causes = [
         replace(
@@ -133,12 +136,7 @@ def _cause(
     """Return the cause that these laws see, shown by the shortest case."""
     violations = [one.violation for one in results if one.violation is not None]
     plainest = min(violations, key=lambda one: len(one.case))
-    only = [words for part, words in _CIRCUMSTANCES.items() if part in plainest.case.split()]
-    where = " and ".join(dict.fromkeys(only))
-    if symptom in _SENTENCES:
-        sentence = _SENTENCES[symptom] + f" ({where})" * bool(where)
-    else:
-        sentence = f"{where}: " * bool(where) + plainest.message
+    sentence = _sentence(symptom, plainest)
     if variant:
         sentence = f"{'in eval ' * only_in_eval}it is nn.GRU with {variant}"
     if symptom == "gradients" and plainest.symptom not in (None, symptom):
@@ -146,6 +144,17 @@ def _cause(
         sentence = f"its gradients are those of nn.GRU with {variant}"
     names = tuple(one.name for one in results)
     return Cause(sentence, names, plainest, _denied(results, symptom), variant or None)
+
+
+def _sentence(symptom: str, plainest: Violation) -> str:
+    """Return what a symptom is in words, and in which cases."""
+    only = [words for part, words in _CIRCUMSTANCES.items() if part in plainest.case.split()]
+    where = " and ".join(dict.fromkeys(only))
+    what, _, attribute = symptom.partition(": ")
+    if what not in _SENTENCES:
+        return f"{where}: " * bool(where) + plainest.message
+    attribute = f", in its attribute {attribute}" * bool(attribute)
+    return f"{_SENTENCES[what]}{attribute}" + f" ({where})" * bool(where)
 
 
 def _denied(results: Sequence[LawResult], symptom: str) -> tuple[str, ...]:
@@ -158,7 +167,7 @@ def _denied(results: Sequence[LawResult], symptom: str) -> tuple[str, ...]:
     # Those of divergence compare what is wrong in eval with training, and one step with several.
     asked = {one.question for one in results if one.family != "divergence"} or every
     asked |= every & {"sequences"} if "seeds" in asked else set()
-    if symptom in ("calls", "memory", "settings"):
+    if symptom.partition(": ")[0] in ("calls", "memory", "settings"):
         return tuple(answer for question, answer in ANSWERS.items() if question in asked)
     if symptom == "draws" and asked & _OF_SEEDS:
         asked &= _OF_SEEDS

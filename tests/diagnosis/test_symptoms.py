@@ -56,7 +56,7 @@ def symptom(target, law):
         (FirstStateDetached, ("gradients", "frozen"), "gradients: h0 detached"),
         (NanSlopeAtZero, ("gradients",), "gradients"),
         (WeightsOfItsConstruction, ("equation", "training", "parameters", "nested"), "values"),
-        (GoesOnFromItsLastState, ("chunks", "repeatable", "passes", "stateless"), "calls"),
+        (GoesOnFromItsLastState, ("chunks", "repeatable", "passes", "stateless"), "calls: last"),
         (ResultIsTheArgument, ("chunks", "results", "purity", "nested"), "memory"),
         (ChangesWhatIsSaved, ("gradients", "empty-batch", "purity"), "gradients"),
         (
@@ -91,7 +91,7 @@ class UnexplainedBesides(WeightsOfItsConstruction, LayersDetached):
 
 def test_what_is_wrong_with_values_does_not_hide_what_calls_leave():
     assert symptom(WrongBesides, "equation") == OF_VARIANTS
-    assert symptom(WrongBesides, "stateless") == "calls"
+    assert symptom(WrongBesides, "stateless") == "calls: last"
 
 
 @pytest.mark.nightly

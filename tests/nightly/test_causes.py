@@ -109,7 +109,10 @@ def causes_in(target):
     asked = [run for run in runs if run.should_diagnose]
     diagnosis = asked[0].diagnosis() if asked else None
     found = causes_of([run.result for run in runs], diagnosis)
-    return {(one.violation.symptom.partition(": ")[0], one.variant): one.laws for one in found}
+    return {
+        (one.violation.symptom.removesuffix(f": {one.variant}"), one.variant): one.laws
+        for one in found
+    }
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda one: one.name)
