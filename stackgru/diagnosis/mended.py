@@ -29,6 +29,9 @@ from stackgru.torch_settings import settings_kept
 #: and arguments have in common; what a call leaves elsewhere; weights that have several names.
 MENDINGS = ("numbers", "results", "draws", "calls", "memory", "settings", "names")
 
+#: Since torch 2.1, whether torch.compile is looking; modes that record are nothing for it.
+_is_compiling = getattr(getattr(torch, "compiler", None), "is_compiling", bool)
+
 
 @dataclass(frozen=True)
 class Mended(Target):
@@ -85,6 +88,13 @@ def _forward(
     def alone(self: nn.Module, *given: Any) -> Any:
         return own.forward(_copied(self, self), *given)
 
+    def in_its_mode(self: nn.Module, *given: Any) -> Any:
+        before = {part: part.training for part in self.modules()}
+        results = own.forward(self, *given)
+        for part, mode in before.items():
+            part.training = mode
+        return results
+
     def without(self: nn.Module, *given: Any) -> Any:
         place, _, name = mending.removeprefix("calls: ").rpartition(".")
         owner = self.get_submodule(place)
@@ -106,7 +116,8 @@ def _forward(
             return own.forward(self, *given)
 
     def replaced(self: nn.Module, *given: Any) -> Any:
-        before, drops = torch.get_rng_state(), self.training and case.drops
+        drops = self.training and case.drops and not _is_compiling()
+        before = torch.get_rng_state()
         with Recorder() if drops else nullcontext() as recorder:
             results = own.forward(self, *given)
         after = torch.get_rng_state()
@@ -126,7 +137,7 @@ def _forward(
         return tuple(map(_laid_out, results, _right(target, case, self, read(self), given)))
 
     if mending.startswith("calls: "):
-        return without
+        return in_its_mode if mending == "calls: training" else without
     others = {"calls": alone, "memory": copied, "settings": between, "draws": redrawn}
     return others.get(mending, replaced)
 
@@ -185,7 +196,9 @@ def _attributes(module: nn.Module) -> dict[str, Any]:
     for place, part in module.named_modules():
         for name, value in {**vars(part), **part._buffers}.items():
             if name not in usual and not isinstance(value, (nn.Module, nn.Parameter)):
-                found[f"{place}.{name}".lstrip(".")] = _plain(value)
+                # The modes of all parts are one thing.
+                name = "training" if name == "training" else f"{place}.{name}".lstrip(".")
+                found[name] = found.get(name, ()), _plain(value)
     return found
 
 

@@ -103,8 +103,10 @@ def causes_of(
         elif result.status == "known":
             known.setdefault(symptom, []).append(result.name)
     attributes = [symptom for symptom in found if symptom.startswith("calls: ")]
-    if "calls" in found and len(attributes) == 1:  # which not every case tells
-        found[attributes[0]] += found.pop("calls")
+    if len(attributes) == 1:  # which not every case tells
+        _join(found, "calls", attributes[0], results)
+    if "masks" in found:  # other masks are other random numbers
+        _join(found, "draws", "masks", results)
     is_eval = bool(diagnosis and diagnosis.get("only_in_eval"))
     causes = [
         replace(
@@ -115,6 +117,13 @@ def causes_of(
     ]
     order = [result.name for result in results]
     return tuple(sorted(causes, key=lambda one: _rank(one, order)))
+
+
+def _join(
+    found: dict[str, list[LawResult]], one: str, other: str, order: Sequence[LawResult]
+) -> None:
+    """Put what has one symptom with what has another, in the catalogue's order."""
+    found[other] = sorted([*found.pop(one, ()), *found[other]], key=order.index)
 
 
 def _without_variant(symptom: str) -> str:

@@ -61,3 +61,20 @@ def test_variants_are_named_by_what_they_explain():
         (None, ("gradients",)),
     ]
     assert causes_of(results, both)[0].sentence == "it is nn.GRU with gates in another order"
+
+
+def test_other_random_numbers_are_of_other_masks():
+    results = [violated("one-step", "draws"), violated("same-masks", "masks")]
+    (cause,) = causes_of(results, None)
+    assert cause.laws == ("one-step", "same-masks")
+    assert cause.sentence.startswith("in training its results are not nn.GRU's")
+    assert len(causes_of(results[:1], None)) == 1
+
+
+def test_what_calls_leave_is_one_cause_if_one_attribute_is_known():
+    results = [violated("purity", "calls"), violated("stateless", "calls: last")]
+    (cause,) = causes_of(results, None)
+    assert cause.laws == ("purity", "stateless")
+    assert "in its attribute last" in cause.sentence
+    results.append(violated("replaced", "calls: kept"))
+    assert len(causes_of(results, None)) == 3
