@@ -21,14 +21,15 @@ if TYPE_CHECKING:
     from stackgru.report.law_result import LawResult
     from stackgru.report.report import Report
     from stackgru.targets.convention import Convention
+    from stackgru.targets.foreign import Foreign
     from stackgru.targets.importing import TargetError
 
 __version__ = "0.2.0"
 
 # fmt: off
 __all__ = [
-    "Case", "CheckerFailed", "Convention", "ConversionError", "LawResult", "Options",
-    "RefusedArgument", "Report", "StackgruError", "StackingGRUCell", "TargetError", "UsageError",
+    "Case", "CheckerFailed", "Convention", "ConversionError", "Foreign", "LawResult",
+    "Options", "RefusedArgument", "Report", "StackgruError", "StackingGRUCell", "TargetError", "UsageError",
     "Violation", "as_cells", "as_gru", "cases", "check", "convert_state_dict", "copy_weights",
     "law", "suite_for",
 ]
@@ -41,6 +42,7 @@ _WHERE = {
     "CheckerFailed": "pytest_plugin.check",
     "Convention": "targets.convention",
     "ConversionError": "checkpoints.state_dict",
+    "Foreign": "targets.foreign",
     "LawResult": "report.law_result",
     "Options": "options",
     "RefusedArgument": "gru.validation",

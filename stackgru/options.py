@@ -65,6 +65,7 @@ class Options:
         returns: what a call returns, one of RETURNS; the first if None.
         time_axis: whether a cell takes its input with a time axis of one step.
         batch_first: whether a sequence takes and returns (B, T, _).
+        activation_error: by how much its sigmoid and tanh may be off in float32, absolutely.
     """
 
     kind: str | None = None
@@ -90,11 +91,13 @@ class Options:
     returns: str | None = None
     time_axis: bool = False
     batch_first: bool = False
+    activation_error: float = 0.0
 
     @property
     def convention(self) -> dict[str, Any]:
         """The fields of a Convention that are set here."""
         fields = ("arguments", "constants", "state", "returns", "time_axis", "batch_first")
+        fields += ("activation_error",)
         given = {name: getattr(self, name) for name in fields if getattr(self, name)}
         return {**given, "constants": dict(self.constants)} if self.constants else given
 
@@ -287,6 +290,14 @@ OPTIONS = (
     ),
     Option("time_axis", _HOW, "A cell takes (1, B, I) and returns (1, B, H).", type=bool),
     Option("batch_first", _HOW, "A sequence takes (B, T, I) and returns (B, T, H).", type=bool),
+    Option(
+        "activation_error",
+        _HOW,
+        "By how much its sigmoid and tanh may be off in float32, absolutely.",
+        "NUMBER",
+        float,
+        minimum=0,
+    ),
     Option("device", _HOW, "Device to build everything on.", "DEV"),
     Option("max_examples", _MUCH, "Number of examples per law.", "N", int, minimum=1),
     Option(

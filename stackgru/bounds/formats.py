@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -21,6 +24,7 @@ class Format:
         normal: the smallest normal number.
         flush: what a factor may lose if subnormal numbers are treated as zero.
         largest: the largest number.
+        activation: by how much sigmoid and tanh may be off besides, absolutely.
     """
 
     unit: float
@@ -30,6 +34,7 @@ class Format:
     normal: float
     flush: float
     largest: float
+    activation: float = 0.0
 
 
 def _format(dtype: torch.dtype) -> Format:
@@ -46,6 +51,29 @@ def _format(dtype: torch.dtype) -> Format:
     )
 
 
-FORMATS = {
+_FORMATS = {
     dtype: _format(dtype) for dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 }
+_ERROR: ContextVar[float] = ContextVar("activation_error", default=0.0)
+
+
+def format_of(dtype: torch.dtype) -> Format:
+    """Return how a dtype rounds, with activations as exact as the context says."""
+    form, error = _FORMATS[dtype], _ERROR.get()
+    if not error:
+        return form
+    return replace(form, activation=error * form.unit / _FORMATS[torch.float32].unit)
+
+
+@contextmanager
+def activations_off_by(error: float) -> Iterator[None]:
+    """Allow sigmoid and tanh to be off absolutely, besides their roundings.
+
+    Args:
+        error: by how much in float32; in another dtype by the same number of u.
+    """
+    token = _ERROR.set(error)
+    try:
+        yield
+    finally:
+        _ERROR.reset(token)

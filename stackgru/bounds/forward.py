@@ -17,7 +17,7 @@ from torch import Tensor
 
 from stackgru.bounds import rounding
 from stackgru.bounds.arithmetic import N, Number
-from stackgru.bounds.formats import FORMATS, Format
+from stackgru.bounds.formats import Format, format_of
 from stackgru.bounds.rounding import Bounded, Gates, in_direction, rows_in_direction
 from stackgru.gru.parameters import Layer
 
@@ -55,7 +55,7 @@ class StackInputs:
     @property
     def form(self) -> Format:
         """The format of ``dtype``."""
-        return FORMATS[self.dtype]
+        return format_of(self.dtype)
 
 
 def forward(stack: StackInputs) -> list[Step[Number]]:

@@ -33,11 +33,14 @@ With E(v) the bound carried next to v, u the unit roundoff of the dtype, v the a
    division and the rounding of the result. A sigmoid may be (1 + tanh(a / 2)) / 2, which keeps
    the error of an ulp next to 1 however small the sum is: another 2 u. exp may overflow if the
    sigmoid is below the smallest normal number, which is therefore added.
+   Runtimes with approximations of their own are off absolutely, whatever the value: by A, if that
+   is stated (`activation_error`), which is added to the bound of r, z and n.
 4. The new state. h' is a product and a convex sum: E(h') = E(z)(|h - n| + E(h) + E(n)) +
    (1 - z) E(n) + z E(h) + 5 u (|h| + |n|), whether it is written (1 - z) n + z h, n + z (h - n)
    or h + (1 - z)(n - h): none rounds more than five times, each time a number of at most |h| + |n|.
    1 - z may be the sigmoid of the opposite sum: the error of the sum is the same in both, their
-   own evaluations are not, which adds those of point 3 of z times |h| and of 1 - z times |n|.
+   own evaluations are not, which adds those of point 3 of z times |h| and of 1 - z times |n|:
+   A (|h| + |n|) too, in place of the A |h - n| that is part of E(z) |h - n|.
 5. Dropout multiplies value and bound by mask / (1 - p) and rounds at most three times.
 6. Underflow adds the smallest subnormal number for each operation. In bfloat16 the dot products
    of some processors treat subnormal numbers as zero: each factor, bias and sum may be off by the
@@ -57,7 +60,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stackgru.bounds.formats import FORMATS, Format
+from stackgru.bounds.formats import Format, format_of
 from stackgru.gru.parameters import Layer
 
 _ACTIVATION = 6  # roundings of sigmoid and tanh, point 3
@@ -82,7 +85,7 @@ class Bounded:
     @classmethod
     def rounded(cls, value: Tensor) -> Bounded:
         """Return a value of which ``value`` is the rounded form."""
-        form = FORMATS[value.dtype]
+        form = format_of(value.dtype)
         exact = cls.exact(value).value
         return cls(exact, form.unit * exact.abs() + form.smallest)
 
@@ -170,7 +173,7 @@ def gates(
 
     ``activation`` computes r and z from their sums and the bounds on these; sigmoid if None.
     """
-    form = FORMATS[dtype]
+    form = format_of(dtype)
     half, other = halves(x, h, weights, dtype)
     return _gates(half, other, h, form, activation or sigmoid)
 
@@ -205,14 +208,16 @@ def _gates(
 
 def new_state(gates: Gates, h: Bounded, dtype: torch.dtype) -> Bounded:
     """Return the new state that these gates make of h; see layer."""
-    form, z, n = FORMATS[dtype], gates.z.value, gates.n.value
+    form, z, n = format_of(dtype), gates.z.value, gates.n.value
     rest = one_minus(z)
     value = (rest * n).addcmul_(z, h.value)
     h_size, n_size, errors = h.value.abs(), n.abs(), h.error + gates.n.error
     own = (rest * n_size).addcmul_(z, h_size).mul_(_ACTIVATION)
-    own.add_(h_size.add_(n_size).add_(errors), alpha=_STATE + _HALF_ANGLE).mul_(form.unit)
+    roundings = (_STATE + _HALF_ANGLE) * form.unit + form.activation
+    own.mul_(form.unit).add_(h_size.add_(n_size).add_(errors), alpha=roundings)
     error = own.add_(_STATE * form.smallest).addcmul_(rest, gates.n.error).addcmul_(z, h.error)
-    error.addcmul_(gates.z.error, (h.value - n).abs_().add_(errors))
+    of_sum = gates.z.error - form.activation if form.activation else gates.z.error
+    error.addcmul_(of_sum, (h.value - n).abs_().add_(errors))
     return Bounded(value, error.masked_fill_(gates.overflow | error.isnan(), torch.inf))
 
 
@@ -222,7 +227,7 @@ def dropped(x: Bounded, mask: Tensor, scale: float, dtype: torch.dtype) -> Bound
     Unless the value may have overflowed: dropout multiplies it by zero, which makes it NaN. So it
     does where the scale overflows, as in float16 that of rates near one, if it comes last.
     """
-    form = FORMATS[dtype]
+    form = format_of(dtype)
     value, gone = x.value * scale, ~mask
     size = value.abs()
     error = (x.error * scale).add_(size, alpha=_DROPOUT * form.unit)
@@ -291,7 +296,7 @@ def over_time(
     x: Bounded, h: Bounded, weights: Layer, dtype: torch.dtype, active: Tensor | None = None
 ) -> Iterator[tuple[Gates, Bounded]]:
     """Yield a layer's gates and new state of each step, from its inputs (T, B, I)."""
-    form = FORMATS[dtype]
+    form = format_of(dtype)
     relative = _relative_error(x, h, form)
     half = _Matrix(weights["weight_ih"], weights.get("bias_ih")).half(x, relative, form)
     matrix = _Matrix(weights["weight_hh"], weights.get("bias_hh"))
@@ -321,7 +326,7 @@ def allowed(bounded: Bounded, dtype: torch.dtype) -> Tensor:
 
 def halves(x: Bounded, h: Bounded, weights: Layer, dtype: torch.dtype) -> tuple[Half, Half]:
     """Return the halves of a layer's gates' sums that x (..., B, I) and h (..., B, H) give."""
-    form = FORMATS[dtype]
+    form = format_of(dtype)
     relative = _relative_error(x, h, form)
     half = _Matrix(weights["weight_ih"], weights.get("bias_ih")).half(x, relative, form)
     return half, _Matrix(weights["weight_hh"], weights.get("bias_hh")).half(h, relative, form)
@@ -340,7 +345,8 @@ def sigmoid(value: Tensor, error: Tensor, form: Format) -> tuple[Tensor, Tensor]
     nearest = value.abs().sub_(error).clamp_min_(0)
     steepest = torch.sigmoid(nearest.neg_())
     slope = steepest * one_minus(steepest)
-    bound = (s * (_ACTIVATION * form.unit)).add_(_HALF_ANGLE * form.unit + form.normal)
+    own = _HALF_ANGLE * form.unit + form.normal + form.activation
+    bound = (s * (_ACTIVATION * form.unit)).add_(own)
     return s, bound.addcmul_(slope, error).clamp_max_(1)
 
 
@@ -350,7 +356,7 @@ def tanh(value: Tensor, error: Tensor, form: Format) -> tuple[Tensor, Tensor]:
     # 1 - tanh**2 loses all digits for large arguments; 1 / cosh**2 does not.
     nearest = value.abs().sub_(error).clamp_min_(0)
     slope = torch.cosh(nearest).square_().reciprocal_()
-    bound = t.abs().mul_(_ACTIVATION * form.unit).add_(form.smallest)
+    bound = t.abs().mul_(_ACTIVATION * form.unit).add_(form.smallest + form.activation)
     return t, bound.addcmul_(slope, error).clamp_max_(2)
 
 

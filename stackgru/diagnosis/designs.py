@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from stackgru.bounds import rounding
-from stackgru.bounds.formats import FORMATS, Format
+from stackgru.bounds.formats import Format, format_of
 from stackgru.bounds.rounding import Bounded
 from stackgru.gru.parameters import PARAMETERS, Layer
 
@@ -148,7 +148,7 @@ def _plus(
     if layer < design.residual and not (layer == 0 and fits):
         return value
     size = value.value.abs() + value.error + below.value.abs() + below.error
-    error = value.error + below.error + FORMATS[dtype].unit * size
+    error = value.error + below.error + format_of(dtype).unit * size
     return Bounded(value.value + below.value, error)
 
 
@@ -204,7 +204,7 @@ def _candidate_of_reset_state(
     x: Bounded, h: Bounded, r: Bounded, weights: Layer, dtype: torch.dtype
 ) -> Bounded:
     """Return tanh(W_in x + b_in + W_hn (r * h) + b_hn)."""
-    form = FORMATS[dtype]
+    form = format_of(dtype)
     sizes = (r.value.abs() + r.error) * (h.value.abs() + h.error)
     error = r.value * h.error + r.error * (h.value.abs() + h.error) + form.unit * sizes
     reset = Bounded(r.value * h.value, error + form.smallest)
@@ -219,7 +219,7 @@ def _reset_candidate(
     x: Bounded, h: Bounded, r: Bounded, weights: Layer, dtype: torch.dtype
 ) -> Bounded:
     """Return tanh(r * (W_in x + b_in + W_hn h + b_hn))."""
-    form = FORMATS[dtype]
+    form = format_of(dtype)
     last = {name: value.chunk(3)[2] for name, value in weights.items()}
     half, other = rounding.halves(x, h, last, dtype)
     sums = half.value + other.value

@@ -34,6 +34,7 @@ from stackgru.diagnosis.symptoms import explains, symptom_of
 from stackgru.engine.database import NamespacedDatabase
 from stackgru.engine.select import domain, select
 from stackgru.engine.time_limit import TimedOut, time_limit
+from stackgru.harness.activations import activations_of
 from stackgru.harness.build_facts import measure
 from stackgru.harness.pair import Pair, TargetRaised
 from stackgru.harness.results import raised_text
@@ -48,7 +49,7 @@ from stackgru.outcomes import (
     Violation,
 )
 from stackgru.report.law_result import LawResult
-from stackgru.targets.convention import Convention
+from stackgru.targets.convention import MOST_ACTIVATION_ERROR, Convention
 from stackgru.targets.importing import describe_error
 from stackgru.targets.target import Target, load
 from stackgru.torch_settings import settings_known
@@ -172,7 +173,8 @@ class LawRun:
         @given(case=strategy, actions=actions)
         def holds(case: Case, actions: list[str], stackgru_law: object = None) -> None:
             case = replace(case, actions=",".join(actions)) if law.stateful else case
-            law.check(Pair(self.target, case, strict=self.options.strict))
+            with self.target.bounds():
+                law.check(Pair(self.target, case, strict=self.options.strict))
 
         def test(**parameters: Any) -> None:
             __tracebackhide__ = True
@@ -184,7 +186,7 @@ class LawRun:
     def attempt(self) -> BaseException | None:
         """Run it in this process; return what the test is to raise."""
         self._pid = os.getpid()
-        with settings_known(), torch.random.fork_rng(devices=[]):
+        with settings_known(), torch.random.fork_rng(devices=[]), self.target.bounds():
             if self.law is None:
                 self.facts = measure(self.target)
                 return None
@@ -525,7 +527,7 @@ def _diagnosed(
     target: Target, strict: bool, dtypes: tuple[str, ...], seconds: float
 ) -> dict[str, Any]:
     """Return what a target is, as plain data, or why that was not found."""
-    with settings_known():
+    with settings_known(), target.bounds():
         try:
             with time_limit(seconds):
                 return diagnose(target, order_counts=strict, dtypes=dtypes).to_dict()
@@ -565,7 +567,22 @@ def collect_runs(target: str | Callable[..., Any] | Convention, options: Options
         fields=options.convention,
         dtypes=options.dtypes,
     )
-    return [LawRun(loaded, law, options) for law in (*select(options), None)]
+    target = _given_its_activations(loaded)
+    return [LawRun(target, law, options) for law in (*select(options), None)]
+
+
+def _given_its_activations(target: Target) -> Target:
+    """Return a target with bounds for its activations as measured, if it runs outside torch."""
+    convention = target.convention
+    if not target.is_foreign or convention.activation_error:
+        return target
+    try:
+        error = activations_of(target).error
+    except Violated:  # the laws will tell what is wrong with it
+        return target
+    if error > MOST_ACTIVATION_ERROR:
+        return target
+    return replace(target, convention=replace(convention, activation_error=error))
 
 
 def spread(runs: list[LawRun], workers: int) -> list[LawRun]:

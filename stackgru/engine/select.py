@@ -29,6 +29,9 @@ def domain(law: Law, target: Target, options: Options) -> st.SearchStrategy[Case
         )
     if law.strict and not options.strict:
         raise NotApplicable("only checked with --strict")
+    lacking = law.abilities & target.lacks
+    if lacking:
+        raise NotApplicable(f"evaluated outside torch, without {' and '.join(sorted(lacking))}")
     if law.without_state and not target.takes_no_state:
         raise NotApplicable("the target cannot be called without a state")
     wanted = [
@@ -69,6 +72,12 @@ def _restrict(arguments: dict[str, Any], target: Target) -> str | None:
         if not fits or arguments.pop("min_layers", 1) > target.layers:
             return "the target's constructor takes no num_layers"
         arguments["num_layers"] = target.layers
+    if "empty batches" in target.lacks:
+        if arguments.get("max_batch") == 0:
+            return "the target does not evaluate empty batches"
+        arguments["min_batch"] = max(arguments.get("min_batch", 0), 1)
+    if "gradients" in target.lacks and "grad" in arguments.get("choices", ()):
+        arguments["choices"] = tuple(one for one in arguments["choices"] if one != "grad")
     if "bias" not in target.accepts:
         arguments["bias"] = True
     if arguments.get("bidirectional") and not any(call[-1] for call in possible_calls(target)):

@@ -13,6 +13,7 @@ from torch import nn
 from stackgru.bounds import rounding
 from stackgru.cases.case import Case
 from stackgru.gru.parameters import Layer, gru_layers
+from stackgru.harness.activations import activations_of
 from stackgru.harness.masks import Recorder, arrange, flat
 from stackgru.harness.orders import found_orders, reference_order
 from stackgru.harness.pair import Pair
@@ -40,6 +41,7 @@ def measure(target: Target) -> dict[str, Any]:
         ("same_initial_weights", _same_initial_weights),
         ("bitwise_equal_at_one_step", _bitwise_at_one_step),
         ("whole_sequences_from_one_seed", _whole_sequences),
+        ("activations", _activations),
     ):
         try:
             facts[name] = measured(target)
@@ -50,6 +52,10 @@ def measure(target: Target) -> dict[str, Any]:
         found = "other masks" if orders is None else [*orders, "cannot be told"][0]
         facts["order_of_masks"] = found
     return facts
+
+
+def _activations(target: Target) -> str:
+    return str(activations_of(target))
 
 
 def _cpu_capability() -> str:

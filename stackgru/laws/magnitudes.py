@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from stackgru.bounds import rounding
-from stackgru.bounds.formats import FORMATS
+from stackgru.bounds.formats import format_of
 from stackgru.bounds.rounding import Bounded
 from stackgru.cases.case import Case
 from stackgru.cases.strategies import CALLED, WHOLE
@@ -192,7 +192,7 @@ def _assert_autocast(
 def cast(value: Bounded, dtype: torch.dtype = torch.bfloat16) -> Bounded:
     """Return a value as autocast hands it to a product."""
     # Both factors of a product are cast: one rounding of each, here both of the one.
-    form = FORMATS[dtype]
+    form = format_of(dtype)
     error = 4.02 * form.unit * value.value.abs() + form.smallest
     return Bounded(value.value, value.error + error)
 

@@ -21,6 +21,7 @@ from stackgru.harness.pair import Pair
 from stackgru.laws.helpers.values import of_itself
 from stackgru.laws.names import NAMES
 from stackgru.options import KINDS
+from stackgru.targets.foreign import OutsideTorch
 
 _MODULES = (
     "values",
@@ -89,6 +90,13 @@ class Law:
     parts: tuple[Statement, ...] = ()
 
     @property
+    def abilities(self) -> frozenset[str]:
+        """What it needs of a target, of stackgru.targets.foreign.ABILITIES."""
+        found = {"gradients"} if "gradients" in (self.family, self.question) else set()
+        found |= {"transforms"} if self.family == "transforms" else set()
+        return frozenset(found) | _ABILITIES.get(self.name, frozenset())
+
+    @property
     def is_bundled(self) -> bool:
         """Whether it comes with this package, and is none of the user's own."""
         return self.module.startswith("stackgru.laws.")
@@ -108,6 +116,20 @@ class Law:
         if case.mode != "eval" or self.question in ("gradients", "conduct"):
             return self.question
         return "seeds" if self.family == "randomness" else "values"
+
+
+#: What laws need of a target besides; see Law.abilities.
+_ABILITIES = {
+    name: frozenset({ability})
+    for ability, names in {
+        "gradients": ("hooks", "released", "life", "calls-under-autocast"),
+        "transforms": ("meta", "parametrised"),
+        "autocast": ("autocast",),
+        "empty batches": ("empty-batch",),
+        "threads": ("in-threads",),
+    }.items()
+    for name in names
+}
 
 
 def _never(case: Case) -> bool:
@@ -180,6 +202,7 @@ def law(
             check = functools.partial(judge_parts, function, parts)
         if is_of_itself:
             check = functools.partial(of_itself, check=check)
+        check = functools.partial(_as_far_as_evaluated, check)
         if not function.__module__.startswith("stackgru.laws."):
             NAMES[name] = (family, question)
         _laws[name] = Law(
@@ -205,6 +228,20 @@ def law(
         return function
 
     return register
+
+
+def _as_far_as_evaluated(check: Callable[[Pair], None], pair: Pair) -> None:
+    """Try a law until it asks for what cannot be done where the target is evaluated."""
+    __tracebackhide__ = True
+    try:
+        check(pair)
+    except Exception as error:
+        reason: BaseException | None = error
+        while reason is not None and not isinstance(reason, OutsideTorch):
+            reason = reason.__cause__ or reason.__context__
+        if reason is None:
+            raise
+        pair.remark = f"as far as it is evaluated outside torch: {reason}"
 
 
 def _tried(function: Callable[[Pair], None], pair: Pair) -> None:

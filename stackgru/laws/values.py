@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from stackgru.bounds.formats import FORMATS
+from stackgru.bounds.formats import format_of
 from stackgru.cases.strategies import CALLED, WHOLE
 from stackgru.harness.judge import Called, Seen, Within
 from stackgru.harness.pair import Pair, Run
@@ -222,7 +222,7 @@ def bounded(pair: Pair) -> None:
     before = torch.cat([first[None], states[:-1]]).double().abs().clamp(min=1)
     after = states.double().abs()
     # A convex sum of h and n, |n| <= 1, rounded at most five times by at most |h| + |n| each.
-    allowed = 10 * FORMATS[pair.case.torch_dtype].unit * before
+    allowed = 10 * format_of(pair.case.torch_dtype).unit * before
     excess = torch.where(after.isnan(), 0.0, (after - before).clamp(min=0))
     pair.within(
         excess,

@@ -25,6 +25,9 @@ from stackgru.options import ARGUMENTS, RETURNS, STATES, UsageError, one_of
 #: Returns a module's layers in order: nn.GRUCells, or mappings from nn.GRUCell's names to tensors.
 FindsWeights = Callable[[Any], Sequence["nn.GRUCell | Mapping[str, Tensor]"]]
 
+#: Ten times what optimised runtimes are off by, and a hundredth of what tables of 8 bits are.
+MOST_ACTIVATION_ERROR = 1e-6
+
 
 @dataclass(frozen=True)
 class Convention:
@@ -47,6 +50,9 @@ class Convention:
             nn.GRUCells, or mappings with weight_ih, weight_hh and, unless there are none or they
             are None, bias_ih and bias_hh, in nn.GRU's order of gates r, z, n. The tensors may be
             views of the module's parameters, or computed from them as the module computes them.
+        activation_error: by how much its sigmoid and tanh may be off besides their roundings,
+            absolutely, in float32; in another dtype by the same number of u. At most
+            MOST_ACTIVATION_ERROR: what is further off is no rounding, but another equation.
 
     Raises:
         UsageError: if a name is unknown; the message suggests the nearest.
@@ -62,12 +68,18 @@ class Convention:
     batch_first: bool = False
     sizes: Mapping[str, int | Collection[int]] | None = field(default=None, hash=False)
     weights: FindsWeights | None = None
+    activation_error: float = 0.0
 
     def __post_init__(self) -> None:
         returns = ", ".join(part.strip() for part in self.returns.split(","))
         object.__setattr__(self, "returns", one_of("returns", returns, RETURNS))
         one_of("state", self.state, STATES)
         object.__setattr__(self, "sizes", _read_sizes(self.sizes or {}))
+        if not 0 <= self.activation_error <= MOST_ACTIVATION_ERROR:
+            raise UsageError(
+                f"activation_error must be from 0 to {MOST_ACTIVATION_ERROR:g}, got "
+                f"{self.activation_error:g}: what is further off is no rounding, but another GRU."
+            )
         if self.arguments is None:
             return
         if isinstance(self.arguments, str):
@@ -145,6 +157,8 @@ class Convention:
             found += ["--returns", self.returns.replace(" ", "")]
         found += ["--time-axis"] if self.time_axis else []
         found += ["--batch-first"] if self.batch_first else []
+        if self.activation_error:
+            found += ["--activation-error", f"{self.activation_error:g}"]
         return tuple(found)
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import nn
 
+from stackgru.bounds.formats import activations_off_by
 from stackgru.cases.case import Case
 from stackgru.options import DTYPES, UsageError
 from stackgru.targets.adapter import adapt, own_module
 from stackgru.targets.construct import construct
 from stackgru.targets.convention import Convention
 from stackgru.targets.find_weights import find_weights
+from stackgru.targets.foreign import Foreign
 from stackgru.targets.importing import TargetError, describe_error, import_target, with_article
 from stackgru.targets.probe import TargetInfo, probe
 from stackgru.targets.suggest import advice
@@ -45,13 +48,30 @@ class Target(TargetInfo):
         """The class or function that builds it."""
         return self.convention.factory
 
+    def bounds(self) -> AbstractContextManager[None]:
+        """Return a context in which bounds allow its activations what its convention says."""
+        return activations_off_by(self.convention.activation_error)
+
+    @property
+    def lacks(self) -> frozenset[str]:
+        """What it cannot do as it is evaluated outside torch; see Foreign."""
+        return self.factory.lacks if self.is_foreign else frozenset()
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it is evaluated outside torch."""
+        return isinstance(self.factory, type) and issubclass(self.factory, Foreign)
+
     @property
     def limits(self) -> dict[str, str]:
         """What it does not support, such as a dtype or bias=False, and why."""
         bias = {"bias=False": self.refused_bias} if self.refused_bias else {}
         widths = "input_size other than hidden_size"
         width = {widths: "it cannot be called then"} if self.has_one_width else {}
-        return {**dict(self.refused_dtypes), **bias, **width}
+        error, exact = self.convention.activation_error, "exact activations"
+        off = f"what holds does so given that they are off by up to {error:g} absolutely"
+        given = {exact: f"{off} in float32"} if error else {}
+        return {**given, **dict(self.refused_dtypes), **bias, **width}
 
     @property
     def unseen(self) -> tuple[str, ...]:

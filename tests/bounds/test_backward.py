@@ -10,13 +10,13 @@ from torch import nn
 
 from stackgru.bounds.arithmetic import Dual, Number
 from stackgru.bounds.backward import Direction, _of_sigmoid, gradients, second_derivatives, tangents
-from stackgru.bounds.formats import FORMATS
+from stackgru.bounds.formats import format_of
 from stackgru.bounds.forward import StackInputs
 from stackgru.cases.case import Case
 from stackgru.cases.tensors import draw_h0, draw_input, draw_weights
 from stackgru.gru.parameters import copy_layers, gru_layers
 
-FORM = FORMATS[torch.float64]
+FORM = format_of(torch.float64)
 CASES = [
     Case(),
     Case(3, 4, 2, 3, 3),
@@ -160,7 +160,7 @@ def test_nothing_is_claimed_where_exp_may_overflow():
 def test_nothing_is_claimed_of_a_sigmoid_whose_exp_overflows_in_its_tangent(a, toward, claimed):
     given = torch.tensor([a]), torch.tensor([toward])
     _, seen = torch.func.jvp(lambda a: 1 / (1 + torch.exp(-a)), given[:1], given[1:])
-    form = FORMATS[torch.float32]
+    form = format_of(torch.float32)
     # A gate's error as in forward.py: its square may underflow on the way to the slope.
     value = given[0].double().sigmoid()
     known = Number(value, torch.minimum(value, 4 * form.smallest / value), form)
@@ -195,7 +195,7 @@ def test_errors_are_carried_on(result, value, error):
 
 
 def test_bfloat16_products_may_lose_subnormal_numbers():
-    form = FORMATS[torch.bfloat16]
+    form = format_of(torch.bfloat16)
     tiny = Number.exact(torch.full((1, 3), form.normal / 2), form)
     one = Number.exact(torch.ones(3, 1), form)
     assert (tiny @ one).error.item() >= 3 * form.normal / 2
@@ -204,7 +204,7 @@ def test_bfloat16_products_may_lose_subnormal_numbers():
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_a_sum_of_more_terms_than_a_half_can_tell_apart_stays_inside(dtype):
     """With 1 / u terms or more Higham's gamma is negative."""
-    form = FORMATS[dtype]
+    form = format_of(dtype)
     terms = torch.linspace(0.5, 1.0, round(2 / form.unit), dtype=torch.float64).to(dtype)
     found = Number.exact(terms[None], form) @ Number.exact(torch.ones(len(terms), 1), form)
     total = torch.zeros((), dtype=dtype)
@@ -224,7 +224,7 @@ def test_a_dual_number_is_differentiated():
 
 
 def test_nothing_is_claimed_of_a_number_that_may_overflow():
-    half = FORMATS[torch.float16]
+    half = format_of(torch.float16)
     large = Number(torch.tensor([[3e4]]).double(), torch.zeros(1, 1).double(), half)
     assert (large @ large).error.isinf().all()
     assert large.where(torch.tensor([[True]]), 2.0).error.isinf().all()

@@ -1,0 +1,1 @@
+"""nn.GRU evaluated by other frameworks and runtimes: each file is a recipe."""

@@ -1,0 +1,119 @@
+"""How far a target's sigmoid and tanh are off, measured by a GRU of one unit.
+
+With zeros for all else, h' is z h for a candidate of tanh(0) = 0, that is the sigmoid of the input
+for h = 1; and (1 - z) n for h = 0, that is the tanh of the input where a large negative sum makes z
+vanish. The input runs through the range of floats.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stackgru.bounds.formats import format_of
+from stackgru.cases.case import Case
+from stackgru.harness.pair import Pair
+from stackgru.outcomes import Violated
+from stackgru.targets.target import Target
+
+_POINTS = 1 << 16  # from -_LARGEST to _LARGEST
+_LARGEST = 20.0  # where float32 has 1 for both
+_SHUT = -120.0  # a sum for which the sigmoid vanishes
+#: Roundings of right activations, and of 1 in a sigmoid: see stackgru.bounds.rounding, point 3.
+_OF_VALUE, _OF_ONE = 8, 2
+
+
+@dataclass(frozen=True)
+class Activations:
+    """By how much a target's activations are off.
+
+    Attributes:
+        sigmoid: the largest absolute error, if it is more than that of a few roundings, or else 0.
+        tanh: likewise.
+        flushes: whether subnormal numbers are taken for zero.
+        dtype: the dtype in which that was measured.
+    """
+
+    sigmoid: float
+    tanh: float
+    flushes: bool
+    dtype: str
+
+    @property
+    def error(self) -> float:
+        """The larger of the two, rounded up to two digits, as in float32."""
+        largest = max(self.sigmoid, self.tanh)
+        if not largest:
+            return 0.0
+        units = format_of(torch.float32).unit / format_of(getattr(torch, self.dtype)).unit
+        digit = 10.0 ** (math.floor(math.log10(largest * units)) - 1)
+        return math.ceil(largest * units / digit) * digit
+
+    def __str__(self) -> str:
+        """Say it in words."""
+        parts = [
+            f"{name} is off by {error:.2g} absolutely"
+            for name, error in (("sigmoid", self.sigmoid), ("tanh", self.tanh))
+            if error
+        ]
+        parts += ["subnormal numbers are zero"] * self.flushes
+        return ", ".join(parts) or "sigmoid and tanh are off by a few roundings"
+
+
+def activations_of(target: Target) -> Activations:
+    """Measure a target's activations, in the first of float32 and float64 that it has.
+
+    Raises:
+        Violated: if it cannot be called so.
+    """
+    refused = dict(target.refused_dtypes)
+    dtype = next(name for name in ("float32", "float64") if name not in refused)
+    form = format_of(getattr(torch, dtype))
+    x = _range(form.smallest, form.largest).to(getattr(torch, dtype))
+    case = Case(input_size=2, hidden_size=1, num_layers=1, batch=len(x), dtype=dtype)
+    if target.fitted(case) != case or not target.convention.takes_state:
+        raise Violated("it has other sizes, or takes no state")
+    pair = Pair(target, case)
+    exact = x.double()
+    sigmoid = _results(pair, x, {"z": (1.0, 0.0)}, h=1.0)
+    shut = {"z": (0.0, _SHUT)}
+    left = 1 - _results(pair, x[:1], shut, h=1.0)  # some sigmoids never vanish
+    tanh = _results(pair, x, {"n": (1.0, 0.0), **shut}, h=0.0) / left
+    tiny = (x != 0) & (x.abs() < form.normal)
+    return Activations(
+        _off(sigmoid, exact.sigmoid(), _OF_ONE * form.unit + form.normal, form.unit),
+        _off(tanh, exact.tanh(), form.normal, form.unit),
+        bool((tanh[tiny] == 0).all()),
+        dtype,
+    )
+
+
+def _range(smallest: float, largest: float) -> Tensor:
+    """Return numbers of all magnitudes and both signs, and many of those that matter."""
+    sizes = torch.logspace(math.log2(smallest), math.log2(largest / 2), 2000, 2, dtype=torch.float64)
+    usual = torch.linspace(-_LARGEST, _LARGEST, _POINTS, dtype=torch.float64)
+    return torch.cat([-sizes, sizes, usual])
+
+
+def _results(
+    pair: Pair, x: Tensor, gates: dict[str, tuple[float, float]], h: float
+) -> Tensor:
+    """Return new states for inputs (x, 1), with these weights of gates and zeros for all others."""
+    layer = {name: torch.zeros_like(value) for name, value in pair.layers[0].items()}
+    for gate, weights in gates.items():
+        layer["weight_ih"]["rzn".index(gate)] = torch.tensor(weights)
+    pair.weights.write([layer])
+    input = torch.stack([x, torch.ones_like(x)], -1)[None]
+    states = torch.full((1, len(x), 1), h, dtype=x.dtype, device=pair.h0.device)
+    with pair.mode("eval"):
+        return pair.run(input.to(pair.input.device), states).outputs[0, :, 0].double().cpu()
+
+
+def _off(got: Tensor, exact: Tensor, least: float, unit: float) -> float:
+    """Return the largest error, 0 if each is one of roundings."""
+    errors = (got - exact).abs().nan_to_num(nan=math.inf)
+    is_rounding = bool((errors <= _OF_VALUE * unit * exact.abs() + least).all())
+    return 0.0 if is_rounding else float(errors.max())
