@@ -118,7 +118,8 @@ def diagnose(
     """
     with torch.random.fork_rng(devices=[]), without_cudnn():
         nn_gru = ((),) if order_counts else ((), (TIME_ORDER,))
-        drawn = [name for name in _DTYPES if not dtypes or name in dtypes]
+        wanted = {*(dtypes or _DTYPES)} - {*dict(target.refused_dtypes)}
+        drawn = [name for name in _DTYPES if name in wanted]
         if not drawn:
             return Diagnosis()
         trials = _Trials(target, nn_gru, drawn)
