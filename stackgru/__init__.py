@@ -7,6 +7,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from stackgru.bounds.compare import Comparison, compare
     from stackgru.cases.case import Case
     from stackgru.cases.strategies import domain as cases
     from stackgru.checkpoints.state_dict import ConversionError, convert_state_dict
@@ -28,10 +29,10 @@ __version__ = "0.2.0"
 
 # fmt: off
 __all__ = [
-    "Case", "CheckerFailed", "Convention", "ConversionError", "Foreign", "LawResult",
-    "Options", "RefusedArgument", "Report", "StackgruError", "StackingGRUCell", "TargetError", "UsageError",
-    "Violation", "as_cells", "as_gru", "cases", "check", "convert_state_dict", "copy_weights",
-    "law", "suite_for",
+    "Case", "CheckerFailed", "Comparison", "Convention", "ConversionError", "Foreign", "LawResult",
+    "Options", "RefusedArgument", "Report", "StackgruError", "StackingGRUCell", "TargetError",
+    "UsageError", "Violation", "as_cells", "as_gru", "cases", "check", "compare",
+    "convert_state_dict", "copy_weights", "law", "suite_for",
 ]
 # fmt: on
 
@@ -40,6 +41,7 @@ __all__ = [
 _WHERE = {
     "Case": "cases.case",
     "CheckerFailed": "pytest_plugin.check",
+    "Comparison": "bounds.compare",
     "Convention": "targets.convention",
     "ConversionError": "checkpoints.state_dict",
     "Foreign": "targets.foreign",
@@ -55,6 +57,7 @@ _WHERE = {
     "as_cells": "gru.sharing",
     "as_gru": "gru.sharing",
     "check": "pytest_plugin.check",
+    "compare": "bounds.compare",
     "convert_state_dict": "checkpoints.state_dict",
     "copy_weights": "gru.sharing",
     "law": "laws.registry",

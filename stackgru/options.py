@@ -33,6 +33,10 @@ STATES = ("stacked", "batch-first", "tuple", "list", "concatenated", "none")
 RETURNS = ("output, state", "state", "state, output", "output")
 
 
+#: Some times what optimised runtimes are off by in float32; tables of 8 bits are off by far more.
+MOST_ACTIVATION_ERROR = 1e-6
+
+
 @dataclass(frozen=True)
 class Options:
     """What a run is to do. Each field is a keyword of ``check`` and ``suite_for``.
@@ -96,8 +100,8 @@ class Options:
     @property
     def convention(self) -> dict[str, Any]:
         """The fields of a Convention that are set here."""
-        fields = ("arguments", "constants", "state", "returns", "time_axis", "batch_first")
-        fields += ("activation_error",)
+        how = ("arguments", "constants", "state", "returns", "time_axis", "batch_first")
+        fields = (*how, "activation_error")
         given = {name: getattr(self, name) for name in fields if getattr(self, name)}
         return {**given, "constants": dict(self.constants)} if self.constants else given
 

@@ -10,7 +10,7 @@ before the product (its default) or, with linear_before_reset = 1, after it, as 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import onnx
@@ -46,7 +46,7 @@ def model(hidden_size: int, directions: int, dtype: str, **attributes: Any) -> o
 class OnnxRuntime(stackgru.Foreign):
     """onnxruntime's GRU, layer by layer."""
 
-    attributes = {"linear_before_reset": 1}
+    attributes: ClassVar = {"linear_before_reset": 1}
     lacks = stackgru.Foreign.lacks | {"empty batches"}  # an empty batch ends the process
 
     @classmethod
@@ -79,7 +79,7 @@ class OnnxRuntime(stackgru.Foreign):
 class LinearBeforeReset0(OnnxRuntime):
     """The same as exporters wrote it that left out linear_before_reset: not torch's equation."""
 
-    attributes = {}
+    attributes: ClassVar = {}
 
 
 class Reference(OnnxRuntime):

@@ -39,7 +39,7 @@ from stackgru.harness.build_facts import measure
 from stackgru.harness.pair import Pair, TargetRaised
 from stackgru.harness.results import raised_text
 from stackgru.laws.registry import Law, deciding
-from stackgru.options import PROFILES, Options
+from stackgru.options import MOST_ACTIVATION_ERROR, PROFILES, Options
 from stackgru.outcomes import (
     OF_DROPOUT,
     OF_VARIANTS,
@@ -49,7 +49,7 @@ from stackgru.outcomes import (
     Violation,
 )
 from stackgru.report.law_result import LawResult
-from stackgru.targets.convention import MOST_ACTIVATION_ERROR, Convention
+from stackgru.targets.convention import Convention
 from stackgru.targets.importing import describe_error
 from stackgru.targets.target import Target, load
 from stackgru.torch_settings import settings_known
@@ -567,8 +567,8 @@ def collect_runs(target: str | Callable[..., Any] | Convention, options: Options
         fields=options.convention,
         dtypes=options.dtypes,
     )
-    target = _given_its_activations(loaded)
-    return [LawRun(target, law, options) for law in (*select(options), None)]
+    given = _given_its_activations(loaded)
+    return [LawRun(given, law, options) for law in (*select(options), None)]
 
 
 def _given_its_activations(target: Target) -> Target:

@@ -78,10 +78,13 @@ def activations_of(target: Target) -> Activations:
         raise Violated("it has other sizes, or takes no state")
     pair = Pair(target, case)
     exact = x.double()
-    sigmoid = _results(pair, x, {"z": (1.0, 0.0)}, h=1.0)
+    # Neither a sigmoid that should vanish nor the tanh of 0 need be 0.
     shut = {"z": (0.0, _SHUT)}
-    left = 1 - _results(pair, x[:1], shut, h=1.0)  # some sigmoids never vanish
-    tanh = _results(pair, x, {"n": (1.0, 0.0), **shut}, h=0.0) / left
+    without, one = (_results(pair, x[:1], shut, h) for h in (0.0, 1.0))
+    rest = 1 - (one - without)
+    nothing = without / rest
+    sigmoid = (_results(pair, x, {"z": (1.0, 0.0)}, h=1.0) - nothing) / (1 - nothing)
+    tanh = _results(pair, x, {"n": (1.0, 0.0), **shut}, h=0.0) / rest
     tiny = (x != 0) & (x.abs() < form.normal)
     return Activations(
         _off(sigmoid, exact.sigmoid(), _OF_ONE * form.unit + form.normal, form.unit),
@@ -93,14 +96,14 @@ def activations_of(target: Target) -> Activations:
 
 def _range(smallest: float, largest: float) -> Tensor:
     """Return numbers of all magnitudes and both signs, and many of those that matter."""
-    sizes = torch.logspace(math.log2(smallest), math.log2(largest / 2), 2000, 2, dtype=torch.float64)
+    sizes = torch.logspace(
+        math.log2(smallest), math.log2(largest / 2), 2000, 2, dtype=torch.float64
+    )
     usual = torch.linspace(-_LARGEST, _LARGEST, _POINTS, dtype=torch.float64)
     return torch.cat([-sizes, sizes, usual])
 
 
-def _results(
-    pair: Pair, x: Tensor, gates: dict[str, tuple[float, float]], h: float
-) -> Tensor:
+def _results(pair: Pair, x: Tensor, gates: dict[str, tuple[float, float]], h: float) -> Tensor:
     """Return new states for inputs (x, 1), with these weights of gates and zeros for all others."""
     layer = {name: torch.zeros_like(value) for name, value in pair.layers[0].items()}
     for gate, weights in gates.items():

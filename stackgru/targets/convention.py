@@ -20,13 +20,17 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from stackgru.options import ARGUMENTS, RETURNS, STATES, UsageError, one_of
+from stackgru.options import (
+    ARGUMENTS,
+    MOST_ACTIVATION_ERROR,
+    RETURNS,
+    STATES,
+    UsageError,
+    one_of,
+)
 
 #: Returns a module's layers in order: nn.GRUCells, or mappings from nn.GRUCell's names to tensors.
 FindsWeights = Callable[[Any], Sequence["nn.GRUCell | Mapping[str, Tensor]"]]
-
-#: Ten times what optimised runtimes are off by, and a hundredth of what tables of 8 bits are.
-MOST_ACTIVATION_ERROR = 1e-6
 
 
 @dataclass(frozen=True)

@@ -26,11 +26,11 @@ class _Evaluated(torch.autograd.Function):
     """What has a graph, as nn.GRU's results have, but no gradients."""
 
     @staticmethod
-    def forward(ctx: Any, run: Any, *given: Tensor) -> Any:  # type: ignore[override]
+    def forward(ctx: Any, run: Any, *given: Tensor) -> Any:
         return run(*given[:2])
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, *grads: Tensor) -> Any:
         raise OutsideTorch("there are no gradients")
 
 
@@ -104,9 +104,7 @@ class Foreign(nn.Module):
         """
         raise NotImplementedError
 
-    def forward(
-        self, input: Tensor, h0: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, input: Tensor, h0: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return what evaluate gives, for (T, B, I), with batch_first (B, T, I), or (T, I)."""
         if isinstance(input, PackedSequence):
             raise OutsideTorch("packed rows are not evaluated")
@@ -123,7 +121,8 @@ class Foreign(nn.Module):
             raise ValueError(f"h0 must be {shape}, got {tuple(state.shape)}")
         if not x.shape[1] and "empty batches" in self.lacks:
             raise OutsideTorch("an empty batch is not evaluated")
-        results = _Evaluated.apply(self._evaluated, x, state, *self.parameters())
+        given = (self._evaluated, x, state, *self.parameters())
+        results = _Evaluated.apply(*given)  # type: ignore[no-untyped-call]
         if alone:
             return results[0][:, 0], results[1][:, 0]
         return results[0].transpose(0, 1) if self.batch_first else results[0], results[1]

@@ -55,7 +55,7 @@ class Target(TargetInfo):
     @property
     def lacks(self) -> frozenset[str]:
         """What it cannot do as it is evaluated outside torch; see Foreign."""
-        return self.factory.lacks if self.is_foreign else frozenset()
+        return getattr(self.factory, "lacks", frozenset()) if self.is_foreign else frozenset()
 
     @property
     def is_foreign(self) -> bool:
