@@ -56,12 +56,12 @@ class TorchScriptExporter(stackgru.Foreign):
     @classmethod
     @lru_cache(maxsize=512)
     def _session(cls, *sizes: int, **options: bool) -> onnxruntime.InferenceSession:
-        gru = nn.GRU(*sizes, **options).eval()
         x = torch.zeros(5, 6, sizes[0])  # no sizes that torch.export would take for constants
-        rows = 5 if gru.batch_first else 6
-        h0 = torch.zeros(sizes[2] * (1 + gru.bidirectional), rows, sizes[1])
         with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
             warnings.simplefilter("ignore")
+            gru = nn.GRU(*sizes, **options).eval()
+            rows = 5 if gru.batch_first else 6
+            h0 = torch.zeros(sizes[2] * (1 + gru.bidirectional), rows, sizes[1])
             model = cls.export(gru, x, h0)
         cls.patch(model)
         settings = onnxruntime.SessionOptions()

@@ -45,7 +45,8 @@ def test_a_finer_evaluation_is_within_rounding(seed, form):
     gru, x = gru_and_input(seed, *form)
     output, hn = copy.deepcopy(gru).double()(x.double())
     found = stackgru.compare(gru, x, None, output.float(), hn.float())
-    assert found.within and found.first is None
+    assert found.within
+    assert found.first is None
     assert found.allowed.output.shape == output.shape
     assert found.allowed.hn.shape == hn.shape
     torch.testing.assert_close(output.float().double(), output, atol=1e-6, rtol=0)

@@ -1,0 +1,167 @@
+"""Foreign targets: what is evaluated outside torch is judged as far as it goes."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+import stackgru
+from stackgru.diagnosis.search import diagnose
+from stackgru.engine.run import LawRun
+from stackgru.laws.registry import all_laws
+from stackgru.options import Options
+from stackgru.targets.foreign import ABILITIES, OutsideTorch
+from stackgru.targets.target import load
+
+np = pytest.importorskip("numpy")
+
+
+class InNumPy(stackgru.Foreign):
+    """nn.GRU's equation in NumPy."""
+
+    dtypes = ("float32", "float64")
+
+    def evaluate(self, weights, input, h0):
+        ways, last, below = 1 + self.bidirectional, [], input
+        for layer in range(0, len(weights), ways):
+            outputs = []
+            for way in range(ways):
+                steps = below[::-1] if way else below
+                states = self.over_time(steps, h0[layer + way], **weights[layer + way])
+                last.append(states[-1])
+                outputs.append(states[::-1] if way else states)
+            below = np.concatenate(outputs, -1)
+        return below, np.stack(last)
+
+    def over_time(self, x, h, weight_ih, weight_hh, bias_ih=0.0, bias_hh=0.0):
+        outputs = []
+        for step in x:
+            x_r, x_z, x_n = np.split(step @ weight_ih.T + bias_ih, 3, -1)
+            h_r, h_z, h_n = np.split(h @ weight_hh.T + bias_hh, 3, -1)
+            r, z = self.sigmoid(x_r + h_r), self.sigmoid(x_z + h_z)
+            n = self.candidate(x_n, r, h_n)
+            h = (1 - z) * n + z * h
+            outputs.append(h)
+        return np.stack(outputs)
+
+    def sigmoid(self, sums):
+        with np.errstate(over="ignore"):
+            return 1 / (1 + np.exp(-sums))
+
+    def candidate(self, x_n, r, h_n):
+        return np.tanh(x_n + r * h_n)
+
+
+class WithoutEmptyBatches(InNumPy):
+    """It cannot evaluate an empty batch, and says so."""
+
+    lacks = InNumPy.lacks | {"empty batches"}
+
+    def evaluate(self, weights, input, h0):
+        if not input.shape[1]:
+            raise SystemExit("aborted")
+        return super().evaluate(weights, input, h0)
+
+
+class ResetOverAll(InNumPy):
+    """The reset gate multiplies all of the candidate's sum."""
+
+    def candidate(self, x_n, r, h_n):
+        return np.tanh(r * (x_n + h_n))
+
+
+class DrawsNumbers(InNumPy):
+    """A call draws from torch's generator."""
+
+    def evaluate(self, weights, input, h0):
+        torch.rand(1)
+        return super().evaluate(weights, input, h0)
+
+
+def result_of(factory, law, examples=20):
+    run = LawRun(load(factory), all_laws()[law], Options(max_examples=examples, seed=1))
+    run.attempt()
+    return run.result
+
+
+SLOW = {"same-draws", "not-finite"}
+
+
+@pytest.mark.parametrize(
+    "law", [pytest.param(law, marks=[pytest.mark.nightly] * (law in SLOW)) for law in all_laws()]
+)
+def test_what_is_right_is_not_accused(law):
+    result = result_of(InNumPy, law, 10)
+    assert result.status in ("holds", "refused", "not applicable"), result
+    if result.status == "not applicable" and "evaluated outside torch" in result.reason:
+        assert all_laws()[law].abilities & InNumPy.lacks
+
+
+@pytest.mark.parametrize("law", ["equation", "unrolled", "magnitudes", "rows", "purity"])
+def test_what_can_be_tried_is_tried(law):
+    assert result_of(InNumPy, law).status == "holds"
+
+
+@pytest.mark.parametrize("law", ["gradients", "second-derivatives", "compile", "autocast"])
+def test_what_it_lacks_does_not_apply(law):
+    result = result_of(InNumPy, law)
+    assert result.status == "not applicable"
+    assert result.reason.startswith("evaluated outside torch, without ")
+
+
+def test_a_law_is_tried_as_far_as_it_goes():
+    assert result_of(InNumPy, "purity").reason == (
+        "as far as it is evaluated outside torch: there are no gradients"
+    )
+    assert result_of(DrawsNumbers, "no-draws").status == "violated"
+
+
+@pytest.mark.parametrize("law", ["equation", "stateless", "no-draws", "empty-batch"])
+def test_an_empty_batch_is_not_evaluated_if_it_cannot_be(law):
+    result = result_of(WithoutEmptyBatches, law)
+    assert result.status == ("not applicable" if law == "empty-batch" else "holds")
+
+
+def test_a_variant_is_named():
+    of_candidate = "the reset gate applied to all of the candidate's sum"
+    assert diagnose(load(ResetOverAll)).variants == (of_candidate,)
+    assert diagnose(load(InNumPy)).variants == ()
+
+
+def test_it_is_built_and_called_as_nn_gru_is():
+    own = InNumPy(3, 4, 2, bidirectional=True, batch_first=True)
+    gru = nn.GRU(3, 4, 2, bidirectional=True, batch_first=True)
+    gru.load_state_dict(own.state_dict())
+    x = torch.randn(5, 7, 3)
+    for results, others in zip(own(x), gru(x), strict=True):
+        torch.testing.assert_close(results, others)
+    torch.testing.assert_close(own(x[0])[0], gru(x[0])[0])
+    again = pickle.loads(pickle.dumps(own))
+    assert torch.equal(again(x)[0], own(x)[0])
+
+
+@pytest.mark.parametrize(
+    ("input", "h0", "text"),
+    [
+        (torch.zeros(5, 7, 2), None, r"input must be \(\.\.\., 3\), got \(5, 7, 2\)"),
+        (torch.zeros(5, 7, 3), torch.zeros(1, 6, 4), r"h0 must be \(1, 7, 4\), got \(1, 6, 4\)"),
+        (torch.zeros(5, 7, 3).half(), None, "it computes in float32, float64, not in float16"),
+    ],
+)
+def test_what_it_cannot_take_is_told(input, h0, text):
+    with pytest.raises((ValueError, OutsideTorch), match=text):
+        InNumPy(3, 4)(input, h0)
+
+
+def test_there_are_no_gradients():
+    output, _ = InNumPy(3, 4)(torch.zeros(5, 7, 3))
+    with pytest.raises(OutsideTorch, match="there are no gradients"):
+        output.sum().backward()
+
+
+def test_what_is_lacking_is_an_ability():
+    assert set(ABILITIES) >= stackgru.Foreign.lacks
+    assert set(ABILITIES) >= {one for law in all_laws().values() for one in law.abilities}
