@@ -32,6 +32,7 @@ EVERY = Options(
     returns="state, output",
     time_axis=True,
     batch_first=True,
+    activation_error=3e-7,
     constants=(("mode", "a,b=c"), ("sizes", [1, {"x": None}])),
 )
 

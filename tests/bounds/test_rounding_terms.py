@@ -246,6 +246,6 @@ def test_formats_and_bounds_do_not_change():
     x = Bounded.exact(torch.zeros(1, 1))
     weights = {"weight_ih": torch.zeros(3, 1), "weight_hh": torch.zeros(3, 1)}
     gates = rounding.gates(x, x, weights, torch.float32)
-    for record in (formats.FORMATS[torch.float32], x, gates):
+    for record in (formats.format_of(torch.float32), x, gates):
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(record, dataclasses.fields(record)[0].name, None)

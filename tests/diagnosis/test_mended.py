@@ -15,7 +15,7 @@ from tests.subjects.right.sequences import StepByStep
 
 #: nn.GRU cannot be called through torch.func.functional_call as these want it.
 _UNTRIED = {"compile", "export", "trace"}
-_ALWAYS = ("same-masks", "one-step", "gradients", "forward-mode", "parametrised", "life")
+_ALWAYS = ("same-masks", "forward-mode", "parametrised")
 
 
 @pytest.mark.parametrize("right", [stackgru.StackingGRUCell, StepByStep, nn.GRU])
