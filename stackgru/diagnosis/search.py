@@ -147,7 +147,7 @@ def _candidates(
     trials: _Trials, shown: Sequence[tuple[Variant, ...]], nn_gru: Sequence[tuple[Variant, ...]]
 ) -> list[tuple[Variant, ...]]:
     """Return what the target may be, one variant before two, in any order of masks."""
-    of_dropout = [one for one in VARIANTS if not one.in_eval]
+    of_dropout = [one for one in VARIANTS if not one.in_eval and trials.drops]
     found: list[tuple[Variant, ...]] = []
     for variants in shown:
         more = [one for one in _combined(of_dropout) if len(one) + len(variants) <= _MOST_VARIANTS]
@@ -178,6 +178,7 @@ class _Trials:
         self._nn_gru = nn_gru
         self._dtypes = dtypes
         self.kind = target.kind
+        self.drops = "dropout" in target.accepts or bool(target.rate)
         self._target = target
         self._observed: dict[int, Observation | None] = {}
         self._random = random.Random(0)  # noqa: S311 - the same cases every time
