@@ -21,6 +21,7 @@ from stackgru.harness.pair import Pair
 from stackgru.laws.helpers.values import of_itself
 from stackgru.laws.names import NAMES
 from stackgru.options import KINDS
+from stackgru.outcomes import Violated
 from stackgru.targets.foreign import OutsideTorch
 
 _MODULES = (
@@ -236,7 +237,8 @@ def _as_far_as_evaluated(check: Callable[[Pair], None], pair: Pair) -> None:
     try:
         check(pair)
     except Exception as error:
-        reason: BaseException | None = error
+        is_number = isinstance(error, Violated) and error.violation.difference is not None
+        reason: BaseException | None = error if pair.target.is_foreign and not is_number else None
         while reason is not None and not isinstance(reason, OutsideTorch):
             reason = reason.__cause__ or reason.__context__
         if reason is None:

@@ -121,6 +121,19 @@ def test_a_law_is_tried_as_far_as_it_goes():
     assert result_of(DrawsNumbers, "no-draws").status == "violated"
 
 
+class SaysSo(stackgru.StackingGRUCell):
+    """It is evaluated in torch, and says otherwise."""
+
+    def forward(self, input, h0=None):
+        if self.training:
+            raise OutsideTorch("not in training")
+        return super().forward(input, h0)
+
+
+def test_only_foreign_targets_can_say_so():
+    assert result_of(SaysSo, "same-draws").status == "violated"
+
+
 @pytest.mark.parametrize("law", ["equation", "stateless", "no-draws", "empty-batch"])
 def test_an_empty_batch_is_not_evaluated_if_it_cannot_be(law):
     result = result_of(WithoutEmptyBatches, law)
