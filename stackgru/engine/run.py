@@ -188,7 +188,7 @@ class LawRun:
         self._pid = os.getpid()
         with settings_known(), torch.random.fork_rng(devices=[]), self.target.bounds():
             if self.law is None:
-                self.facts = measure(self.target)
+                self.facts = self._measured()
                 return None
             self.law.prepare()
             if self.watch is not None:
@@ -197,6 +197,18 @@ class LawRun:
             status, reason, error = self._try(self.law)
         self.record(status, reason or self._remark, time.perf_counter() - started)
         return error
+
+    def _measured(self) -> dict[str, Any]:
+        """Measure facts of the build, as many as there is time for."""
+        if self.watch is not None:
+            self.watch.begun()
+        facts: dict[str, Any] = {}
+        try:
+            with time_limit(self.options.timeout):
+                facts.update(measure(self.target))
+        except TimedOut:
+            facts["not measured"] = f"the rest, within the {self.options.timeout:g} s limit"
+        return facts
 
     def _try(self, law: Law) -> tuple[str, str | None, BaseException | None]:
         """Search for a violation; return the status, the reason, and what the test raises."""
@@ -567,18 +579,19 @@ def collect_runs(target: str | Callable[..., Any] | Convention, options: Options
         fields=options.convention,
         dtypes=options.dtypes,
     )
-    given = _given_its_activations(loaded)
+    given = _given_its_activations(loaded, options.timeout)
     return [LawRun(given, law, options) for law in (*select(options), None)]
 
 
-def _given_its_activations(target: Target) -> Target:
+def _given_its_activations(target: Target, seconds: float) -> Target:
     """Return a target with bounds for its activations as measured, if it runs outside torch."""
     convention = target.convention
     if not target.is_foreign or convention.activation_error:
         return target
     try:
-        error = activations_of(target).error
-    except Violated:  # the laws will tell what is wrong with it
+        with time_limit(seconds):
+            error = activations_of(target).error
+    except (Violated, TimedOut):  # the laws will tell what is wrong with it
         return target
     if error > MOST_ACTIVATION_ERROR:
         return target

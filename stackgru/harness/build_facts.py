@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import platform
 import re
+from collections.abc import Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -26,17 +28,15 @@ _CASE = Case(input_size=5, hidden_size=16, batch=4, dropout=0.5, dtype="float32"
 _ONE_STEP_CASES = 20
 
 
-def measure(target: Target) -> dict[str, Any]:
-    """Measure what depends on the build; return facts by name, as plain data."""
-    facts: dict[str, Any] = {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "device": target.device,
-        "cpu_capability": _cpu_capability(),
-        "dtypes": list(supported_dtypes(target.device)),
-        "autocast": list(supported_casts(target.device)),
-        "split_draw_is_one_draw": split_draw_is_one_draw(target.device),
-    }
+def measure(target: Target) -> Iterator[tuple[str, Any]]:
+    """Measure what depends on the build, one fact after the other: its name, and plain data."""
+    yield "python", platform.python_version()
+    yield "platform", platform.platform()
+    yield "device", target.device
+    yield "cpu_capability", _cpu_capability()
+    yield "dtypes", list(supported_dtypes(target.device))
+    yield "autocast", list(supported_casts(target.device))
+    yield "split_draw_is_one_draw", split_draw_is_one_draw(target.device)
     for name, measured in (
         ("same_initial_weights", _same_initial_weights),
         ("bitwise_equal_at_one_step", _bitwise_at_one_step),
@@ -44,14 +44,12 @@ def measure(target: Target) -> dict[str, Any]:
         ("activations", _activations),
     ):
         try:
-            facts[name] = measured(target)
+            yield name, measured(target)
         except (Violated, TargetError) as error:
-            facts[name] = {} if measured is _whole_sequences else f"not measured: {error}"
+            yield name, {} if measured is _whole_sequences else f"not measured: {error}"
     if target.fitted(replace(_CASE, num_layers=2)).drops:
         orders = found_orders(target)
-        found = "other masks" if orders is None else [*orders, "cannot be told"][0]
-        facts["order_of_masks"] = found
-    return facts
+        yield "order_of_masks", "other masks" if orders is None else [*orders, "cannot be told"][0]
 
 
 def _activations(target: Target) -> str:

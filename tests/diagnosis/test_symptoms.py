@@ -55,7 +55,7 @@ def symptom(target, law):
         (LayersDetached, ("gradients",), "gradients: what goes up detached between layers"),
         (FirstStateDetached, ("gradients", "frozen"), "gradients: h0 detached"),
         (NanSlopeAtZero, ("gradients",), "gradients"),
-        (WeightsOfItsConstruction, ("equation", "training", "parameters", "nested"), "values"),
+        (WeightsOfItsConstruction, ("equation", "parameters"), "values"),
         (GoesOnFromItsLastState, ("chunks", "repeatable", "passes", "stateless"), "calls: last"),
         (ResultIsTheArgument, ("chunks", "results", "purity", "nested"), "memory"),
         (ChangesWhatIsSaved, ("gradients", "empty-batch", "purity"), "gradients"),

@@ -54,13 +54,13 @@ def test_a_dtype_to_which_autocast_does_not_cast_is_left_out(monkeypatch):
             super().__init__(device_type, dtype)
 
     assert "bfloat16" in build_facts.supported_casts()
-    assert measure(load(one_layer))["autocast"] == list(build_facts.supported_casts())
+    assert dict(measure(load(one_layer)))["autocast"] == list(build_facts.supported_casts())
     monkeypatch.setattr(torch, "autocast", Bfloat16Only)
     assert build_facts.supported_casts.__wrapped__() == ("bfloat16",)
 
 
 def test_a_fact_that_a_target_refuses_is_not_measured():
-    facts = build_facts.measure(load(NotOfSixteen))
+    facts = dict(build_facts.measure(load(NotOfSixteen)))
     assert facts["same_initial_weights"].startswith("not measured: ")
     assert "raised ValueError: 16 is no size" in facts["same_initial_weights"]
     assert facts["bitwise_equal_at_one_step"].endswith(" of 20"), "what it takes is measured"
@@ -68,7 +68,7 @@ def test_a_fact_that_a_target_refuses_is_not_measured():
 
 
 def test_one_layer_has_no_masks_to_compare():
-    facts = build_facts.measure(load(one_layer))
+    facts = dict(build_facts.measure(load(one_layer)))
     assert facts["same_initial_weights"] is True
     assert facts["whole_sequences_from_one_seed"] == {}
 
@@ -80,15 +80,15 @@ def test_masks_that_are_not_shown_are_not_compared(monkeypatch):
         def __torch_dispatch__(self, func, types, args=(), kwargs=None):
             return func(*args, **(kwargs or {}))
 
-    assert build_facts.measure(load(Stack))["whole_sequences_from_one_seed"]
+    assert dict(build_facts.measure(load(Stack)))["whole_sequences_from_one_seed"]
     monkeypatch.setattr(build_facts, "Recorder", SeesNothing)
-    assert build_facts.measure(load(Stack))["whole_sequences_from_one_seed"] == {}
+    assert dict(build_facts.measure(load(Stack)))["whole_sequences_from_one_seed"] == {}
 
 
 @pytest.mark.parametrize(("said", "found"), [("CPU capability usage: X9\n", "X9"), ("", "unknown")])
 def test_what_the_build_says_of_the_processor(said, found, monkeypatch):
     monkeypatch.setattr("torch.__config__.show", lambda: f"Built\n{said}")
-    assert build_facts.measure(load(one_layer))["cpu_capability"] == found
+    assert dict(build_facts.measure(load(one_layer)))["cpu_capability"] == found
 
 
 def test_whole_sequences_are_the_same_within_rounding_only():
@@ -98,6 +98,6 @@ def test_whole_sequences_are_the_same_within_rounding_only():
         def result(self, output, hn):
             return output * (1 + 1e-6), torch.stack(hn)
 
-    facts = [measure(load(one))["whole_sequences_from_one_seed"] for one in (LayerByLayer, Slight)]
+    facts = [dict(measure(load(one)))["whole_sequences_from_one_seed"] for one in (LayerByLayer, Slight)]
     assert set(facts[0].values()) == {"same"}
     assert "same" not in facts[1].values()

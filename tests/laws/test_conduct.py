@@ -133,6 +133,7 @@ class LetsStridesThrough(Stack):
         return input, torch.stack(hn)
 
 
+@pytest.mark.nightly
 def test_masks_that_follow_strides_are_violated_with_strict_only():
     if not masks_follow_strides():
         pytest.skip("this build draws masks in the order of their indices, not of memory")
