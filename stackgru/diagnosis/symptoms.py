@@ -94,8 +94,10 @@ def _symptom_of(target: Target, violation: Violation, variants: Callable[[], Var
 
 
 def explains(target: Target, symptom: str, law: str, case: Case) -> bool:
-    """Whether a symptom, "values" or "masks", tells all that a law sees in a case."""
+    """Whether a symptom, "values", "masks" or "calls: ...", tells all that a law sees in a case."""
     found = _violation_in(target, law, case)
+    if found is not None and symptom.startswith("calls: "):
+        return not _remains(target, found, symptom)
     return found is None or _other_than(target, found, symptom) is None
 
 
@@ -149,9 +151,10 @@ def _found_in_a_call(
             known = variants()
         explained = _explained(target, found, known) if known and known.names else None
         if name.startswith("usual "):
-            if symptom == name:
-                return explained or name.removeprefix("usual "), target
-            continue
+            if symptom != name:
+                continue
+            if explained is None:
+                return name.removeprefix("usual "), target
         if known is None or explained is None:
             between = None if symptom == "draws" else _between_calls(target, found)
             if between is not None and symptom in _MENDED_BY:

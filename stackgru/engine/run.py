@@ -59,7 +59,7 @@ FACTS = "on-this-build"  # the id of the item that measures facts of the build
 DIAGNOSIS_SECONDS = 30.0
 #: Seconds in which a law is searched for what is hidden, and how many examples at most.
 _BEYOND_SECONDS = 10.0
-_BEYOND = 20
+_BEYOND = 30
 #: What raises, ends the process or has another dtype is no variant of nn.GRU.
 _NO_VARIANT = re.compile(r"^the (target raised|process) |: got torch\.\w+, expected torch\.\w+$")
 _FLAKY = "flaky: the target gave different results for the same call"
@@ -354,7 +354,9 @@ class LawRun:
         if symptom in (OF_VARIANTS, OF_DROPOUT):
             others, variants = {OF_VARIANTS, OF_DROPOUT}, self._found_variants()
             self._is_explained = partial(variants.explains, law.name)
-        elif symptom in ("values", "masks") and law.question in ("gradients", "conduct"):
+        elif symptom.startswith("calls: ") or (
+            symptom in ("values", "masks") and law.question in ("gradients", "conduct")
+        ):
             self._is_explained = partial(explains, self.target, symptom, law.name)
         if self._is_explained is not None and not law.stateful:
             try:

@@ -98,6 +98,8 @@ def test_whole_sequences_are_the_same_within_rounding_only():
         def result(self, output, hn):
             return output * (1 + 1e-6), torch.stack(hn)
 
-    facts = [dict(measure(load(one)))["whole_sequences_from_one_seed"] for one in (LayerByLayer, Slight)]
+    facts = [
+        dict(measure(load(one)))["whole_sequences_from_one_seed"] for one in (LayerByLayer, Slight)
+    ]
     assert set(facts[0].values()) == {"same"}
     assert "same" not in facts[1].values()

@@ -154,7 +154,9 @@ NIGHTLY = pytest.mark.nightly
         pytest.param("strided", NeedsAView, "state_strides=rows-", marks=NIGHTLY),
         pytest.param("layouts", PackedAsPadded, "form=packed lengths=1,2", marks=NIGHTLY),
         pytest.param("layouts", UnbatchedStateHasRows, "form=unbatched", marks=NIGHTLY),
-        pytest.param("unrolled", BatchFirstTurnsTheRowsOfItsState, "batch_first=True", marks=NIGHTLY),
+        pytest.param(
+            "unrolled", BatchFirstTurnsTheRowsOfItsState, "batch_first=True", marks=NIGHTLY
+        ),
         ("unrolled", TrainsFromOnes, "h0=left-out"),
         pytest.param("unrolled", NoneIsOnes, "h0=none", marks=NIGHTLY),
         ("same-masks", InferenceDropsNothing, "grad=inference"),
