@@ -11,13 +11,15 @@ import re
 import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from stackgru.checkpoints.formats import layers_in
+from stackgru.checkpoints.others import Cells, container_of, dotted, read_cells
 from stackgru.checkpoints.state_dict import (
     Choice,
     ConversionError,
@@ -38,12 +40,14 @@ _SAFE = ".safetensors"
 class Checkpoint:
     """The content of a file: a state dict, or dicts that contain one.
 
-    ``metadata`` is what a safetensors file has besides its tensors.
+    ``metadata`` is what a safetensors file has besides its tensors. ``cells`` are the GRU layers of
+    another framework's file, of which the content is a state dict.
     """
 
     content: Any
     metadata: dict[str, str] | None = None
     is_safe: bool = False
+    cells: Cells | None = None
 
 
 @dataclass
@@ -55,12 +59,14 @@ class Converted:
         names: the new name of each renamed key.
         found: the stacks or GRUs that were converted, by their new names.
         notes: what was done with the state of each optimiser.
+        is_rounded: whether biases were added, so that results agree within rounding only.
     """
 
     key: str
     names: dict[str, str]
     found: dict[str, LayerKeys]
     notes: list[str] = field(default_factory=list)
+    is_rounded: bool = False
 
 
 def read(path: Path, *, trust: bool = False, is_safe: bool | None = None) -> Checkpoint:
@@ -69,17 +75,28 @@ def read(path: Path, *, trust: bool = False, is_safe: bool | None = None) -> Che
     ``is_safe`` says whether it is a safetensors file; None decides by the name. Where this build of
     torch can, tensors stay in the file until they are used.
     """
+    container = container_of(path)
+    if container is not None:
+        return _of_cells(read_cells(path, container))
     what = what_else(path)
     if what:
         raise ConversionError(f"{path} {what}")
     if path.suffix == _SAFE if is_safe is None else is_safe:
-        return _read_safetensors(path)
+        found = _read_safetensors(path)
+        is_torch = any(stacks(found.content, to) for to in ("gru", "cell"))
+        if not is_torch and any(layers_in(dotted(found.content))):
+            return _of_cells(read_cells(path, "safetensors"))
+        return found
     content = _read_pickled(path, trust=trust)
     if isinstance(content, torch.nn.Module):
         raise ConversionError(
             f"{path} contains a whole {type(content).__name__}; save its state dict instead"
         )
     return Checkpoint(content)
+
+
+def _of_cells(cells: Cells) -> Checkpoint:
+    return Checkpoint(cells.state(), cells=cells)
 
 
 def _read_pickled(path: Path, *, trust: bool) -> Any:
@@ -190,7 +207,6 @@ def _allowing(classes: list[Any]) -> Iterator[None]:
 
 #: How files begin that are taken for checkpoints, and what they are.
 _OTHERS = {
-    b"\x89HDF\r\n\x1a\n": "is an HDF5 file (a Keras checkpoint), which is no torch checkpoint",
     b"version https://git-lfs": "is a Git LFS pointer; `git lfs pull` fetches the file itself",
     b"\x1f\x8b": "is compressed by gzip; unpack it first",
     b"<!DOCTYPE": "is a page of HTML, as a failed download leaves it",
@@ -199,8 +215,7 @@ _OTHERS = {
 }
 #: What a zip file contains that is not torch's.
 _MEMBERS = {
-    "config.json": "is a Keras file, which is no torch checkpoint",
-    ".npy": "is a NumPy archive (.npz), which is no torch checkpoint",
+    "config.json": "is a Keras file without weights",
     "constants.pkl": "is a TorchScript archive; save its state dict instead",
 }
 
@@ -333,6 +348,37 @@ def convert(
             changed = _replaced(changed, place, moved)
             done.notes.append(f"optimiser {place!r}: {note}")
     return Checkpoint(changed, checkpoint.metadata, checkpoint.is_safe), done
+
+
+def convert_into(
+    cells: Cells, checkpoint: Checkpoint, key: str | None, choice: Choice
+) -> tuple[dict[str, Tensor], dict[str, Tensor], Converted]:
+    """Return the weights of a GRU, the same as cells of another framework's file, and how.
+
+    The GRU becomes all layers of the file, in their order, if there are as many and the choice says
+    nothing else; both ways, if the second is called backward.
+    """
+    places = [place for place, one in _mappings(checkpoint.content) if stacks(one, "cell")]
+    if key is None and len(places) == 1:
+        key = places[0]
+    there = stacks(state_at(checkpoint.content, key or ""), "cell")
+    names = tuple(cells.layers)
+    if len(there) == 1 and len(there[0].every) == len(names):
+        if there[0].back and not choice.both_ways and "backward" in names[-1]:
+            choice = replace(choice, both_ways=names)
+        elif not there[0].back and not choice.stack:
+            choice = replace(choice, stack=names)
+    new, done = convert(checkpoint, "cell", key, choice)
+    old, state = (state_at(one.content, done.key) for one in (checkpoint, new))
+    missing = sorted({name.rpartition(".")[0] for name in done.names.values()} - {*names})
+    if missing:
+        listed = ", ".join(map(repr, names))
+        raise ConversionError(
+            f"there is no {', '.join(map(repr, missing))} in the other file, only {listed}; name "
+            "its layers with --stack or --both-ways"
+        )
+    own = {name: old[name] for name in done.names}
+    return own, {name: state[name] for name in done.names.values()}, replace(done, notes=[])
 
 
 def state_at(content: Any, key: str) -> Mapping[str, Any]:

@@ -144,7 +144,7 @@ def renaming(
         raise ConversionError(f"to must be 'gru' or 'cell', got {to!r}")
     if len(_LAYER.findall(choice.cells)) > 1:
         raise ConversionError(f"cells may contain one {{}} for the layer, got {choice.cells!r}")
-    found = _chosen(stacks(state, to), to, choice)
+    found = _chosen(state, to, choice)
     given = choice.name if choice.name is not None else ",".join(choice.stack) or None
     if given is not None and len(found) > 1:
         listed = ", ".join(repr(one.prefix) for one in found)
@@ -261,18 +261,18 @@ def _numbers(found: Mapping[int, Any]) -> range:
     return range(0 if 0 in found or not found else 1, max(found, default=-1) + 1)
 
 
-def _chosen(found: list[LayerKeys], to: To, choice: Choice) -> list[LayerKeys]:
+def _chosen(state: Mapping[str, Any], to: To, choice: Choice) -> list[LayerKeys]:
     """Return what is to be converted, put together as the choice says."""
-    what = "stack of GRU cells" if to == "gru" else "GRU"
+    what, found = "stack of GRU cells" if to == "gru" else "GRU", stacks(state, to)
     if not found:
         raise ConversionError(f"no {what} found in this state dict")
     if to == "gru" and choice.stack:
-        cells = [_named(name, found, what) for name in choice.stack]
+        cells = [_cell(name, state) or _named(name, found, what) for name in choice.stack]
         return [LayerKeys(cells[0].before, [keys for one in cells for keys in one.keys])]
     if to == "gru" and choice.both_ways:
         if len(choice.both_ways) != 2:
             raise ConversionError("both ways take two names, of what goes forward and backward")
-        ahead, back = (_named(name, found, what) for name in choice.both_ways)
+        ahead, back = (_cell(name, state) or _named(name, found, what) for name in choice.both_ways)
         if choice.name is None:
             raise ConversionError(
                 f"{ahead.prefix!r} and {back.prefix!r} become one GRU, which needs a name, for "
@@ -300,6 +300,12 @@ def _chosen(found: list[LayerKeys], to: To, choice: Choice) -> list[LayerKeys]:
     return found
 
 
+def _cell(name: str, state: Mapping[str, Any]) -> LayerKeys | None:
+    """Return the cell of this very name, also of one that is numbered; None if there is none."""
+    keys = {one: f"{name}.{one}" for one in PARAMETERS if f"{name}.{one}" in state}
+    return LayerKeys(f"{name}.", [keys], is_single=True) if "weight_ih" in keys else None
+
+
 def _named(name: str, found: list[LayerKeys], what: str) -> LayerKeys:
     """Return the only stack or GRU that a name stands for."""
     name = name.removesuffix(".")
@@ -322,6 +328,14 @@ def _check(one: LayerKeys, state: Mapping[str, Any], to: To) -> None:
     name = repr(one.prefix) if one.prefix else "the stack" if to == "gru" else "the GRU"
     has_bias = any(set(PARAMETERS[2:]) & set(keys) for keys in one.every)
     needed = PARAMETERS if has_bias else PARAMETERS[:2]
+    there = [keys["weight_ih"].rpartition(".")[0] for keys in one.keys if "weight_ih" in keys]
+    lacking = sum(not keys for keys in one.keys)
+    if to == "gru" and len(there) > 1 and lacking:
+        layers = "1 layer is" if lacking == 1 else f"{lacking} layers are"
+        raise ConversionError(
+            f"{name} is incomplete: {layers} missing among {', '.join(there)}; pass --stack "
+            f"{','.join(there)} if these are all"
+        )
     missing = [
         f"{key} of layer {layer}{back}"
         for way, back in ((one.keys, ""), (one.back, " backward"))

@@ -83,7 +83,7 @@ def assert_same(
     for name, one in done.found.items():
         found = _as_found(there, one, done.names)
         results = found and _results(_weights(state, found), is_gru=to == "gru")
-        if not results or not all(map(_same, results, was.results[name])):
+        if not results or not all(map(same, results, was.results[name])):
             raise Differs(f"{name!r} gives different results on random input")
 
 
@@ -127,7 +127,8 @@ def _digest(value: Tensor) -> bytes:
     return found.digest()
 
 
-def _same(one: Tensor, other: Tensor) -> bool:
+def same(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors are equal, with NaN where the other has it."""
     return bool(((one == other) | ((one != one) & (other != other))).all())
 
 
@@ -143,11 +144,7 @@ def _weights(state: Mapping[str, Any], one: LayerKeys) -> tuple[_Layers, _Layers
 def _results(ways: tuple[_Layers, _Layers], *, is_gru: bool) -> tuple[Tensor, Tensor]:
     """Return output and hn of a GRU, or of a stack of cells, on random input."""
     ahead, back = ways
-    source = torch.Generator().manual_seed(0)
-    first = ahead[0]["weight_ih"]
-    x = torch.randn(_STEPS, _ROWS, first.shape[1], generator=source).to(first.dtype)
-    states = (len(ahead) + len(back), _ROWS, first.shape[0] // 3)
-    h0 = torch.randn(states, generator=source).to(first.dtype)
+    x, h0 = _random_input(ways)
     with torch.no_grad():
         if is_gru:
             found: tuple[Tensor, Tensor] = _gru(ahead, back)(x, h0)
@@ -155,6 +152,35 @@ def _results(ways: tuple[_Layers, _Layers], *, is_gru: bool) -> tuple[Tensor, Te
         if not back:
             return _cells(ahead).unroll(x, h0)
         return _both_ways(ahead, back, x, h0)
+
+
+def _random_input(ways: tuple[_Layers, _Layers]) -> tuple[Tensor, Tensor]:
+    ahead, back = ways
+    source = torch.Generator().manual_seed(0)
+    first = ahead[0]["weight_ih"]
+    x = torch.randn(_STEPS, _ROWS, first.shape[1], generator=source).to(first.dtype)
+    states = (len(ahead) + len(back), _ROWS, first.shape[0] // 3)
+    return x, torch.randn(states, generator=source).to(first.dtype)
+
+
+def as_gru_and_cells(
+    own: Mapping[str, Any], found: Mapping[str, Any], one: LayerKeys, names: Mapping[str, str]
+) -> tuple[nn.GRU, Sequence[Tensor]]:
+    """Return the nn.GRU of a state dict; and random input, h0, output and hn of cells.
+
+    Args:
+        own: the GRU's state dict.
+        found: that of the cells that it became.
+        one: its keys.
+        names: theirs, by its own.
+    """
+    ways = _weights(own, one)
+    new = (
+        ({key: found[names[one]] for key, one in layer.items()} for layer in one.keys),
+        ({key: found[names[one]] for key, one in layer.items()} for layer in one.back),
+    )
+    ahead, back = map(list, new)
+    return _gru(*ways), (*_random_input(ways), *_results((ahead, back), is_gru=False))
 
 
 def _both_ways(ahead: _Layers, back: _Layers, x: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:

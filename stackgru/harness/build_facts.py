@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import re
 from collections.abc import Iterator
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
