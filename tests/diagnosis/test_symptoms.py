@@ -9,14 +9,23 @@ from torch import nn
 
 from stackgru.outcomes import OF_DROPOUT, OF_VARIANTS, Violated
 from tests.helpers import law_run
-from tests.subjects.broken.conduct import ResultIsTheArgument, SetsThreads
+from tests.subjects.broken.conduct import ModeOfTheFirstCall, ResultIsTheArgument, SetsThreads
 from tests.subjects.broken.derivatives import ChangesWhatIsSaved, NanSlopeAtZero
 from tests.subjects.broken.equations import GatesClipped, UpdateGateComplemented
-from tests.subjects.broken.gradients import LayersDetached, OldStateDetached, StatesDetached
+from tests.subjects.broken.gradients import (
+    LayersDetached,
+    OldStateDetached,
+    StatesDetached,
+    StraightThroughDropout,
+)
 from tests.subjects.broken.life import WeightsOfItsConstruction
 from tests.subjects.broken.masks import DropsTheOutputOnly
-from tests.subjects.broken.states import GoesOnFromItsLastState
-from tests.subjects.broken.variants import GatesUpdateFirst
+from tests.subjects.broken.states import (
+    GoesOnFromItsLastState,
+    SharesTheFirstState,
+    TakesTheLastStateItGave,
+)
+from tests.subjects.broken.variants import GatesUpdateFirst, NoStateBiasInTheCandidate
 from tests.subjects.right.variants import Stack
 
 
@@ -99,3 +108,25 @@ def test_what_is_wrong_with_values_does_not_hide_gradients_of_its_own():
     assert symptom(UnexplainedBesides, "equation") == "values"
     assert symptom(UnexplainedBesides, "gradients") == "gradients"
     assert symptom(WeightsOfItsConstruction, "gradients") == "values"
+
+
+class ModeKept(ModeOfTheFirstCall, NoStateBiasInTheCandidate):
+    """A variant of nn.GRU, and the mode of the first call holds for all."""
+
+
+class GivesItsOwnState(StraightThroughDropout, TakesTheLastStateItGave):
+    """Gradients are wrong, and a call goes by what another gave."""
+
+
+def test_a_variant_does_not_hide_what_calls_leave():
+    assert symptom(ModeKept, "mode-matters") == "calls: mode"
+
+
+@pytest.mark.nightly
+def test_what_calls_leave_does_not_hide_gradients():
+    assert symptom(GivesItsOwnState, "gradients") == "gradients"
+    assert symptom(GivesItsOwnState, "repeatable") == "calls: last"
+
+
+def test_a_statistic_of_a_variants_numbers_is_explained_by_it():
+    assert symptom(SharesTheFirstState, "unbiased") == OF_VARIANTS
