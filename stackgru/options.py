@@ -70,6 +70,7 @@ class Options:
         time_axis: whether a cell takes its input with a time axis of one step.
         batch_first: whether a sequence takes and returns (B, T, _).
         activation_error: by how much its sigmoid and tanh may be off in float32, absolutely.
+        flush_to_zero: whether it may take subnormal numbers for zero.
     """
 
     kind: str | None = None
@@ -96,12 +97,13 @@ class Options:
     time_axis: bool = False
     batch_first: bool = False
     activation_error: float = 0.0
+    flush_to_zero: bool = False
 
     @property
     def convention(self) -> dict[str, Any]:
         """The fields of a Convention that are set here."""
         how = ("arguments", "constants", "state", "returns", "time_axis", "batch_first")
-        fields = (*how, "activation_error")
+        fields = (*how, "activation_error", "flush_to_zero")
         given = {name: getattr(self, name) for name in fields if getattr(self, name)}
         return {**given, "constants": dict(self.constants)} if self.constants else given
 
@@ -302,6 +304,7 @@ OPTIONS = (
         float,
         minimum=0,
     ),
+    Option("flush_to_zero", _HOW, "It may take subnormal numbers for zero.", type=bool),
     Option("device", _HOW, "Device to build everything on.", "DEV"),
     Option("max_examples", _MUCH, "Number of examples per law.", "N", int, minimum=1),
     Option(

@@ -33,6 +33,7 @@ EVERY = Options(
     time_axis=True,
     batch_first=True,
     activation_error=3e-7,
+    flush_to_zero=True,
     constants=(("mode", "a,b=c"), ("sizes", [1, {"x": None}])),
 )
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stackgru.bounds import rounding
-from stackgru.bounds.formats import activations_off_by
+from stackgru.bounds.formats import arithmetic
 from stackgru.bounds.rounding import Bounded
 from stackgru.gru.parameters import Layer, gru_layers
 from stackgru.options import MOST_ACTIVATION_ERROR, UsageError
@@ -81,6 +81,7 @@ def compare(
     hn: Tensor,
     *,
     activation_error: float = 0.0,
+    flush_to_zero: bool = False,
 ) -> Comparison:
     """Compare results with those of nn.GRU: is the difference rounding?
 
@@ -95,6 +96,7 @@ def compare(
         hn: likewise.
         activation_error: by how much the other's sigmoid and tanh may be off in float32,
             absolutely; in another dtype by the same number of u.
+        flush_to_zero: whether the other may take subnormal numbers for zero.
 
     Raises:
         UsageError: if shapes do not fit, dropout is on, or the activations are too far off.
@@ -117,7 +119,7 @@ def compare(
     elif state.dim() == 2:
         state = state[:, None]
     bounds = _bounds(gru, steps, state, own_output.dtype)
-    with activations_off_by(activation_error):
+    with arithmetic(activation_error, flushes=flush_to_zero):
         others = _bounds(gru, steps, state, output.dtype)
     of_output, of_hn = (one + other for one, other in zip(bounds, others, strict=True))
     gaps = [

@@ -25,6 +25,7 @@ class Format:
         flush: what a factor may lose if subnormal numbers are treated as zero.
         largest: the largest number.
         activation: by how much sigmoid and tanh may be off besides, absolutely.
+        lost: what each number may lose in any operation if subnormal numbers are zero everywhere.
     """
 
     unit: float
@@ -35,6 +36,7 @@ class Format:
     flush: float
     largest: float
     activation: float = 0.0
+    lost: float = 0.0
 
 
 def _format(dtype: torch.dtype) -> Format:
@@ -54,26 +56,30 @@ def _format(dtype: torch.dtype) -> Format:
 _FORMATS = {
     dtype: _format(dtype) for dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 }
-_ERROR: ContextVar[float] = ContextVar("activation_error", default=0.0)
+#: By how much activations are off in float32, and whether subnormal numbers are zero.
+_ARITHMETIC: ContextVar[tuple[float, bool]] = ContextVar("arithmetic", default=(0.0, False))
 
 
 def format_of(dtype: torch.dtype) -> Format:
-    """Return how a dtype rounds, with activations as exact as the context says."""
-    form, error = _FORMATS[dtype], _ERROR.get()
-    if not error:
-        return form
-    return replace(form, activation=error * form.unit / _FORMATS[torch.float32].unit)
+    """Return how a dtype rounds, in arithmetic as exact as the context says."""
+    form, (error, flushes) = _FORMATS[dtype], _ARITHMETIC.get()
+    if error:
+        form = replace(form, activation=error * form.unit / _FORMATS[torch.float32].unit)
+    if flushes:
+        form = replace(form, smallest=form.normal, flush=form.normal, lost=form.normal)
+    return form
 
 
 @contextmanager
-def activations_off_by(error: float) -> Iterator[None]:
-    """Allow sigmoid and tanh to be off absolutely, besides their roundings.
+def arithmetic(error: float, *, flushes: bool) -> Iterator[None]:
+    """Allow sigmoid and tanh to be off absolutely, and subnormal numbers to be zero.
 
     Args:
-        error: by how much in float32; in another dtype by the same number of u.
+        error: by how much in float32, besides roundings; in another dtype by the same number of u.
+        flushes: whether an operation may take a subnormal number for zero, and give zero for one.
     """
-    token = _ERROR.set(error)
+    token = _ARITHMETIC.set((error, flushes))
     try:
         yield
     finally:
-        _ERROR.reset(token)
+        _ARITHMETIC.reset(token)

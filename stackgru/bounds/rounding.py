@@ -44,7 +44,11 @@ With E(v) the bound carried next to v, u the unit roundoff of the dtype, v the a
 5. Dropout multiplies value and bound by mask / (1 - p) and rounds at most three times.
 6. Underflow adds the smallest subnormal number for each operation. In bfloat16 the dot products
    of some processors treat subnormal numbers as zero: each factor, bias and sum may be off by the
-   smallest normal number.
+   smallest normal number, which is N here. Hardware and runtimes can do so everywhere (flush to
+   zero; `flush_to_zero`): then each result may lose N in place of the smallest subnormal number,
+   and so may each operand of a product or a sum: r and W_hn h + b_hn of theirs, N (|W_hn h + b_hn|
+   + 4) with the results; z, 1 - z, h, n and h - n, N (|h| + |n| + 4); a value that is dropped, N
+   scale.
 7. If a sum of absolute values exceeds half the largest number, an evaluation may overflow: the
    bound is infinite, and nothing is claimed.
 
@@ -150,7 +154,7 @@ class _Matrix:
             value, size = value.add_(self.bias), size.add_(self.bias.abs())
         error.add_(size, alpha=relative).add_((x.value.shape[-1] + 4) * form.smallest)
         if form.flush:
-            rows = x.value.abs().sum(-1, keepdim=True)
+            rows = (x.value.abs() + x.error).sum(-1, keepdim=True)
             error = error + form.flush * (self.absolute.sum(0) + rows + 4)
         return Half(value, size, error)
 
@@ -196,6 +200,8 @@ def _gates(
     state_size, gated = state_part.abs(), r * state_part
     n_error = input_part.abs().addcmul_(r, state_size).mul_(3 * form.unit).add_(input_error)
     n_error.addcmul_(r, state_error).addcmul_(r_error, state_size.add_(state_error))
+    if form.lost:
+        n_error.add_(state_size + 4, alpha=form.lost)
     n, n_error = tanh(input_part + gated, n_error, form)
     return Gates(
         Bounded(r, r_error),
@@ -213,9 +219,13 @@ def new_state(gates: Gates, h: Bounded, dtype: torch.dtype) -> Bounded:
     value = (rest * n).addcmul_(z, h.value)
     h_size, n_size, errors = h.value.abs(), n.abs(), h.error + gates.n.error
     own = (rest * n_size).addcmul_(z, h_size).mul_(_ACTIVATION)
-    roundings = (_STATE + _HALF_ANGLE) * form.unit + form.activation
+    roundings = (_STATE + _HALF_ANGLE) * form.unit + form.activation + form.lost
     own.mul_(form.unit).add_(h_size.add_(n_size).add_(errors), alpha=roundings)
-    error = own.add_(_STATE * form.smallest).addcmul_(rest, gates.n.error).addcmul_(z, h.error)
+    error = (
+        own.add_(_STATE * form.smallest + 4 * form.lost)
+        .addcmul_(rest, gates.n.error)
+        .addcmul_(z, h.error)
+    )
     of_sum = gates.z.error - form.activation if form.activation else gates.z.error
     error.addcmul_(of_sum, (h.value - n).abs_().add_(errors))
     return Bounded(value, error.masked_fill_(gates.overflow | error.isnan(), torch.inf))
@@ -231,7 +241,7 @@ def dropped(x: Bounded, mask: Tensor, scale: float, dtype: torch.dtype) -> Bound
     value, gone = x.value * scale, ~mask
     size = value.abs()
     error = (x.error * scale).add_(size, alpha=_DROPOUT * form.unit)
-    error.add_(_DROPOUT * form.smallest).masked_fill_(gone, 0.0)
+    error.add_(_DROPOUT * form.smallest + form.lost * scale).masked_fill_(gone, 0.0)
     is_finite = (x.value.abs() + x.error < torch.inf) & (size <= form.largest / 2)
     error.masked_fill_(is_finite.logical_not_(), torch.inf)
     if scale > form.largest:

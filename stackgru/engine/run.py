@@ -581,23 +581,23 @@ def collect_runs(target: str | Callable[..., Any] | Convention, options: Options
         fields=options.convention,
         dtypes=options.dtypes,
     )
-    given = _given_its_activations(loaded, options.timeout)
+    given = _given_its_arithmetic(loaded, options.timeout)
     return [LawRun(given, law, options) for law in (*select(options), None)]
 
 
-def _given_its_activations(target: Target, seconds: float) -> Target:
-    """Return a target with bounds for its activations as measured, if it runs outside torch."""
+def _given_its_arithmetic(target: Target, seconds: float) -> Target:
+    """Return a target with bounds for its arithmetic as measured, if it runs outside torch."""
     convention = target.convention
-    if not target.is_foreign or convention.activation_error:
+    if not target.is_foreign or convention.activation_error or convention.flush_to_zero:
         return target
     try:
         with time_limit(seconds):
-            error = activations_of(target).error
+            found = activations_of(target)
     except (Violated, TimedOut):  # the laws will tell what is wrong with it
         return target
-    if error > MOST_ACTIVATION_ERROR:
-        return target
-    return replace(target, convention=replace(convention, activation_error=error))
+    error = found.error if found.error <= MOST_ACTIVATION_ERROR else 0.0
+    own = replace(convention, activation_error=error, flush_to_zero=found.flushes)
+    return replace(target, convention=own)
 
 
 def spread(runs: list[LawRun], workers: int) -> list[LawRun]:

@@ -57,6 +57,7 @@ class Convention:
         activation_error: by how much its sigmoid and tanh may be off besides their roundings,
             absolutely, in float32; in another dtype by the same number of u. At most
             MOST_ACTIVATION_ERROR: what is further off is no rounding, but another equation.
+        flush_to_zero: whether it may take subnormal numbers for zero.
 
     Raises:
         UsageError: if a name is unknown; the message suggests the nearest.
@@ -73,6 +74,7 @@ class Convention:
     sizes: Mapping[str, int | Collection[int]] | None = field(default=None, hash=False)
     weights: FindsWeights | None = None
     activation_error: float = 0.0
+    flush_to_zero: bool = False
 
     def __post_init__(self) -> None:
         returns = ", ".join(part.strip() for part in self.returns.split(","))
@@ -163,6 +165,7 @@ class Convention:
         found += ["--batch-first"] if self.batch_first else []
         if self.activation_error:
             found += ["--activation-error", f"{self.activation_error:g}"]
+        found += ["--flush-to-zero"] if self.flush_to_zero else []
         return tuple(found)
 
 

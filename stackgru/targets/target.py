@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from stackgru.bounds.formats import activations_off_by
+from stackgru.bounds.formats import arithmetic
 from stackgru.cases.case import Case
 from stackgru.options import DTYPES, UsageError
 from stackgru.targets.adapter import adapt, own_module
@@ -49,8 +49,9 @@ class Target(TargetInfo):
         return self.convention.factory
 
     def bounds(self) -> AbstractContextManager[None]:
-        """Return a context in which bounds allow its activations what its convention says."""
-        return activations_off_by(self.convention.activation_error)
+        """Return a context in which bounds allow its arithmetic what its convention says."""
+        convention = self.convention
+        return arithmetic(convention.activation_error, flushes=convention.flush_to_zero)
 
     @property
     def lacks(self) -> frozenset[str]:
@@ -68,9 +69,12 @@ class Target(TargetInfo):
         bias = {"bias=False": self.refused_bias} if self.refused_bias else {}
         widths = "input_size other than hidden_size"
         width = {widths: "it cannot be called then"} if self.has_one_width else {}
-        error, exact = self.convention.activation_error, "exact activations"
-        off = f"what holds does so given that they are off by up to {error:g} absolutely"
-        given = {exact: f"{off} in float32"} if error else {}
+        given, error = {}, self.convention.activation_error
+        if error:
+            off = f"they are off by up to {error:g} absolutely in float32"
+            given["exact activations"] = f"what holds does so given that {off}"
+        if self.convention.flush_to_zero:
+            given["subnormal numbers"] = "what holds does so given that they are taken for zero"
         return {**given, **dict(self.refused_dtypes), **bias, **width}
 
     @property
