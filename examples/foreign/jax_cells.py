@@ -62,6 +62,8 @@ def _linen(hidden_size: int) -> Any:
 class FlaxNnx(FlaxLinen):
     """flax.nnx.GRUCell as it is: it has no place for b_hn, which is lost."""
 
+    lacks = stackgru.Foreign.lacks | {"threads"}  # a cell is used again with other weights
+
     def step(self, layer):
         """Return what computes a layer's new state from a state and an input."""
         size = self.hidden_size

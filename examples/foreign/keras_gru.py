@@ -25,6 +25,7 @@ from stackgru.checkpoints.formats import KERAS
 class Keras(stackgru.Foreign):
     """keras.layers.GRU, layer by layer; its rows come first."""
 
+    lacks = stackgru.Foreign.lacks | {"threads"}  # a layer is used again with other weights
     said: ClassVar[dict[str, Any]] = {}
 
     @classmethod
@@ -33,6 +34,8 @@ class Keras(stackgru.Foreign):
         """Return a layer of Keras', built."""
         made = keras.layers.GRU(
             hidden_size,
+            kernel_initializer="zeros",  # which draws nothing
+            recurrent_initializer="zeros",
             use_bias=bias,
             return_sequences=True,
             return_state=True,

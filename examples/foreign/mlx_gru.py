@@ -8,9 +8,6 @@ The biases of r and z are one each; a layer gives all its states, and takes the 
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Any
-
 import mlx.core as mx
 import mlx.nn
 import numpy as np
@@ -29,7 +26,7 @@ class Mlx(stackgru.Foreign):
         for layer in range(0, len(weights), ways):
             outputs = []
             for way in range(ways):
-                gru = _layer(below.shape[-1], self.hidden_size, self.bias)
+                gru = mlx.nn.GRU(below.shape[-1], self.hidden_size, self.bias)
                 for name, value in MLX.stored(weights[layer + way]).items():
                     setattr(gru, name, mx.array(value.numpy()))
                 x = below[:, ::-1] if way else below
@@ -38,8 +35,3 @@ class Mlx(stackgru.Foreign):
                 outputs.append(states[:, ::-1] if way else states)
             below = mx.concatenate(outputs, axis=-1)
         return np.array(below).swapaxes(0, 1), np.stack(last)
-
-
-@lru_cache
-def _layer(input_size: int, hidden_size: int, bias: bool) -> Any:
-    return mlx.nn.GRU(input_size, hidden_size, bias)

@@ -82,6 +82,12 @@ class LinearBeforeReset0(OnnxRuntime):
     attributes: ClassVar = {}
 
 
+class EmptyBatches(OnnxRuntime):
+    """The same, which is given empty batches: onnxruntime ends the process."""
+
+    lacks = stackgru.Foreign.lacks
+
+
 class Reference(OnnxRuntime):
     """ONNX' own evaluator of the operator, in NumPy."""
 

@@ -50,7 +50,8 @@ def domain(law: Law, target: Target, options: Options) -> st.SearchStrategy[Case
         if not dtypes:
             reason = "the law does not apply to the selected dtypes"
         if reason is None:
-            left.append(cases(**arguments))
+            drawn = cases(**arguments)
+            left.append(drawn.map(target.fitted) if target.convention.flush_to_zero else drawn)
         else:
             reasons.append(reason)
     if not left:

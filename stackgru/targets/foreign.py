@@ -128,9 +128,11 @@ class Foreign(nn.Module):
         return results[0].transpose(0, 1) if self.batch_first else results[0], results[1]
 
     def _evaluated(self, input: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what evaluate gives, as tensors."""
-        output, hn = self.evaluate(self._weights(), _array(input), _array(h0))
-        return torch.as_tensor(output).to(input), torch.as_tensor(hn).to(input)
+        """Return what evaluate gives, as tensors that lie in memory as nn.GRU's do."""
+        with torch.inference_mode(False):  # what is built there is used again
+            results = self.evaluate(self._weights(), _array(input), _array(h0))
+        output, hn = (torch.as_tensor(one).to(input).contiguous() for one in results)
+        return output, hn
 
     def _weights(self) -> list[dict[str, np.ndarray]]:
         """Return the parameters as they are now, layer by layer."""

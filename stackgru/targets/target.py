@@ -110,11 +110,16 @@ class Target(TargetInfo):
         return find_weights(own, case, self.name, function=function, directions=directions)
 
     def fitted(self, case: Case) -> Case:
-        """Return the case with the target's own sizes, layers and rate, if those are fixed."""
+        """Return the case with the target's own sizes, layers and rate, if those are fixed.
+
+        Where subnormal numbers are zero, no such weight meets an infinite number: inf 0 is NaN.
+        """
         layers = case.num_layers if self.layers is None else self.layers
         rate = case.dropout if self.rate is None else self.rate
         wide, hidden = self.convention.fitted_sizes(case.input_size, case.hidden_size)
-        return replace(case, num_layers=layers, dropout=rate, input_size=wide, hidden_size=hidden)
+        case = replace(case, num_layers=layers, dropout=rate, input_size=wide, hidden_size=hidden)
+        is_nan = "inf:" in case.not_finite and case.weights in ("tiny", "subnormal")
+        return replace(case, weights="usual") if is_nan and self.convention.flush_to_zero else case
 
 
 def load(

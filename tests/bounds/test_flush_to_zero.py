@@ -16,7 +16,7 @@ from stackgru.targets.target import load
 from tests.nightly.helpers import SETTINGS
 from tests.subjects.right.variants import Stack
 
-LAWS = ("equation", "one-step", "magnitudes", "unrolled", "same-masks", "default-state")
+LAWS = ("equation", "one-step", "magnitudes", "unrolled", "default-state", "not-finite", "rows")
 
 if not torch.set_flush_denormal(False):
     pytest.skip("this processor cannot flush", allow_module_level=True)
