@@ -67,20 +67,25 @@ class FlaxNnx(FlaxLinen):
     def step(self, layer):
         """Return what computes a layer's new state from a state and an input."""
         size = self.hidden_size
-        without = {**layer, "bias_hh": layer["bias_hh"] * np.repeat([1, 1, 0], size)}
-        stored = FLAX_NNX.stored(
-            {k: v.astype(layer["weight_hh"].dtype) for k, v in without.items()}
-        )
-        cell = _nnx(layer["weight_ih"].shape[1], size)
+        without = layer["bias_hh"].copy()
+        without[2 * size :] = 0
+        stored = FLAX_NNX.stored({**layer, "bias_hh": without})
+        cell = _nnx(layer["weight_ih"].shape[1], size, str(without.dtype))
         for name, value in stored.items():
             part, _, kind = name.partition(".")
             getattr(getattr(cell, part), kind)[...] = value.numpy()
-        return lambda h, x: cell(h, x)[0]
+        return lambda h, x: _new_state(cell, h, x)
+
+
+@flax.nnx.jit
+def _new_state(cell: Any, h: Any, x: Any) -> Any:
+    return cell(h, x)[0]
 
 
 @lru_cache
-def _nnx(input_size: int, hidden_size: int) -> Any:
-    return flax.nnx.GRUCell(input_size, hidden_size, rngs=flax.nnx.Rngs(0))
+def _nnx(input_size: int, hidden_size: int, dtype: str) -> Any:
+    rngs = flax.nnx.Rngs(0)
+    return flax.nnx.GRUCell(input_size, hidden_size, param_dtype=dtype, rngs=rngs)
 
 
 class Equinox(FlaxLinen):

@@ -10,6 +10,7 @@ applied after the product, as in torch.
 from __future__ import annotations
 
 import os
+import random
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -31,11 +32,10 @@ class Keras(stackgru.Foreign):
     @classmethod
     @lru_cache(maxsize=256)
     def layer(cls, input_size: int, hidden_size: int, bias: bool, dtype: str, back: bool) -> Any:
-        """Return a layer of Keras', built."""
+        """Return a layer of Keras', built; its seeds are none of the caller's random numbers."""
+        before = random.getstate()
         made = keras.layers.GRU(
             hidden_size,
-            kernel_initializer="zeros",  # which draws nothing
-            recurrent_initializer="zeros",
             use_bias=bias,
             return_sequences=True,
             return_state=True,
@@ -44,6 +44,7 @@ class Keras(stackgru.Foreign):
             **cls.said,
         )
         made.build((None, None, input_size))
+        random.setstate(before)
         return made
 
     def evaluate(self, weights, input, h0):

@@ -10,6 +10,7 @@ of sizes; the cases that showed a violation are not used.
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -36,6 +37,8 @@ from stackgru.torch_settings import without_cudnn
 #: Cases on which the target must agree with a variant, and on which that must not be nn.GRU.
 CASES = 200
 DIFFERING = 100
+#: As many are enough for a target that takes so many seconds for them, as some outside torch do.
+_SLOW_CASES, _SLOW_DIFFERING, _SLOW_SECONDS = 24, 12, 10.0
 _MOST_CASES = 1000  # for variants that few cases show, such as those of the sixth layer
 _GIVE_UP_AFTER = 60  # cases without any difference from nn.GRU
 _MOST_VARIANTS = 3  # at once: two of what shows in eval or of dropout, and one of the other
@@ -175,6 +178,7 @@ class _Trials:
     def __init__(
         self, target: Target, nn_gru: Sequence[tuple[Variant, ...]], dtypes: Sequence[str]
     ) -> None:
+        self._began = time.monotonic()
         self._nn_gru = nn_gru
         self._dtypes = dtypes
         self.kind = target.kind
@@ -228,6 +232,9 @@ class _Trials:
             if tried == _GIVE_UP_AFTER and not differing:
                 return None  # even a variant of the sixth layer differs in every sixth case
             if tried >= CASES and differing >= DIFFERING:
+                return tried, differing
+            enough = tried >= _SLOW_CASES and differing >= _SLOW_DIFFERING
+            if enough and time.monotonic() - self._began > _SLOW_SECONDS:
                 return tried, differing
         return None
 

@@ -157,3 +157,12 @@ def test_a_variant_in_eval_is_named_though_its_dropout_is_none():
     assert found.variants == EXPECTED[equations.ResetBeforeTheProduct]
     assert found.sentence.startswith("in eval, nn.GRU with the reset gate")
     assert found.cases >= search.CASES
+
+
+def test_fewer_cases_are_enough_for_a_target_that_is_slow(monkeypatch):
+    monkeypatch.setattr(search, "CASES", 100)
+    monkeypatch.setattr(search, "_SLOW_SECONDS", 0.0)
+    found = diagnose(load(equations.UpdateGateComplemented))
+    assert len(found.variants) == 1
+    assert search._SLOW_CASES == found.cases < search.CASES
+    assert found.differing >= search._SLOW_DIFFERING

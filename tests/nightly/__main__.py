@@ -27,6 +27,7 @@ PARTS = {
     "mended": _LAWS_ONLY,
     "scripts": (),
     "real": ("examples", "docs", "README.md"),
+    "runtimes": ("examples/foreign",),
     "hostile": (),
     "killed": ("tests/helpers.py",),
     "campaign": ("docs/campaigns.md",),
