@@ -154,7 +154,8 @@ class _Matrix:
             value, size = value.add_(self.bias), size.add_(self.bias.abs())
         error.add_(size, alpha=relative).add_((x.value.shape[-1] + 4) * form.smallest)
         if form.flush:
-            rows = (x.value.abs() + x.error).sum(-1, keepdim=True)
+            sizes = x.value.abs() + x.error if form.lost else x.value.abs()
+            rows = sizes.sum(-1, keepdim=True)
             error = error + form.flush * (self.absolute.sum(0) + rows + 4)
         return Half(value, size, error)
 
