@@ -67,6 +67,7 @@ def test_it_is_violated_if_it_is_not_said():
     assert result_of("unrolled", Flushes, 300, flushes=False).status == "violated"
 
 
+@pytest.mark.nightly
 @pytest.mark.usefixtures("no_symptoms")
 def test_more_than_that_is_violated():
     assert result_of("unrolled", TakesAMillionfold, 300, flushes=True).status == "violated"

@@ -59,19 +59,25 @@ def symptom(target, law):
         (GatesUpdateFirst, ("equation", "same-masks", "gradients"), OF_VARIANTS),
         (DropsTheOutputOnly, ("unrolled", "mask-count", "no-draws", "gradients"), OF_DROPOUT),
         (SetsThreads, ("purity",), "settings"),
-        (GatesClipped, ("everything-matters",), "values"),
+        pytest.param(GatesClipped, ("everything-matters",), "values", marks=pytest.mark.nightly),
         (OldStateDetached, ("gradients",), "gradients: the state detached before every step"),
-        (LayersDetached, ("gradients",), "gradients: what goes up detached between layers"),
+        pytest.param(
+            LayersDetached,
+            ("gradients",),
+            "gradients: what goes up detached between layers",
+            marks=pytest.mark.nightly,
+        ),
         (FirstStateDetached, ("gradients", "frozen"), "gradients: h0 detached"),
         (NanSlopeAtZero, ("gradients",), "gradients"),
         (WeightsOfItsConstruction, ("equation", "parameters"), "values"),
         (GoesOnFromItsLastState, ("chunks", "repeatable", "passes", "stateless"), "calls: last"),
         (ResultIsTheArgument, ("chunks", "results", "purity", "nested"), "memory"),
         (ChangesWhatIsSaved, ("gradients", "empty-batch", "purity"), "gradients"),
-        (
+        pytest.param(
             RaisesForThree,
             ("equation", "purity"),
             "raised ValueError: # layers",
+            marks=pytest.mark.nightly,
         ),
     ],
 )

@@ -38,7 +38,7 @@ class OneValueAtATime(LayerByLayer):
         (MasksInReverse, (f"{LAYERS}, steps in reverse",)),
         (MasksOneStepLate, ()),  # the last step's first, then from the first on
         (OneValueAtATime, ()),
-        (MaskKeptOverTime, None),
+        pytest.param(MaskKeptOverTime, None, marks=pytest.mark.nightly),
         pytest.param(CarriesDroppedStates, None, marks=pytest.mark.nightly),
     ],
 )

@@ -98,7 +98,7 @@ def test_no_sensitive_law_accuses_a_right_variant(variant):
     assert_not_accused(variant, laws=SENSITIVE)
 
 
-@pytest.mark.parametrize("variant", STYLES)
+@pytest.mark.parametrize("variant", _in_turn(STYLES))
 def test_no_law_accuses_a_variant_of_any_style(variant):
     """Compiling takes a third of the time, and nightly does it."""
     assert_not_accused(variant, skip=("script", "export", "compile", *SENSITIVE))
