@@ -100,7 +100,7 @@ def test_what_it_needs_is_found_and_can_be_pasted(kind, words):
 def test_a_constant_is_read_as_json_and_reruns_with_it():
     words = ["--constant", 'mode="gru"', "--constant", "scale=1.0", "--constant", "norms=[]"]
     place = "tests.subjects.conventions.driven:WithOptions"
-    few = ["--laws", "equation", "--max-examples", 5, "-n", 1]
+    few = ["--laws", "equation", "--max-examples", 5]
     assert invoke("check", place, *words, *few).exit_code == 0
     words[1] = 'mode="a, b=c"'
     wrong = invoke("check", place, *words, *few)
