@@ -1,10 +1,11 @@
 """What a target is instead of nn.GRU: a search among the known variants, up to three at a time.
 
 It never guesses. A variant is named only if the target agrees with it, within rounding, on every
-case tried, and differs from nn.GRU on at least DIFFERING of them: from nn.GRU run from the same
-seed, in its results or in the state in which it leaves torch's generator, and from nn.GRU under the
-masks that the target drew, if those can be nn.GRU's. The cases are drawn anew from the whole range
-of sizes; the cases that showed a violation are not used.
+case tried, and differs from nn.GRU on at least half of CASES: from nn.GRU run from the same seed,
+in its results or in the state in which it leaves torch's generator, and from nn.GRU under the masks
+that the target drew, if those can be nn.GRU's. The cases are drawn anew from the whole range of
+sizes; the cases that showed a violation are not used. A target that is slow, as some outside torch
+are, is tried on fewer: how many depends on the clock, and the sentence says it.
 """
 
 from __future__ import annotations

@@ -586,9 +586,10 @@ def collect_runs(target: str | Callable[..., Any] | Convention, options: Options
 
 
 def _given_its_arithmetic(target: Target, seconds: float) -> Target:
-    """Return a target with bounds for its arithmetic as measured, if it runs outside torch."""
+    """Return a target with bounds for its arithmetic, measured where it is not stated."""
     convention = target.convention
-    if not target.is_foreign or convention.activation_error or convention.flush_to_zero:
+    stated = convention.activation_error, convention.flush_to_zero
+    if not target.is_foreign or all(stated):
         return target
     try:
         with time_limit(seconds):
@@ -596,7 +597,11 @@ def _given_its_arithmetic(target: Target, seconds: float) -> Target:
     except (Violated, TimedOut):  # the laws will tell what is wrong with it
         return target
     error = found.error if found.error <= MOST_ACTIVATION_ERROR else 0.0
-    own = replace(convention, activation_error=error, flush_to_zero=found.flushes)
+    own = replace(
+        convention,
+        activation_error=convention.activation_error or error,
+        flush_to_zero=convention.flush_to_zero or found.flushes,
+    )
     return replace(target, convention=own)
 
 

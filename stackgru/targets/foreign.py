@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from stackgru.gru.parameters import PARAMETERS, gru_name
+from stackgru.options import one_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,6 +64,11 @@ class Foreign(nn.Module):
 
     lacks: ClassVar[frozenset[str]] = frozenset({"gradients", "transforms", "autocast"})
     dtypes: ClassVar[tuple[str, ...]] = ("float32",)
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for one in cls.lacks:
+            one_of(f"what {cls.__name__} lacks", one, ABILITIES)
 
     def __init__(
         self,

@@ -10,9 +10,10 @@ from torch import nn
 
 import stackgru
 from stackgru.diagnosis.search import diagnose
-from stackgru.engine.run import LawRun
+from stackgru.engine.run import LawRun, collect_runs
 from stackgru.laws.registry import all_laws
-from stackgru.options import Options
+from stackgru.options import Options, UsageError
+from stackgru.targets.convention import Convention
 from stackgru.targets.foreign import ABILITIES, OutsideTorch
 from stackgru.targets.target import load
 
@@ -180,3 +181,21 @@ def test_there_are_no_gradients():
 def test_what_is_lacking_is_an_ability():
     assert set(ABILITIES) >= stackgru.Foreign.lacks
     assert set(ABILITIES) >= {one for law in all_laws().values() for one in law.abilities}
+    with pytest.raises(UsageError, match="did you mean 'gradients'"):
+        type("Misspelt", (InNumPy,), {"lacks": frozenset({"gradient"})})
+
+
+class Flushes(InNumPy):
+    """Subnormal numbers are zero for it, and its tanh is off."""
+
+    def candidate(self, x_n, r, h_n):
+        n = super().candidate(x_n, r, h_n)
+        return np.where(abs(n) < np.finfo(n.dtype).tiny, 0, n + np.sign(n) * n.dtype.type(2e-7))
+
+
+@pytest.mark.parametrize("stated", [{"activation_error": 5e-7}, {"flush_to_zero": True}, {}])
+def test_its_arithmetic_is_measured_where_it_is_not_stated(stated):
+    options = Options(laws=("equation",), max_examples=1)
+    convention = collect_runs(Convention(Flushes, **stated), options)[0].target.convention
+    assert convention.flush_to_zero
+    assert convention.activation_error == pytest.approx(stated.get("activation_error", 2e-7), 0.5)
