@@ -11,6 +11,7 @@ those of the moment.
 from __future__ import annotations
 
 import io
+import logging
 import warnings
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -23,6 +24,7 @@ from torch import nn
 
 import stackgru
 
+logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it tells what else is not installed
 _NAMES: dict[str, Any] = {"input_names": ["x", "h0"], "output_names": ["output", "hn"]}
 
 

@@ -1,6 +1,7 @@
 """How far a target's sigmoid and tanh are off, measured by a GRU of one unit.
 
-With zeros for all else, h' is z h for a candidate of tanh(0) = 0, that is the sigmoid of the input
+If it has other sizes or more layers, the first unit of the first layer is taken. With zeros for all
+else, h' is z h for a candidate of tanh(0) = 0, that is the sigmoid of the input
 for h = 1; and (1 - z) n for h = 0, that is the tanh of the input where a large negative sum makes z
 vanish. The input runs through the range of floats.
 """
@@ -74,9 +75,10 @@ def activations_of(target: Target) -> Activations:
     form = format_of(getattr(torch, dtype))
     x = _range(form.smallest, form.largest).to(getattr(torch, dtype))
     case = Case(input_size=2, hidden_size=1, num_layers=1, batch=len(x), dtype=dtype)
-    if target.fitted(case) != case or not target.convention.takes_state:
-        raise Violated("it has other sizes, or takes no state")
-    pair = Pair(target, case)
+    fitted = target.fitted(case)
+    pair = Pair(target, fitted)
+    if fitted.input_size < case.input_size or not (pair.takes_state and pair.shows_layers):
+        raise Violated("it has one input, or does not take or show the first layer's state")
     exact = x.double()
     # Neither a sigmoid that should vanish nor the tanh of 0 need be 0.
     shut = {"z": (0.0, _SHUT)}
@@ -105,14 +107,19 @@ def _range(smallest: float, largest: float) -> Tensor:
 
 def _results(pair: Pair, x: Tensor, gates: dict[str, tuple[float, float]], h: float) -> Tensor:
     """Return new states for inputs (x, 1), with these weights of gates and zeros for all others."""
-    layer = {name: torch.zeros_like(value) for name, value in pair.layers[0].items()}
+    layers = [
+        {name: torch.zeros_like(value) for name, value in layer.items()} for layer in pair.layers
+    ]
     for gate, weights in gates.items():
-        layer["weight_ih"]["rzn".index(gate)] = torch.tensor(weights)
-    pair.weights.write([layer])
-    input = torch.stack([x, torch.ones_like(x)], -1)[None]
-    states = torch.full((1, len(x), 1), h, dtype=x.dtype, device=pair.h0.device)
+        unit = "rzn".index(gate) * pair.case.hidden_size
+        layers[0]["weight_ih"][unit, :2] = torch.tensor(weights)
+    pair.weights.write(layers)
+    input = torch.zeros_like(pair.input)
+    input[0, :, 0], input[0, :, 1] = x, 1
+    states = torch.zeros_like(pair.h0)
+    states[0, :, 0] = h
     with pair.mode("eval"):
-        return pair.run(input.to(pair.input.device), states).outputs[0, :, 0].double().cpu()
+        return pair.run(input, states).hn[0, :, 0].double().cpu()
 
 
 def _off(got: Tensor, exact: Tensor, least: float, unit: float) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -9,7 +11,13 @@ import stackgru
 from stackgru.engine.run import LawRun
 from stackgru.harness.activations import activations_of
 from stackgru.laws.registry import all_laws
-from stackgru.options import FULL_PRECISION, MOST_ACTIVATION_ERROR, Options, UsageError
+from stackgru.options import (
+    ARGUMENTS,
+    FULL_PRECISION,
+    MOST_ACTIVATION_ERROR,
+    Options,
+    UsageError,
+)
 from stackgru.targets.convention import Convention
 from stackgru.targets.target import load
 from tests.nightly.helpers import SETTINGS
@@ -101,3 +109,18 @@ def test_the_command_line_states_it():
     report = stackgru.check(Approximated, laws=["one-step"], activation_error=STATED, seed=1)
     assert report.results[0].status == "holds"
     assert "off by up to 3e-07" in report.limits["exact activations"]
+
+
+@pytest.mark.parametrize("hidden_size", [1, 3])
+def test_errors_are_measured_whatever_the_sizes_are(hidden_size):
+    sizes = {"input_size": 4, "hidden_size": hidden_size}
+    found = activations_of(load(Convention(Approximated, sizes=sizes)))
+    assert found.sigmoid == pytest.approx(STATED, rel=0.5)
+    assert found.tanh == pytest.approx(STATED, rel=0.5)
+
+
+def test_errors_are_measured_of_the_first_layer():
+    convention = Convention(partial(Approximated, num_layers=2), arguments=ARGUMENTS[:2])
+    found = activations_of(load(convention))
+    assert found.sigmoid == pytest.approx(STATED, rel=0.5)
+    assert found.tanh == pytest.approx(STATED, rel=0.5)
