@@ -41,7 +41,7 @@ class Design:
         shared_from: the layer from which on all layers use one cell; None if none do.
         shares_first: that cell has the weights of the first of these layers, not of the last.
         state_of: the layer whose state all layers get; None if each gets its own.
-        reversed_states: h0 and hn have the layers in reverse.
+        reversed_states: which of "h0" and "hn" have the layers in reverse.
         from_zeros: a sequence starts from zeros in place of h0.
         restarts: after so many steps it starts again; 0 for never.
         again_from_zeros: it does so from zeros, and not from h0.
@@ -71,7 +71,7 @@ class Design:
     shared_from: int | None = None
     shares_first: bool = False
     state_of: int | None = None
-    reversed_states: bool = False
+    reversed_states: tuple[str, ...] = ()
     from_zeros: bool = False
     restarts: int = 0
     again_from_zeros: bool = False
@@ -105,7 +105,7 @@ def evaluate(
     scale = scale if design.scaled else 1.0
     exact = [{name: one.detach().double().cpu() for name, one in own.items()} for own in layers]
     weights = [weights_of(design, exact, index) for index in range(len(layers))]
-    given = h0.flip(0) if design.reversed_states else h0
+    given = h0.flip(0) if "h0" in design.reversed_states else h0
     carried = list(map(Bounded.exact, torch.zeros_like(h0) if design.from_zeros else given))
     first = list(map(Bounded.exact, torch.zeros_like(h0))) if design.again_from_zeros else carried
 
@@ -128,7 +128,7 @@ def evaluate(
             after[-1] = dropped(after[-1], ("after", layer), step)
             below = _plus(design, up, below, layer, dtype, late=True)
         carried = after
-        yield below, rounding.stacked(after[::-1] if design.reversed_states else after)
+        yield below, rounding.stacked(after[::-1] if "hn" in design.reversed_states else after)
 
 
 def _kept_as(design: Design, state: Bounded, up: Bounded, layer: int, num_layers: int) -> Bounded:

@@ -21,6 +21,11 @@ RUNTIMES = {
     "onnx_node:OnnxRuntime": ("onnxruntime", {"not-finite"}, None),
     "onnx_node:LinearBeforeReset0": ("onnxruntime", None, RESET_BEFORE),
     "torch_onnx:TorchScriptExporter": ("onnxruntime", {"not-finite"}, None),
+    "torch_onnx:dynamo_exporter": ("onnxruntime", {"not-finite"}, None),
+    "torch_onnx:ResetBefore": ("onnxruntime", None, RESET_BEFORE),
+    "torch_onnx:GatesSwapped": ("onnxruntime", None, "gates in the order z, r, n"),
+    "torch_onnx:SecondBiasLost": ("onnxruntime", None, "one bias instead of two (no b_hh)"),
+    "torch_onnx:HnReversed": ("onnxruntime", None, "the layers of hn in reverse"),
     "mlx_gru:Mlx": ("mlx", set(), None),
     "jax_cells:FlaxLinen": ("flax", set(), None),
     "jax_cells:Equinox": ("equinox", set(), None),
@@ -35,8 +40,9 @@ def test_a_runtime(target, tmp_path, record_property):
     package, violated, variant = RUNTIMES[target]
     if find_spec(package) is None:
         pytest.skip(f"{package} is not installed")
-    place, few = target.replace(":", ".py:"), 10 if target.startswith("jax") else 50
-    words = [f"examples/foreign/{place}", "--seed", "1", "--max-examples", str(few)]
+    place, is_slow = target.replace(":", ".py:"), re.match(r"jax|.*dynamo", target)
+    few = ["--max-examples", "10", "--timeout", "300"] if is_slow else ["--max-examples", "50"]
+    words = [f"examples/foreign/{place}", "--seed", "1", *few]
     path = tmp_path / "report.json"
     command = [sys.executable, "-m", "stackgru", "check", *words, "--json", str(path)]
     done = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True)
@@ -48,6 +54,15 @@ def test_a_runtime(target, tmp_path, record_property):
         assert any(variant in (cause["variant"] or "") for cause in report["causes"]), done.stdout
         return
     assert (found, done.returncode) == (violated, int(bool(violated))), done.stdout
+
+
+@pytest.mark.skipif(find_spec("onnxscript") is None, reason="onnxscript is not installed")
+def test_the_table_of_what_exporters_write_is_the_docs():
+    script = "examples/foreign/torch_onnx_forms.py"
+    done = subprocess.run([sys.executable, script], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout in (ROOT / "docs" / "foreign.md").read_text(encoding="utf-8")
+    assert done.stdout.count("\n") > 8
 
 
 def test_an_empty_batch_ends_onnxruntime_and_its_script(tmp_path):

@@ -111,6 +111,20 @@ class StatesInReverse(Stack):
         return output, hn.flip(0)
 
 
+class HnInReverse(LayerByLayer):
+    """hn holds the last layer first."""
+
+    def end(self, output, hn):
+        return output, hn.flip(0)
+
+
+class H0InReverse(LayerByLayer):
+    """h0 holds the last layer first."""
+
+    def begin(self, input, h0):
+        return h0.flip(0)
+
+
 class ReorderedComplementedAndLastDropped(ComplementedAndLastDropped, GatesUpdateFirst):
     """Gates in another order, the update gate complemented, and the output dropped out."""
 
@@ -139,6 +153,8 @@ EXPECTED = {
     EveryStepFromTheFirstState: ("a state that starts again from h0 every step",),
     ZerosEveryFourSteps: ("a state that starts again from zeros every 4 steps",),
     StatesInReverse: ("the layers of h0 and hn in reverse",),
+    HnInReverse: ("the layers of hn in reverse",),
+    H0InReverse: ("the layers of h0 in reverse",),
     ReorderedComplementedAndLastDropped: (COMPLEMENT, "gates in the order z, r, n", LAST),
     ComplementedAndNotScaled: (
         COMPLEMENT,
