@@ -8,7 +8,7 @@ stand-ins for packages that they import and that nothing here uses.
     python -m examples.implementations --only opacus.DPGRU
 """
 
-from examples.implementations import several_layers, single_layer
+from examples.implementations import several_layers, single_layer, without_torch
 from examples.implementations.base import IMPLEMENTATIONS, Implementation
 
-__all__ = ["IMPLEMENTATIONS", "Implementation", "several_layers", "single_layer"]
+__all__ = ["IMPLEMENTATIONS", "Implementation", "several_layers", "single_layer", "without_torch"]

@@ -73,12 +73,12 @@ class Designed(nn.Module):
         zeros = steps.new_zeros(last + 1, steps.shape[1], self.hidden_size)
         given = zeros if h0 is None or design.from_zeros else h0
         given = given.detach() if design.detached == "h0" else given
-        states = list(given.flip(0) if design.reversed_states else given)
+        states = list(given.flip(0) if "h0" in design.reversed_states else given)
         again = list(zeros) if design.again_from_zeros else states
         by_steps = self.kind == "cell" or design.time_order or design.state_of is not None
         run = self._step_by_step if by_steps else self._layer_by_layer
         outputs, states = run(steps, states, again)
-        hn = torch.stack(states[::-1] if design.reversed_states else states)
+        hn = torch.stack(states[::-1] if "hn" in design.reversed_states else states)
         return (outputs[0] if self.kind == "cell" else outputs), hn
 
     def _step_by_step(

@@ -94,7 +94,8 @@ def _variants() -> Iterator[Variant]:
     yield Variant("the last layer's h0 used for all layers", {"state_of": -1})
     yield Variant("zeros in place of h0, which is ignored", {"from_zeros": True})
     for states in (("h0", "hn"), ("hn",), ("h0",)):
-        yield Variant(f"the layers of {' and '.join(states)} in reverse", {"reversed_states": states})
+        name = f"the layers of {' and '.join(states)} in reverse"
+        yield Variant(name, {"reversed_states": states})
     for steps in (1, 2, 3, 4, 5, 8, 10):
         every = "every step" if steps == 1 else f"every {steps} steps"
         for zeros in (False, True):
