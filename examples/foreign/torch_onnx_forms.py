@@ -47,10 +47,10 @@ def session(
     """Return a session that runs what an exporter writes."""
     file = io.BytesIO()
     if dynamo:
-        chosen = [{at: torch.export.Dim.AUTO for at in one} for one in axes]
+        chosen = [dict.fromkeys(one, torch.export.Dim.AUTO) for one in axes]
         how: dict[str, Any] = {"dynamic_shapes": tuple(chosen), "verbose": False}
     else:
-        how = {"dynamic_axes": dict(zip(("x", "h0"), axes)), "opset_version": 17}
+        how = {"dynamic_axes": {"x": axes[0], "h0": axes[1]}, "opset_version": 17}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(module, (x, h0), file, dynamo=dynamo, **_NAMES, **how)

@@ -76,11 +76,12 @@ def read(path: Path, *, trust: bool = False, is_safe: bool | None = None) -> Che
     torch can, tensors stay in the file until they are used.
     """
     container = container_of(path)
-    if container is not None:
-        return _of_cells(read_cells(path, container))
-    what = what_else(path)
+    # What is known by its name alone may be anything.
+    what = what_else(path) if container in (None, "onnx", "msgpack") else ""
     if what:
         raise ConversionError(f"{path} {what}")
+    if container is not None:
+        return _of_cells(read_cells(path, container))
     if path.suffix == _SAFE if is_safe is None else is_safe:
         found = _read_safetensors(path)
         is_torch = any(stacks(found.content, to) for to in ("gru", "cell"))

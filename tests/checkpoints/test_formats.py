@@ -336,3 +336,14 @@ def test_a_damaged_file_is_one_sentence(name, tmp_path):
     assert result.output.startswith("Error: ")
     assert "itself failed" not in result.output
     assert not (tmp_path / "gru.pt").exists()
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.msgpack"])
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [(b"", "is empty"), (b"version https://git-lfs.github.com/spec/v1", "is a Git LFS pointer")],
+)
+def test_a_file_that_is_something_else_is_not_called_damaged(name, content, text, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ConversionError, match=text):
+        read(tmp_path / name)
