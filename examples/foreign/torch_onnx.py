@@ -16,6 +16,7 @@ import warnings
 from functools import lru_cache
 from typing import Any, ClassVar
 
+import numpy as np
 import onnx
 import onnxruntime
 import torch
@@ -72,14 +73,17 @@ class TorchScriptExporter(stackgru.Foreign):
         providers = ["CPUExecutionProvider"]
         return onnxruntime.InferenceSession(model.SerializeToString(), settings, providers)
 
+    def initializers(self):
+        """Return the weights by their names in the graph."""
+        return {name: one.detach().numpy() for name, one in self.named_parameters()}
+
     def evaluate(self, weights, input, h0):
         """Return output and hn; see stackgru.Foreign."""
         options = {"bias": self.bias, "bidirectional": self.bidirectional}
         sizes = (self.input_size, self.hidden_size, self.num_layers)
         session = self._session(*sizes, **options, batch_first=self.batch_first)
-        named = {name: one.detach().numpy() for name, one in self.named_parameters()}
         x = input.swapaxes(0, 1) if self.batch_first else input
-        output, hn = session.run(None, {"x": x, "h0": h0, **named})
+        output, hn = session.run(None, {"x": x, "h0": h0, **self.initializers()})
         return (output.swapaxes(0, 1) if self.batch_first else output), hn
 
 
@@ -115,17 +119,10 @@ class ResetBefore(TorchScriptExporter):
 class GatesSwapped(TorchScriptExporter):
     """An exporter that writes r and z in each other's place."""
 
-    def evaluate(self, weights, input, h0):
-        """Return output and hn; see stackgru.Foreign."""
-        kept = {name: one.data for name, one in self.named_parameters()}
-        try:
-            for one in self.parameters():
-                r, z, n = one.data.chunk(3)
-                one.data = torch.cat([z, r, n])
-            return super().evaluate(weights, input, h0)
-        finally:
-            for name, one in self.named_parameters():
-                one.data = kept[name]
+    def initializers(self):
+        """Return the weights by their names in the graph."""
+        parts = {name: np.split(one, 3) for name, one in super().initializers().items()}
+        return {name: np.concatenate([z, r, n]) for name, (r, z, n) in parts.items()}
 
 
 class SecondBiasLost(TorchScriptExporter):

@@ -38,8 +38,8 @@ class _Evaluated(torch.autograd.Function):
 class Foreign(nn.Module):
     """An implementation of nn.GRU that is evaluated outside torch, as a target.
 
-    It is built and called as nn.GRU is, and holds nn.GRU's parameters. A subclass has one method,
-    evaluate; what it takes of nn.GRU's arguments is what its constructor takes.
+    It is built and called as nn.GRU without dropout, and holds nn.GRU's parameters. A subclass has
+    one method, evaluate; what it takes of nn.GRU's arguments is what its constructor takes.
 
     Laws of what ``lacks`` names are not applicable: never violated, and never passed. How far its
     sigmoid and tanh are off is measured, and counts as rounding up to 1e-6 in float32.
@@ -77,6 +77,7 @@ class Foreign(nn.Module):
         num_layers: int = 1,
         bias: bool = True,
         batch_first: bool = False,
+        *,  # the next of nn.GRU's is dropout
         bidirectional: bool = False,
         device: Any = None,
         dtype: Any = None,
