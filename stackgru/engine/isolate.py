@@ -129,6 +129,7 @@ class Child:
                     is_last, found = self._answers.recv()
                     if isinstance(found, Ended):
                         self.kill()
+                        return found
                     if is_last:
                         return found if self._is_guarded() else self._ended()
                     limit = None if heard is None else heard(found)

@@ -32,7 +32,8 @@ class Activations:
     """By how much a target's activations are off.
 
     Attributes:
-        sigmoid: the largest absolute error, if it is more than that of a few roundings, or else 0.
+        sigmoid: the largest absolute error, if it is more than that of a few roundings, or else 0;
+            infinite if some value is not a finite number.
         tanh: likewise.
         flushes: whether subnormal numbers are taken for zero.
         dtype: the dtype in which that was measured.
@@ -45,10 +46,10 @@ class Activations:
 
     @property
     def error(self) -> float:
-        """The larger of the two, rounded up to two digits, as in float32."""
+        """The larger of the two, if finite rounded up to two digits, as in float32."""
         largest = max(self.sigmoid, self.tanh)
-        if not largest:
-            return 0.0
+        if not 0 < largest < math.inf:
+            return largest
         units = format_of(torch.float32).unit / format_of(getattr(torch, self.dtype)).unit
         digit = 10.0 ** (math.floor(math.log10(largest * units)) - 1)
         return math.ceil(largest * units / digit) * digit
@@ -57,6 +58,8 @@ class Activations:
         """Say it in words."""
         parts = [
             f"{name} is off by {error:.2g} absolutely"
+            if math.isfinite(error)
+            else f"{name} is not finite for some numbers"
             for name, error in (("sigmoid", self.sigmoid), ("tanh", self.tanh))
             if error
         ]

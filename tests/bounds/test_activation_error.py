@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 import stackgru
 from stackgru.engine.run import LawRun
-from stackgru.harness.activations import activations_of
+from stackgru.harness.activations import Activations, activations_of
 from stackgru.laws.registry import all_laws
 from stackgru.options import (
     ARGUMENTS,
@@ -95,6 +96,12 @@ def test_errors_of_activations_are_measured():
     right = activations_of(load(stackgru.StackingGRUCell))
     assert (right.sigmoid, right.tanh, right.error, right.flushes) == (0, 0, 0, False)
     assert activations_of(load(HardGates)).error > MOST_ACTIVATION_ERROR
+
+
+def test_a_sigmoid_that_is_not_finite_is_said():
+    found = Activations(math.inf, 0.0, flushes=False, dtype="float32")
+    assert found.error == math.inf
+    assert str(found) == "sigmoid is not finite for some numbers"
 
 
 @pytest.mark.parametrize("error", [-1e-9, 1.1e-6, 0.05])

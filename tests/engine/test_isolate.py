@@ -43,6 +43,17 @@ def test_an_answer_after_the_parent_was_killed_does_not_count(asked):
         assert asked(serve).ask(1) == Ended("killed its parent process")
 
 
+def test_what_a_child_raises_is_told_and_a_new_one_answers(asked):
+    def serve(request):
+        if request:
+            raise SystemExit(request)
+        return "there"
+
+    child = asked(serve)
+    assert child.ask("over") == Ended("raised SystemExit: over")
+    assert child.ask("") == "there"
+
+
 def test_a_stopped_parent_does_no_harm(asked):
     def serve(request):
         os.kill(os.getppid(), signal.SIGSTOP)
