@@ -13,12 +13,12 @@ from stackgru.bounds import formats, rounding
 from stackgru.bounds.rounding import Bounded
 
 #: By dtype: u, v, stored numbers (point 2), smallest subnormal, smallest normal, what a
-#: subnormal may lose (point 6), largest.
+#: subnormal may lose in a product (point 6), A (point 3), what it may lose anywhere, largest.
 FORMATS = {
-    torch.float64: (2**-53, 2**-53, 0, 2**-1074, 2**-1022, 0.0, (2 - 2**-52) * 2.0**1023),
-    torch.float32: (2**-24, 2**-24, 0, 2**-149, 2**-126, 0.0, (2 - 2**-23) * 2.0**127),
-    torch.bfloat16: (2**-8, 2**-24, 5, 2**-133, 2**-126, 2**-126, (2 - 2**-7) * 2.0**127),
-    torch.float16: (2**-11, 2**-24, 5, 2**-24, 2**-14, 0.0, 65504.0),
+    torch.float64: (2**-53, 2**-53, 0, 2**-1074, 2**-1022, 0.0, 0.0, 0.0, (2 - 2**-52) * 2.0**1023),
+    torch.float32: (2**-24, 2**-24, 0, 2**-149, 2**-126, 0.0, 0.0, 0.0, (2 - 2**-23) * 2.0**127),
+    torch.bfloat16: (2**-8, 2**-24, 5, 2**-133, 2**-126, 2**-126, 0.0, 0.0, (2 - 2**-7) * 2.0**127),
+    torch.float16: (2**-11, 2**-24, 5, 2**-24, 2**-14, 0.0, 0.0, 0.0, 65504.0),
 }
 INPUTS, UNITS, ROWS = 3, 2, 4
 PLACES = [(row, unit) for row in range(ROWS) for unit in range(UNITS)]
@@ -26,25 +26,26 @@ PLACES = [(row, unit) for row in range(ROWS) for unit in range(UNITS)]
 
 def half(row, errors, weights, bias, form):
     """Return W x + b, |W| (|x| + E(x)) + |b|, and what E(x) and underflow bring (points 1, 6)."""
-    _, _, _, smallest, _, flush, _ = form
+    _, _, _, smallest, _, flush, _, lost, _ = form
     value = sum(w * x for w, x in zip(weights, row, strict=True)) + bias
     pairs = list(zip(weights, row, errors, strict=True))
     size = sum(abs(w) * (abs(x) + e) for w, x, e in pairs) + abs(bias)
     error = sum(abs(w) * e for w, _, e in pairs) + (len(row) + 4) * smallest
-    return value, size, error + flush * sum([*map(abs, weights), *map(abs, row), 4])
+    numbers = [abs(x) + (e if lost else 0.0) for x, e in zip(row, errors, strict=True)]
+    return value, size, error + flush * sum([*map(abs, weights), *numbers, 4])
 
 
 def sigmoid(value, error, form):
     """Return the sigmoid and its error (point 3); its slope at a is 1 / (2 cosh(a / 2)) ** 2."""
     s = 1 / (1 + math.exp(-value))
     slope = 1 / (2 * math.cosh(max(0, abs(value) - error) / 2)) ** 2
-    return s, min(1, slope * error + 6 * form[0] * s + 2 * form[0] + form[4])
+    return s, min(1, slope * error + 6 * form[0] * s + 2 * form[0] + form[4] + form[6])
 
 
 def tanh(value, error, form):
     t = math.tanh(value)
     slope = 1 / math.cosh(max(0, abs(value) - error)) ** 2
-    return t, min(2, slope * error + 6 * form[0] * abs(t) + form[3])
+    return t, min(2, slope * error + 6 * form[0] * abs(t) + form[3] + form[6])
 
 
 def gates(x, h, weights, dtype, row, unit):
@@ -67,17 +68,20 @@ def gates(x, h, weights, dtype, row, unit):
     )
     (a, a_error), (b, b_error) = sums[2]
     n_error = a_error + (r + r_error) * b_error + r_error * abs(b)  # |r b| - |r' b'| in full
+    n_error += form[7] * (abs(b) + b_error + 4)
     n = tanh(a + r * b, n_error + 3 * u * (abs(a) + r * abs(b)), form)
     return (r, r_error), z, n, (b, b_error)
 
 
 def new_state(x, h, weights, dtype, row, unit):
     """Return one number of the new state and its bound, in Python's own floats."""
-    u, _, _, smallest, *_ = FORMATS[dtype]
+    u, _, _, smallest, _, _, activation, lost, _ = FORMATS[dtype]
     _, (z, z_error), (n, n_error), _ = gates(x, h, weights, dtype, row, unit)
     old, old_error = h.value[row, unit].item(), h.error[row, unit].item()
-    error = z_error * (abs(old - n) + old_error + n_error) + (1 - z) * n_error + z * old_error
+    own = z_error - activation  # which is counted in full below
+    error = own * (abs(old - n) + old_error + n_error) + (1 - z) * n_error + z * old_error
     sizes = abs(old) + old_error + abs(n) + n_error
+    error += (activation + lost) * sizes + 4 * lost
     error += 5 * (u * sizes + smallest)
     error += u * (6 * (z * abs(old) + (1 - z) * abs(n)) + 2 * sizes)  # two sigmoids, point 4
     return (1 - z) * n + z * old, error
@@ -87,9 +91,21 @@ def drawn(*shape, dtype, scale):
     return (torch.randn(shape, dtype=torch.float64) * scale).to(dtype).double()
 
 
+@pytest.mark.parametrize(
+    ("activation", "flushes"), [(0.0, False), (3e-7, False), (0.0, True)], ids=["", "A", "N"]
+)
 @pytest.mark.parametrize("dtype", FORMATS)
-def test_the_bound_is_the_docstrings(dtype):
+def test_the_bound_is_the_docstrings(dtype, activation, flushes, monkeypatch):
     """Zeros show what underflow adds; a bias of -90 a sigmoid below the normal numbers."""
+    u, v, stored, smallest, normal, flush, *_, largest = FORMATS[dtype]
+    smallest, flush = (normal, normal) if flushes else (smallest, flush)
+    own = (smallest, normal, flush, activation * u / 2**-24, normal * flushes)
+    monkeypatch.setitem(FORMATS, dtype, (u, v, stored, *own, largest))
+    with formats.arithmetic(activation, flushes=flushes):
+        assert_the_formulas(dtype)
+
+
+def assert_the_formulas(dtype):
     zero_or_one, errors, biases = (0.0, 1.0), (0.0, 1e-9, 0.3, 20.0), (None, 0.0, 1.0, -90.0)
     for numbers in itertools.product(zero_or_one, zero_or_one, errors, biases):
         assert_the_formula(dtype, *numbers)
@@ -165,6 +181,14 @@ def test_dropout_adds_three_roundings(dtype):
     assert up.error.tolist() == [3 * (u * 3.75 + smallest), 3 * smallest, 0.0]
     wide = Bounded(x.value, torch.full_like(x.value, 0.5))
     assert rounding.dropped(wide, torch.ones(3) > 0, 2.0, dtype).error[1] == 1 + 3 * smallest
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
+def test_a_dropped_value_may_be_taken_for_zero(dtype):
+    normal, x = FORMATS[dtype][4], Bounded.exact(torch.zeros(1))
+    with formats.arithmetic(0.0, flushes=True):
+        up = rounding.dropped(x, torch.ones(1) > 0, 1.25, dtype)
+    assert up.error.item() == pytest.approx((3 + 1.25) * normal, rel=1e-12)
 
 
 @pytest.mark.parametrize("dtype", FORMATS)
