@@ -9,11 +9,12 @@ import threading
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch.utils import _python_dispatch
 
 
 class Setting(NamedTuple):
@@ -223,3 +224,10 @@ def settings_known() -> Iterator[None]:
             if setting.known is not None and setting.read() != setting.known:
                 setting.write(setting.known)
         yield
+
+
+def unseen() -> AbstractContextManager[object]:
+    """Return a context in which nobody records or replaces what torch does."""
+    context: AbstractContextManager[object]
+    context = getattr(_python_dispatch, "_disable_current_modes", nullcontext)()
+    return context

@@ -91,7 +91,7 @@ class Choice:
         stack: names of cells that form one stack, the lowest first; also of those that a GRU
             becomes.
         both_ways: names of the cells, or of the lists of cells, that go forward and backward in one
-            bidirectional GRU.
+            bidirectional GRU; or of a cell each way for each of its layers, the lowest first.
     """
 
     prefixes: Sequence[str] = ()
@@ -200,6 +200,9 @@ def _cell_names(one: LayerKeys, place: str, choice: Choice) -> dict[str, str]:
     if one.back:
         before = ""
         ways = list(choice.both_ways)
+        if len(ways) == 2 * len(one.keys) > 2:
+            layers = zip((*one.keys, *one.back), ways[::2] + ways[1::2], strict=True)
+            return {key: f"{cell}.{name}" for keys, cell in layers for name, key in keys.items()}
         if len(ways) != 2:
             example = ",".join(f"{place}.{way}.{{}}" for way in ("ahead", "back"))
             raise ConversionError(
@@ -270,15 +273,16 @@ def _chosen(state: Mapping[str, Any], to: To, choice: Choice) -> list[LayerKeys]
         cells = [_cell(name, state) or _named(name, found, what) for name in choice.stack]
         return [LayerKeys(cells[0].before, [keys for one in cells for keys in one.keys])]
     if to == "gru" and choice.both_ways:
-        if len(choice.both_ways) != 2:
-            raise ConversionError("both ways take two names, of what goes forward and backward")
-        ahead, back = (_cell(name, state) or _named(name, found, what) for name in choice.both_ways)
+        if len(choice.both_ways) % 2:
+            raise ConversionError("both ways take two names, or two for each layer")
+        cells = [_cell(name, state) or _named(name, found, what) for name in choice.both_ways]
         if choice.name is None:
             raise ConversionError(
-                f"{ahead.prefix!r} and {back.prefix!r} become one GRU, which needs a name, for "
-                "example --name gru"
+                f"{cells[0].prefix!r} and {cells[-1].prefix!r} become one GRU, which needs a name, "
+                "for example --name gru"
             )
-        return [replace(ahead, back=back.keys)]
+        ahead, back = ([keys for one in cells[way::2] for keys in one.keys] for way in (0, 1))
+        return [replace(cells[0], keys=ahead, back=back)]
     if choice.prefixes:
         return [_named(prefix, found, what) for prefix in choice.prefixes]
     if not choice.both_ways and not all(one.back for one in found):
@@ -292,6 +296,10 @@ def _chosen(state: Mapping[str, Any], to: To, choice: Choice) -> list[LayerKeys]
             listed = ",".join(names)
             each = " ".join(f"--prefix {name}" for name in names)
             both = f"--both-ways {listed} --name gru, " if len(names) == 2 else ""
+            pairs = [two for two in beside.values() if len(two) == 2]
+            if both and len(pairs) > 1:
+                every = ",".join(name for two in pairs for name in two)
+                both += f"--both-ways {every} --name gru for one of {len(pairs)} layers, "
             raise ConversionError(
                 f"{', '.join(map(repr, names))} stand side by side, and no key tells whether they "
                 f"belong together; pass {each} for a GRU each, {both}or --stack {listed} for one "

@@ -65,7 +65,8 @@ _LARGE = 32 * 2**20  # bytes; reading more takes long enough to show progress
 @click.option(
     "--both-ways",
     metavar="F,B",
-    help="Cells that go forward and backward in a bidirectional GRU; {} for the layer.",
+    help="Cells that go forward and backward in a bidirectional GRU: two with {} for the layer, "
+    "or two for each.",
 )
 @click.option("--key", metavar="K", help="Key of the state dict in IN, such as model.state.")
 @click.option(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
-from torch.utils import _python_dispatch
 
 from stackgru.cases.case import Case
 from stackgru.gru.parameters import PARAMETERS, Layer, gru_name
@@ -22,7 +21,7 @@ from stackgru.harness.masks import Injector, Recorder, flat
 from stackgru.harness.pair import Pair
 from stackgru.outcomes import Violated
 from stackgru.targets.target import Target
-from stackgru.torch_settings import settings_kept
+from stackgru.torch_settings import settings_kept, unseen
 
 #: What is put right: the numbers of the results, with the target's own gradients; the results, and
 #: with them the gradients; these, and what is drawn; what a call leaves in the module; what results
@@ -122,7 +121,7 @@ def _forward(
             results = own.forward(self, *given)
         after = torch.get_rng_state()
         torch.set_rng_state(before)
-        with _unseen():
+        with unseen():
             kept = _unwrapped(flat(recorder.draws)) if recorder else None
             right = _right(target, case, self, read(self), given, kept)
         torch.set_rng_state(after)
@@ -131,7 +130,7 @@ def _forward(
 
     def redrawn(self: nn.Module, *given: Any) -> Any:
         before = torch.get_rng_state()
-        with _unseen(), settings_kept():
+        with unseen(), settings_kept():
             results = own.forward(self, *given)
         torch.set_rng_state(before)
         return tuple(map(_laid_out, results, _right(target, case, self, read(self), given)))
@@ -229,13 +228,6 @@ def _of_graphs(value: Any) -> Iterator[Tensor]:
     elif isinstance(value, (dict, list, tuple, set)):
         for one in value.values() if isinstance(value, dict) else value:
             yield from _of_graphs(one)
-
-
-def _unseen() -> AbstractContextManager[object]:
-    """Return a context in which nobody records or replaces what is drawn."""
-    context: AbstractContextManager[object]
-    context = getattr(_python_dispatch, "_disable_current_modes", nullcontext)()
-    return context
 
 
 def _unwrapped(value: Tensor) -> Tensor:

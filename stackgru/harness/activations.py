@@ -21,6 +21,8 @@ from stackgru.outcomes import Violated
 from stackgru.targets.target import Target
 
 _POINTS = 1 << 16  # from -_LARGEST to _LARGEST
+_MAGNITUDES = 1 << 11  # of each sign
+_ROWS = 1 << 10  # at once: a target may take so many and no more
 _LARGEST = 20.0  # where float32 has 1 for both
 _SHUT = -120.0  # a sum for which the sigmoid vanishes
 #: Roundings of right activations, and of 1 in a sigmoid: see stackgru.bounds.rounding, point 3.
@@ -77,7 +79,7 @@ def activations_of(target: Target) -> Activations:
     dtype = next(name for name in ("float32", "float64") if name not in refused)
     form = format_of(getattr(torch, dtype))
     x = _range(form.smallest, form.largest).to(getattr(torch, dtype))
-    case = Case(input_size=2, hidden_size=1, num_layers=1, batch=len(x), dtype=dtype)
+    case = Case(input_size=2, hidden_size=1, num_layers=1, batch=_ROWS, dtype=dtype)
     fitted = target.fitted(case)
     pair = Pair(target, fitted)
     if fitted.input_size < case.input_size or not (pair.takes_state and pair.shows_layers):
@@ -85,30 +87,32 @@ def activations_of(target: Target) -> Activations:
     exact = x.double()
     # Neither a sigmoid that should vanish nor the tanh of 0 need be 0.
     shut = {"z": (0.0, _SHUT)}
-    without, one = (_results(pair, x[:1], shut, h) for h in (0.0, 1.0))
+    without, one = (_results(pair, x[:_ROWS], shut, h)[:1] for h in (0.0, 1.0))
     rest = 1 - (one - without)
     nothing = without / rest
     sigmoid = (_results(pair, x, {"z": (1.0, 0.0)}, h=1.0) - nothing) / (1 - nothing)
     tanh = _results(pair, x, {"n": (1.0, 0.0), **shut}, h=0.0) / rest
     tiny = (x != 0) & (x.abs() < form.normal)
-    return Activations(
-        _off(sigmoid, exact.sigmoid(), _OF_ONE * form.unit + form.normal, form.unit),
-        _off(tanh, exact.tanh(), form.normal, form.unit),
-        bool((tanh[tiny] == 0).all()),
-        dtype,
-    )
+    of_tanh = _off(tanh, exact.tanh(), form.normal, form.unit)
+    flushes = bool((tanh[tiny] == 0).all())
+    if flushes and of_tanh:  # it may be the tanh alone: a state that is kept is asked as well
+        flushes = bool((_results(pair, x, {"z": (0.0, -_SHUT)}, h=x)[tiny] == nothing).all())
+    of_sigmoid = _off(sigmoid, exact.sigmoid(), _OF_ONE * form.unit + form.normal, form.unit)
+    return Activations(of_sigmoid, of_tanh, flushes, dtype)
 
 
 def _range(smallest: float, largest: float) -> Tensor:
     """Return numbers of all magnitudes and both signs, and many of those that matter."""
     sizes = torch.logspace(
-        math.log2(smallest), math.log2(largest / 2), 2000, 2, dtype=torch.float64
+        math.log2(smallest), math.log2(largest / 2), _MAGNITUDES, 2, dtype=torch.float64
     )
     usual = torch.linspace(-_LARGEST, _LARGEST, _POINTS, dtype=torch.float64)
     return torch.cat([-sizes, sizes, usual])
 
 
-def _results(pair: Pair, x: Tensor, gates: dict[str, tuple[float, float]], h: float) -> Tensor:
+def _results(
+    pair: Pair, x: Tensor, gates: dict[str, tuple[float, float]], h: float | Tensor
+) -> Tensor:
     """Return new states for inputs (x, 1), with these weights of gates and zeros for all others."""
     layers = [
         {name: torch.zeros_like(value) for name, value in layer.items()} for layer in pair.layers
@@ -117,12 +121,13 @@ def _results(pair: Pair, x: Tensor, gates: dict[str, tuple[float, float]], h: fl
         unit = "rzn".index(gate) * pair.case.hidden_size
         layers[0]["weight_ih"][unit, :2] = torch.tensor(weights)
     pair.weights.write(layers)
-    input = torch.zeros_like(pair.input)
-    input[0, :, 0], input[0, :, 1] = x, 1
-    states = torch.zeros_like(pair.h0)
-    states[0, :, 0] = h
-    with pair.mode("eval"):
-        return pair.run(input, states).hn[0, :, 0].double().cpu()
+    input, states, found = torch.zeros_like(pair.input), torch.zeros_like(pair.h0), []
+    state, pieces = torch.as_tensor(h, dtype=x.dtype).expand(len(x)), len(x) // _ROWS
+    for rows, own in zip(x.chunk(pieces), state.chunk(pieces), strict=True):
+        input[0, :, 0], input[0, :, 1], states[0, :, 0] = rows, 1, own
+        with pair.mode("eval"):
+            found.append(pair.run(input, states).hn[0, :, 0].double().cpu())
+    return torch.cat(found)
 
 
 def _off(got: Tensor, exact: Tensor, least: float, unit: float) -> float:

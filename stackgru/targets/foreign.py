@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from stackgru.gru.parameters import PARAMETERS, gru_name
 from stackgru.options import one_of
+from stackgru.torch_settings import unseen
 
 if TYPE_CHECKING:
     import numpy as np
@@ -136,7 +137,8 @@ class Foreign(nn.Module):
 
     def _evaluated(self, input: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
         """Return what evaluate gives, as tensors that lie in memory as nn.GRU's do."""
-        with torch.inference_mode(False):  # what is built there is used again
+        # What is built there is used again, and may be built by torch's own exporters.
+        with torch.inference_mode(False), unseen():
             results = self.evaluate(self._weights(), _array(input), _array(h0))
         output, hn = (torch.as_tensor(one).to(input).contiguous() for one in results)
         return output, hn

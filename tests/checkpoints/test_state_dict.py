@@ -112,6 +112,22 @@ def test_a_bidirectional_gru_of_two_layers_there_and_back():
     assert {key: id(value) for key, value in back.items()} == {k: id(v) for k, v in gru.items()}
 
 
+@pytest.mark.parametrize("num_layers", [1, 2, 3])
+def test_each_layer_has_a_cell_each_way(num_layers):
+    gru = nn.GRU(3, 4, num_layers, bidirectional=True).state_dict(prefix="enc.")
+    names = [f"{way}{layer}" for layer in range(num_layers) for way in ("ahead.", "back.")]
+    cells_ = convert_state_dict(gru, "cell", both_ways=names)
+    assert {key.rpartition(".")[0] for key in cells_} == {*names}
+    for layer in range(num_layers):
+        for way, suffix in (("ahead.", ""), ("back.", "_reverse")):
+            own = gru[f"enc.weight_hh_l{layer}{suffix}"]
+            assert cells_[f"{way}{layer}.weight_hh"] is own
+    back = convert_state_dict(cells_, "gru", both_ways=names, name="enc")
+    assert {**back} == {**gru}
+    with pytest.raises(ConversionError, match="two names, or two for each layer"):
+        convert_state_dict(cells_, "gru", both_ways=names[:-1], name="enc")
+
+
 @pytest.mark.parametrize(
     ("prefix", "owner"), [("decoder.back", "decoder.back."), ("decoder.back.", "decoder.back.")]
 )

@@ -33,6 +33,7 @@ RUNTIMES = {
     "openvino_gru:OpenVino": ("openvino", set(), None),
     "paddle_gru:Paddle": ("paddle", set(), None),
     "ncnn_gru:Ncnn": ("ncnn", set(), None),
+    "tvm_gru:compiled": ("tvm", set(), None),
     "executorch_gru:portable": ("executorch", set(), None),
     "executorch_gru:xnnpack": ("executorch", set(), None),
     "keras_gru:Keras": ("keras", set(), None),
@@ -45,7 +46,7 @@ def test_a_runtime(target, tmp_path, record_property):
     package, violated, variant = RUNTIMES[target]
     if find_spec(package) is None:
         pytest.skip(f"{package} is not installed")
-    place, is_slow = target.replace(":", ".py:"), re.match(r"jax|executorch|.*dynamo", target)
+    place, is_slow = target.replace(":", ".py:"), re.match(r"jax|executorch|tvm|.*dynamo", target)
     few = ["--max-examples", "10", "--timeout", "300"] if is_slow else ["--max-examples", "50"]
     words = [f"examples/foreign/{place}", "--seed", "1", *few]
     path = tmp_path / "report.json"

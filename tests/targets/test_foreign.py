@@ -11,6 +11,7 @@ from torch import nn
 import stackgru
 from stackgru.diagnosis.search import diagnose
 from stackgru.engine.run import LawRun, collect_runs
+from stackgru.harness.activations import activations_of
 from stackgru.laws.registry import all_laws
 from stackgru.options import Options, UsageError
 from stackgru.targets.convention import Convention
@@ -178,6 +179,19 @@ def test_there_are_no_gradients():
         output.sum().backward()
 
 
+class MakesTensors(InNumPy):
+    """It builds what it needs of tensors, which a law that watches calls must not see."""
+
+    def evaluate(self, weights, input, h0):
+        assert torch.utils._python_dispatch._get_current_dispatch_mode() is None
+        return super().evaluate(weights, input, h0)
+
+
+@pytest.mark.parametrize("law", ["strided", "mode-matters"])
+def test_calls_are_not_watched_while_it_evaluates(law):
+    assert result_of(MakesTensors, law, 5).status == "holds"
+
+
 def test_what_is_lacking_is_an_ability():
     assert set(ABILITIES) >= stackgru.Foreign.lacks
     assert set(ABILITIES) >= {one for law in all_laws().values() for one in law.abilities}
@@ -185,12 +199,39 @@ def test_what_is_lacking_is_an_ability():
         type("Misspelt", (InNumPy,), {"lacks": frozenset({"gradient"})})
 
 
-class Flushes(InNumPy):
-    """Subnormal numbers are zero for it, and its tanh is off."""
+class RoughTanh(InNumPy):
+    """Its tanh is off by 2e-7, and zero for what is small."""
 
     def candidate(self, x_n, r, h_n):
         n = super().candidate(x_n, r, h_n)
-        return np.where(abs(n) < np.finfo(n.dtype).tiny, 0, n + np.sign(n) * n.dtype.type(2e-7))
+        return np.where(abs(n) < 1e-9, 0, n + np.sign(n) * n.dtype.type(2e-7))
+
+
+class Flushes(RoughTanh):
+    """Subnormal numbers are zero for it as well."""
+
+    def evaluate(self, weights, input, h0):
+        least = np.finfo(h0.dtype).tiny
+        flushed = np.where(abs(h0) < least, 0, h0)
+        return super().evaluate(weights, input, flushed.astype(h0.dtype))
+
+
+def test_a_rough_tanh_is_not_taken_for_numbers_that_vanish():
+    assert not activations_of(load(RoughTanh)).flushes
+    assert activations_of(load(Flushes)).flushes
+
+
+class FewRows(Flushes):
+    """It takes so many rows and no more."""
+
+    def evaluate(self, weights, input, h0):
+        if input.shape[1] > 2000:
+            raise ValueError("too many rows")
+        return super().evaluate(weights, input, h0)
+
+
+def test_activations_are_measured_few_rows_at_a_time():
+    assert activations_of(load(FewRows)) == activations_of(load(Flushes))
 
 
 @pytest.mark.parametrize("stated", [{"activation_error": 5e-7}, {"flush_to_zero": True}, {}])
