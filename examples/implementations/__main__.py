@@ -18,8 +18,8 @@ from examples.implementations.table import HEAD, checked, missing, row, write_pa
 
 _DESCRIPTION = """\
 Check the GRUs of other packages that are installed here, and print what they are as a table in
-Markdown. Packages that are not installed are listed below it; examples/implementations.txt shows
-how to install them. Nothing is sent anywhere."""
+Markdown. Packages that are not installed are listed below it; examples/implementations.txt and
+foreign.txt show how to install them. Nothing is sent anywhere."""
 _EXAMPLE = """\
 example:
   python -m examples.implementations --only 'opacus.*' --only 'torchrl.*' --max-examples 10"""
@@ -39,7 +39,7 @@ def main(words: Sequence[str] | None = None) -> int:
     add("--laws", action="append", default=[], metavar="GLOB", help="laws to run (default: all)")
     add("--limit", type=float, default=600, metavar="SECONDS", help="for each (default: 600)")
     add("--json", type=Path, metavar="FOLDER", help="write each whole report into this folder")
-    add("--markdown", type=Path, metavar="PAGE", help="replace the table on this page as well")
+    add("--markdown", type=Path, metavar="PAGE", help="replace its rows on this page as well")
     add("--list", action="store_true", help="print the names, and check nothing")
     given = parser.parse_args(words)
     names = [one.name for one in IMPLEMENTATIONS]

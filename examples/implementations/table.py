@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from examples.implementations.base import Implementation
+from examples.implementations.base import IMPLEMENTATIONS, Implementation
 
 ROOT = Path(__file__).parents[2]
 
@@ -136,13 +136,26 @@ def _shown_by(report: Mapping[str, Any]) -> str:
 
 
 def write_page(path: Path, summary: str, rows: Sequence[str], lines: Sequence[str]) -> None:
-    """Replace what follows the heading of the table on a page."""
-    above, heading, _ = path.read_text().partition("## The table\n")
+    """Replace rows of the table on a page, and the lines below it; rows of others stay."""
+    above, heading, below = path.read_text().partition("## The table\n")
     if not heading:
         raise ValueError(f"{path} has no line '## The table'")
-    without = "\n".join(["Without a row:", "", *lines, ""]) if lines else ""
-    parts = (f"{above}{heading}", f"{summary}\n", "\n".join([HEAD, *rows, ""]), without)
+    own = {_name(line): line for line in rows}
+    kept = {
+        _name(line): line for line in below.splitlines() if line.startswith("| ") and "`" in line
+    }
+    order = {one.name: number for number, one in enumerate(IMPLEMENTATIONS)}
+    every = {name: line for name, line in {**kept, **own}.items() if name in order}
+    table = [every[name] for name in sorted(every, key=order.__getitem__)]
+    left = [line for line in lines if line.split("`")[1] not in every]
+    without = "\n".join(["Without a row:", "", *left, ""]) if left else ""
+    parts = (f"{above}{heading}", f"{summary}\n", "\n".join([HEAD, *table, ""]), without)
     path.write_text("\n".join(filter(None, parts)))
+
+
+def _name(row: str) -> str:
+    """Return the implementation that a row is of."""
+    return row.split("`")[1]
 
 
 def missing(outcomes: Sequence[Outcome]) -> list[str]:

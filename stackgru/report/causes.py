@@ -20,7 +20,8 @@ _SENTENCES = {
     "draws": "from one seed it draws other random numbers than nn.GRU",
     "gradients": "its gradients are not nn.GRU's",
     "calls": "a call leaves something in the module that later calls go by",
-    "memory": "its results share memory, or it goes by how its arguments lie in memory",
+    "memory": "its results share memory or lie otherwise in it than nn.GRU's, or go by how its "
+    "arguments lie",
     "names": "weights have two names each: replacing one leaves it under the other",
     "settings": "a call changes settings, or generators, that are not its own",
 }

@@ -269,3 +269,6 @@ def test_the_table_of_implementations_has_a_row_for_each(tmp_path):
     again.write_text(page.replace(rows[0], "old"))
     write_page(again, summary, rows, [])
     assert again.read_text() == page
+    missing = f"- `{rows[0].split('`')[1]}`: it is not installed"
+    write_page(again, summary, rows[1:3], [missing])
+    assert again.read_text() == page, "the rows of others stay"

@@ -57,7 +57,8 @@ def test_what_they_say_is_short():
 
 
 def test_requirements_name_every_package():
-    lines = (ROOT / "examples" / "implementations.txt").read_text().splitlines()
+    files = [ROOT / "examples" / name for name in ("implementations.txt", "foreign.txt")]
+    lines = [line for file in files for line in file.read_text().splitlines()]
     pinned = {line.partition("==")[0] for line in lines if "==" in line and line[0] != "#"}
     assert {one.distribution for one in IMPLEMENTATIONS} <= pinned
 
