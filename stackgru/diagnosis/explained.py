@@ -37,6 +37,7 @@ _ROOM = 4
 #: What two orders of float32 operations may make of a number that no bound is given for.
 _RELATIVE = 1e-5
 _DTYPE = re.compile(r"torch\.b?float\d+")
+_EXCEPTION = re.compile(r"\braised (\w+)")
 _NUMBER = re.compile(r"[+-]?\d[\d.e+-]*")
 _SHAPE = re.compile(r"\((#, ?)+#?\)")
 #: What a law saw, and the text of what it raised.
@@ -74,6 +75,21 @@ class Variants:
             if others is not None and _alike(own, others):
                 return key if key != "both" else OF_DROPOUT
         return None
+
+    def raises_alike(self, law: str, case: Case) -> bool:
+        """Whether the target raises what a module of theirs raises, for want of equal widths.
+
+        Both raise the same kind of exception, and with an input as wide as the states both raise
+        none and do the same.
+        """
+        square = self._target.fitted(replace(case, input_size=case.hidden_size))
+        if not self.names or square.input_size != case.hidden_size:
+            return False
+        own, other = _seen(self._target, law, case), _seen(self._module(self.names), law, case)
+        kinds = [_EXCEPTION.search(text) for _, text in (own, other)]
+        if not all(kinds) or len({kind[1] for kind in kinds if kind}) > 1:
+            return False
+        return self.explaining(law, square) is not None
 
     def explains(self, law: str, case: Case) -> bool:
         """Whether what the target does in a case, whatever it is, tells no more than they do.

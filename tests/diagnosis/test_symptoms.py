@@ -7,7 +7,11 @@ import contextlib
 import pytest
 from torch import nn
 
+from stackgru.cases.case import Case
+from stackgru.diagnosis.explained import Variants, violation_in
+from stackgru.diagnosis.symptoms import symptom_of
 from stackgru.outcomes import OF_DROPOUT, OF_VARIANTS, Violated
+from stackgru.targets.target import load
 from tests.helpers import law_run
 from tests.subjects.broken.conduct import ModeOfTheFirstCall, ResultIsTheArgument, SetsThreads
 from tests.subjects.broken.derivatives import ChangesWhatIsSaved, NanSlopeAtZero
@@ -25,7 +29,11 @@ from tests.subjects.broken.states import (
     SharesTheFirstState,
     TakesTheLastStateItGave,
 )
-from tests.subjects.broken.variants import GatesUpdateFirst, NoStateBiasInTheCandidate
+from tests.subjects.broken.variants import (
+    GatesUpdateFirst,
+    NoStateBiasInTheCandidate,
+    OneCellForAll,
+)
 from tests.subjects.right.variants import Stack
 
 
@@ -136,3 +144,28 @@ def test_what_calls_leave_does_not_hide_gradients():
 
 def test_a_statistic_of_a_variants_numbers_is_explained_by_it():
     assert symptom(SharesTheFirstState, "unbiased") == OF_VARIANTS
+
+
+class RaisesWhereWidthsDiffer(GatesUpdateFirst):
+    """Gates in another order, and it raises where the input is not as wide as the states."""
+
+    def forward(self, input, h0=None):
+        if input.shape[-1] != self.hidden_size:
+            raise RuntimeError("the input must be as wide as the states")
+        return super().forward(input, h0)
+
+
+@pytest.mark.parametrize(
+    ("factory", "variant", "is_explained"),
+    [
+        (OneCellForAll, "one cell shared by all layers", True),
+        (RaisesWhereWidthsDiffer, "gates in the order z, r, n", False),
+    ],
+)
+def test_what_is_raised_for_want_of_equal_widths_is_the_variants(factory, variant, is_explained):
+    target = load(factory)
+    case = Case(input_size=2, hidden_size=3, num_layers=3, batch=2)
+    found = violation_in(target, "rows", case)
+    assert " raised RuntimeError: " in found.message
+    symptom = symptom_of(target, found, lambda: Variants(target, [variant]))
+    assert (symptom == OF_VARIANTS) == is_explained
