@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stackgru.bounds import rounding
-from stackgru.bounds.formats import arithmetic
+from stackgru.bounds.formats import DTYPES, arithmetic
 from stackgru.bounds.rounding import Bounded
 from stackgru.gru.parameters import Layer, gru_layers
 from stackgru.options import MOST_ACTIVATION_ERROR, UsageError
@@ -92,15 +92,18 @@ def compare(
         gru: nn.GRU with the other's weights; one that drops out must be in eval mode.
         input: (T, B, I), (B, T, I) if its batch comes first, or (T, I).
         h0: (D L, B, H), or (D L, H); zeros if None.
-        output: what another implementation gave, of nn.GRU's shape.
+        output: what another implementation gave, of nn.GRU's shape; a tensor, or NumPy's array.
         hn: likewise.
         activation_error: by how much the other's sigmoid and tanh may be off in float32,
             absolutely; in another dtype by the same number of u.
         flush_to_zero: whether the other may take subnormal numbers for zero.
 
     Raises:
-        UsageError: if shapes do not fit, dropout is on, or the activations are too far off.
+        UsageError: if shapes or dtypes do not fit, it is no nn.GRU, dropout is on, or the
+            activations are too far off.
     """
+    if not isinstance(gru, nn.GRU):
+        raise UsageError(f"gru must be an nn.GRU, got {type(gru).__name__}.")
     if gru.training and gru.dropout and gru.num_layers > 1:
         raise UsageError("gru drops out in training; compare in eval: gru.eval().")
     if not 0 <= activation_error <= MOST_ACTIVATION_ERROR:
@@ -108,8 +111,15 @@ def compare(
             f"activation_error must be from 0 to {MOST_ACTIVATION_ERROR:g}, got "
             f"{activation_error:g}."
         )
+    if not isinstance(input, Tensor):
+        raise UsageError(f"input must be a tensor, got {type(input).__name__}.")
     own_output, own_hn = gru(input, h0)
+    output, hn = torch.as_tensor(output), torch.as_tensor(hn)
     for name, given, right in (("output", output, own_output), ("hn", hn, own_hn)):
+        if given.dtype not in DTYPES:
+            raise UsageError(
+                f"{name} must be of {' or '.join(map(str, DTYPES))}, got {given.dtype}."
+            )
         if given.shape != right.shape:
             raise UsageError(f"{name} must be {tuple(right.shape)}, got {tuple(given.shape)}.")
     steps, state = _in_order(gru, input), None if h0 is None else h0
@@ -120,18 +130,27 @@ def compare(
         state = state[:, None]
     bounds = _bounds(gru, steps, state, own_output.dtype)
     with arithmetic(activation_error, flushes=flush_to_zero):
-        others = _bounds(gru, steps, state, output.dtype)
-    of_output, of_hn = (one + other for one, other in zip(bounds, others, strict=True))
+        others = {one: _bounds(gru, steps, state, one) for one in {output.dtype, hn.dtype}}
+    of_output, of_hn = bounds[0] + others[output.dtype][0], bounds[1] + others[hn.dtype][1]
     gaps = [
-        (_in_order(gru, output) - _in_order(gru, own_output)).double().abs(),
-        (_with_rows(hn) - _with_rows(own_hn)).double().abs(),
+        _gap(_in_order(gru, output), _in_order(gru, own_output)),
+        _gap(_with_rows(hn), _with_rows(own_hn)),
     ]
-    apart = [~(gap <= bound) for gap, bound in zip(gaps, (of_output, of_hn), strict=True)]
+    apart = [
+        ~((gap <= bound) | bound.isinf())
+        for gap, bound in zip(gaps, (of_output, of_hn), strict=True)
+    ]
     allowed = Allowed(_like(gru, of_output, output), of_hn.reshape(hn.shape))
     if not any(bool(one.any()) for one in apart):
         return Comparison(allowed, True, None)
     first = _first(gru, steps, state, _in_order(gru, output), gaps, (of_output, of_hn), apart)
     return Comparison(allowed, False, first)
+
+
+def _gap(given: Tensor, own: Tensor) -> Tensor:
+    """Return how far results lie apart; two that are no numbers do not."""
+    given, own = given.double().cpu(), own.double().cpu()
+    return (given - own).abs().masked_fill(given.isnan() & own.isnan() | (given == own), 0.0)
 
 
 def _bounds(gru: nn.GRU, steps: Tensor, h0: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -53,9 +53,8 @@ def _format(dtype: torch.dtype) -> Format:
     )
 
 
-_FORMATS = {
-    dtype: _format(dtype) for dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16)
-}
+DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+_FORMATS = {dtype: _format(dtype) for dtype in DTYPES}
 #: By how much activations are off in float32, and whether subnormal numbers are zero.
 _ARITHMETIC: ContextVar[tuple[float, bool]] = ContextVar("arithmetic", default=(0.0, False))
 

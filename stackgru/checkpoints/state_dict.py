@@ -266,6 +266,10 @@ def _numbers(found: Mapping[int, Any]) -> range:
 
 def _chosen(state: Mapping[str, Any], to: To, choice: Choice) -> list[LayerKeys]:
     """Return what is to be converted, put together as the choice says."""
+    for names in (choice.stack, choice.both_ways):
+        twice = next((name for name in names if list(names).count(name) > 1), None)
+        if twice is not None:
+            raise ConversionError(f"{twice!r} is named twice")
     what, found = "stack of GRU cells" if to == "gru" else "GRU", stacks(state, to)
     if not found:
         raise ConversionError(f"no {what} found in this state dict")

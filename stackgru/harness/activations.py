@@ -94,9 +94,12 @@ def activations_of(target: Target) -> Activations:
     tanh = _results(pair, x, {"n": (1.0, 0.0), **shut}, h=0.0) / rest
     tiny = (x != 0) & (x.abs() < form.normal)
     of_tanh = _off(tanh, exact.tanh(), form.normal, form.unit)
-    flushes = bool((tanh[tiny] == 0).all())
-    if flushes and of_tanh:  # it may be the tanh alone: a state that is kept is asked as well
-        flushes = bool((_results(pair, x, {"z": (0.0, -_SHUT)}, h=x)[tiny] == nothing).all())
+    # As a tanh, unless that is rough; as a state that is kept; as a weight in a usual sum.
+    vanish = (tanh[tiny] == 0) if not of_tanh else torch.zeros(1)
+    kept = _results(pair, x, {"z": (0.0, -_SHUT)}, h=x)[tiny] == nothing
+    weight = {"n": (form.normal / 4, 0.0), **shut}
+    weighed = _results(pair, torch.full_like(x[:_ROWS], form.largest / 2), weight, h=0.0) == 0
+    flushes = any(bool(one.all()) for one in (vanish, kept, weighed))
     of_sigmoid = _off(sigmoid, exact.sigmoid(), _OF_ONE * form.unit + form.normal, form.unit)
     return Activations(of_sigmoid, of_tanh, flushes, dtype)
 

@@ -140,7 +140,10 @@ class Foreign(nn.Module):
         # What is built there is used again, and may be built by torch's own exporters.
         with torch.inference_mode(False), unseen():
             results = self.evaluate(self._weights(), _array(input), _array(h0))
-        output, hn = (torch.as_tensor(one).to(input).contiguous() for one in results)
+        import numpy as np
+
+        # A copy: what is given may be another's memory, or lie backward in it.
+        output, hn = (torch.from_numpy(np.array(one, order="C")).to(input) for one in results)
         return output, hn
 
     def _weights(self) -> list[dict[str, np.ndarray]]:

@@ -128,16 +128,16 @@ def probe(
             "to cells."
         )
     kind = "sequence" if convention.is_of_sequence else kind
-    try:
-        return _probe(convention, name, kind, device, fitted(convention, PROBE), dtypes)
-    except TargetError as error:
-        if convention.weights is not None:
-            raise  # square sizes would hide a wrong convention
+    # With weights, square sizes would hide a wrong convention.
+    cases, errors = [PROBE] if convention.weights is not None else [PROBE, _SQUARE], []
+    for case in (*cases, *(replace(case, dtype="float64") for case in cases)):
         try:
-            info = _probe(convention, name, kind, device, fitted(convention, _SQUARE), dtypes)
-        except TargetError:
-            raise error from None
-        return replace(info, has_one_width=True)
+            info = _probe(convention, name, kind, device, fitted(convention, case), dtypes)
+        except TargetError as error:
+            errors.append(error)
+        else:
+            return replace(info, has_one_width=case.input_size == _SQUARE.input_size)
+    raise errors[0]
 
 
 def fitted(convention: Convention, case: Case) -> Case:

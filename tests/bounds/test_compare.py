@@ -113,3 +113,38 @@ def test_what_cannot_be_compared_is_refused():
     gru.eval()
     with pytest.raises(UsageError, match=r"output must be \(7, 3, 4\), got \(6, 3, 4\)"):
         stackgru.compare(gru, x, None, output[1:], hn)
+
+
+def test_what_is_no_number_in_both_is_no_difference():
+    gru, x = gru_and_input(0, {}, (7, 3, 5))
+    x[1, 0, 0] = float("nan")
+    output, hn = (one.detach() for one in gru(x))
+    assert stackgru.compare(gru, x, None, output, hn).within
+    output[3, 1, 0] += 1
+    assert stackgru.compare(gru, x, None, output, hn).first.step == 3
+    x[1, 0, 0] = 0.0
+    assert not stackgru.compare(gru, x, None, output, hn).within
+
+
+def test_arrays_are_compared_and_each_in_its_own_dtype():
+    gru, x = gru_and_input(0, {}, (7, 3, 5))
+    output, hn = (one.detach() for one in gru(x))
+    assert stackgru.compare(gru, x, None, output.numpy(), hn.half().numpy()).within
+    assert not stackgru.compare(gru, x, None, output.half(), hn + 1e-4).within
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda gru, x, o, h: (nn.RNN(5, 4), x, None, o, h), "must be an nn.GRU, got RNN"),
+        (lambda gru, x, o, h: (gru, x.tolist(), None, o, h), "input must be a tensor, got list"),
+        (
+            lambda gru, x, o, h: (gru, x, None, o.int(), h),
+            r"output must be of .*, got torch\.int32",
+        ),
+    ],
+)
+def test_what_is_no_result_is_refused(change, text):
+    gru, x = gru_and_input(0, {}, (7, 3, 5))
+    with pytest.raises(UsageError, match=text):
+        stackgru.compare(*change(gru, x, *gru(x)))

@@ -179,6 +179,21 @@ def test_there_are_no_gradients():
         output.sum().backward()
 
 
+class DoubleOnly(InNumPy):
+    """It computes in float64 alone, and gives views that lie backward."""
+
+    dtypes = ("float64",)
+
+    def evaluate(self, weights, input, h0):
+        output, hn = super().evaluate(weights, input, h0)
+        return output[::-1].copy()[::-1], hn[::-1].copy()[::-1]
+
+
+def test_any_dtype_and_layout_of_arrays_will_do():
+    assert result_of(DoubleOnly, "one-step").status == "holds"
+    assert result_of(DoubleOnly, "dtypes").status == "refused"
+
+
 class MakesTensors(InNumPy):
     """It builds what it needs of tensors, which a law that watches calls must not see."""
 
@@ -216,9 +231,20 @@ class Flushes(RoughTanh):
         return super().evaluate(weights, input, flushed.astype(h0.dtype))
 
 
+class FlushesWeights(InNumPy):
+    """Subnormal weights are zero for it, and nothing else is."""
+
+    def evaluate(self, weights, input, h0):
+        least = np.finfo(h0.dtype).tiny
+        own = [{k: np.where(abs(v) < least, 0, v) for k, v in one.items()} for one in weights]
+        return super().evaluate(own, input, h0)
+
+
 def test_a_rough_tanh_is_not_taken_for_numbers_that_vanish():
     assert not activations_of(load(RoughTanh)).flushes
+    assert not activations_of(load(InNumPy)).flushes
     assert activations_of(load(Flushes)).flushes
+    assert activations_of(load(FlushesWeights)).flushes
 
 
 class FewRows(Flushes):
