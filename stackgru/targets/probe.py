@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -37,6 +38,8 @@ PROBE = Case(input_size=3, hidden_size=4, num_layers=2, batch=5, seq_len=6, dtyp
 # One cell for all layers only takes an input as wide as a state; the laws show that it takes no
 # other.
 _SQUARE = replace(PROBE, input_size=PROBE.hidden_size)
+#: What a module may say that computes in another dtype only.
+_OF_DTYPES = re.compile("float|double|dtype", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -129,8 +132,11 @@ def probe(
         )
     kind = "sequence" if convention.is_of_sequence else kind
     # With weights, square sizes would hide a wrong convention.
-    cases, errors = [PROBE] if convention.weights is not None else [PROBE, _SQUARE], []
+    cases = [PROBE] if convention.weights is not None else [PROBE, _SQUARE]
+    errors: list[TargetError] = []
     for case in (*cases, *(replace(case, dtype="float64") for case in cases)):
+        if case.dtype == "float64" and not _OF_DTYPES.search(str(errors[0])):
+            break
         try:
             info = _probe(convention, name, kind, device, fitted(convention, case), dtypes)
         except TargetError as error:

@@ -55,7 +55,9 @@ def result_of(law, factory, examples, *, flushes):
     [40, pytest.param(SETTINGS.right_examples // len(LAWS), marks=pytest.mark.nightly)],
     ids=["", "many"],
 )
-@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize(
+    "law", [pytest.param(law, marks=[pytest.mark.nightly] * (law == "unrolled")) for law in LAWS]
+)
 def test_what_flushes_is_right_if_it_is_said(law, examples, record_property):
     result = result_of(law, Flushes, examples, flushes=True)
     record_property("ratio", result.ratio)
