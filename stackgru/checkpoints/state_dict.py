@@ -200,7 +200,7 @@ def _cell_names(one: LayerKeys, place: str, choice: Choice) -> dict[str, str]:
     if one.back:
         before = ""
         ways = list(choice.both_ways)
-        if len(ways) == 2 * len(one.keys) > 2:
+        if len(ways) == 2 * len(one.keys) > 2 and not any(map(_LAYER.search, ways)):
             layers = zip((*one.keys, *one.back), ways[::2] + ways[1::2], strict=True)
             return {key: f"{cell}.{name}" for keys, cell in layers for name, key in keys.items()}
         if len(ways) != 2:

@@ -122,6 +122,8 @@ def test_what_is_no_number_in_both_is_no_difference():
     assert stackgru.compare(gru, x, None, output, hn).within
     output[3, 1, 0] += 1
     assert stackgru.compare(gru, x, None, output, hn).first.step == 3
+    swallowed = output.nan_to_num(), hn.nan_to_num()
+    assert stackgru.compare(gru, x, None, *swallowed).first.step == 1
     x[1, 0, 0] = 0.0
     assert not stackgru.compare(gru, x, None, output, hn).within
 

@@ -124,6 +124,9 @@ def test_each_layer_has_a_cell_each_way(num_layers):
             assert cells_[f"{way}{layer}.weight_hh"] is own
     back = convert_state_dict(cells_, "gru", both_ways=names, name="enc")
     assert {**back} == {**gru}
+    if num_layers > 1:
+        with pytest.raises(ConversionError, match="say what its cells are to be called"):
+            convert_state_dict(gru, "cell", both_ways=[f"{name}.{{}}" for name in names])
     with pytest.raises(ConversionError, match=r"'ahead\.0' is named twice"):
         convert_state_dict(gru, "cell", both_ways=["ahead.0", *names[:-1]])
     with pytest.raises(ConversionError, match="two names, or two for each layer"):
