@@ -15,6 +15,13 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from stackgru.cases.case import Case
+from stackgru.diagnosis.mended_module import (
+    OF_WEIGHTS,
+    change_class,
+    one_name_each,
+    overridden,
+    with_usual_methods,
+)
 from stackgru.gru.parameters import PARAMETERS, Layer, gru_name
 from stackgru.harness.gru import built_reference
 from stackgru.harness.masks import Injector, Recorder, flat
@@ -25,9 +32,13 @@ from stackgru.torch_settings import settings_kept, unseen
 
 #: What is put right: the numbers of the results, with the target's own gradients; the results, and
 #: with them the gradients; these, and what is drawn; what a call leaves in the module; what results
-#: and arguments have in common; what a call leaves elsewhere; weights that have several names.
-MENDINGS = ("numbers", "results", "draws", "calls", "memory", "settings", "names")
-
+#: and arguments have in common; what a call leaves elsewhere; weights that have several names; what
+#: is done to a module otherwise than by calling it; weights that serve in two places; weights that
+#: are no parameters, or frozen; parameters that are no weights of nn.GRU's.
+MENDINGS = (
+    *("numbers", "results", "draws", "calls", "memory", "settings", "names"),
+    *("methods", "tied", "plain", "extra"),
+)
 #: Since torch 2.1, whether torch.compile is looking; modes that record are nothing for it.
 _is_compiling = getattr(getattr(torch, "compiler", None), "is_compiling", bool)
 
@@ -37,7 +48,8 @@ class Mended(Target):
     """A target of which some things are put right in every call.
 
     Attributes:
-        mendings: what, of MENDINGS, in turn; "calls: NAME" is what calls leave in one attribute.
+        mendings: what, of MENDINGS, in turn; "calls: NAME" is what calls leave in one attribute,
+            "methods: NAME" one method.
     """
 
     mendings: tuple[str, ...] = ()
@@ -46,14 +58,19 @@ class Mended(Target):
         """Build the target's module, with these put right."""
         with settings_kept() if "settings" in self.mendings else nullcontext():
             module = super().build(case, **options)
+        for mending in self.mendings:
+            if mending in OF_WEIGHTS:
+                weights = self.weights(module, case, case.directions).layers
+                OF_WEIGHTS[mending](module, weights, case.bias)
         read = _reader(self, case, module)
         for mending in self.mendings:
-            own = type(module)
-            if mending == "names":
-                methods = _one_name_each(own, module)
-            else:
-                methods = {"forward": _forward(mending, own, self, case, read)}
-            module.__class__ = type(own.__name__, (own,), methods)
+            what, _, name = mending.partition(": ")
+            if what == "methods":
+                with_usual_methods(module, name)
+            elif what == "names":
+                change_class(module, one_name_each(type(module), module))
+            elif what not in OF_WEIGHTS:
+                change_class(module, {"forward": _forward(mending, type(module), self, case, read)})
         return module
 
 
@@ -116,12 +133,12 @@ def _forward(
 
     def replaced(self: nn.Module, *given: Any) -> Any:
         drops = self.training and case.drops and not _is_compiling()
-        before = torch.get_rng_state()
+        before, with_gradients = torch.get_rng_state(), torch.is_grad_enabled()
         with Recorder() if drops else nullcontext() as recorder:
             results = own.forward(self, *given)
         after = torch.get_rng_state()
         torch.set_rng_state(before)
-        with unseen():
+        with unseen(), torch.set_grad_enabled(with_gradients):
             kept = _unwrapped(flat(recorder.draws)) if recorder else None
             right = _right(target, case, self, read(self), given, kept)
         torch.set_rng_state(after)
@@ -141,40 +158,6 @@ def _forward(
     return others.get(mending, replaced)
 
 
-def _one_name_each(own: type[nn.Module], module: nn.Module) -> dict[str, Callable[..., Any]]:
-    """Return methods of a module in which what replaces a weight does so under all its names.
-
-    Raises:
-        ValueError: if each has one name.
-    """
-    named = [*module.named_parameters(remove_duplicate=False)]
-    others = {
-        name: [other for other, two in named if two is one and other != name]
-        for name, one in named
-        if name in module._parameters
-    }
-    if not any(others.values()):
-        raise ValueError("each weight has one name")
-
-    def replace(self: nn.Module, name: str, value: Any) -> None:
-        for other in others[name]:
-            place, _, last = other.rpartition(".")
-            self.get_submodule(place)._parameters[last] = value
-
-    def set(self: nn.Module, name: str, value: Any) -> None:
-        nn.Module.__setattr__(self, name, value)
-        if name in others:
-            replace(self, name, value)
-
-    def forward(self: nn.Module, *given: Any) -> Any:
-        for name in others:
-            if name not in self._parameters:  # it is parametrised or pruned
-                replace(self, name, getattr(self, name))
-        return own.forward(self, *given)
-
-    return {"__setattr__": set, "forward": forward}
-
-
 def left_behind(target: Target, case: Case) -> list[str]:
     """Return the names of what calls change in a module, which are its own and no weights."""
     pair, found = Pair(target, case), []
@@ -186,6 +169,11 @@ def left_behind(target: Target, case: Case) -> list[str]:
         after = _attributes(pair.module)
         found += [name for name in after if name not in before or after[name] != before[name]]
     return found
+
+
+def changed_methods(target: Target, case: Case) -> list[str]:
+    """Return the names of the methods of nn.Module that a target's module or its parts override."""
+    return sorted({name for part in target.build(case).modules() for name in overridden(part)})
 
 
 def _attributes(module: nn.Module) -> dict[str, Any]:

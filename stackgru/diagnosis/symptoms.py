@@ -17,7 +17,7 @@ from itertools import chain
 
 from stackgru.cases.case import Case
 from stackgru.diagnosis.explained import Variants, of_gradients, violation_in, without_numbers
-from stackgru.diagnosis.mended import Mended, left_behind, mended
+from stackgru.diagnosis.mended import Mended, changed_methods, left_behind, mended
 from stackgru.harness.pair import Pair
 from stackgru.laws.plainest import (
     OF_DERIVATIVES,
@@ -40,7 +40,7 @@ _ONLY_OWN = ("masks", "usual values", "usual masks", "usual draws")
 #: What puts right what was found.
 _MENDED_BY = {"values": "results", "gradients": "results", "masks": "draws", "draws": "draws"}
 #: What is put right if nothing was found in a call by itself.
-_BETWEEN_CALLS = ("calls", "memory", "settings", "names")
+_BETWEEN_CALLS = ("methods", "tied", "plain", "extra", "calls", "memory", "settings", "names")
 _UNDIFFERENTIABLE = re.compile(r"^[\w -]*(derivatives|gradients)[\w -]* raised ")
 _OF_GRADIENTS = re.compile(r"grad|derivative|graph|autograd|inplace")
 _RAISED = re.compile(r"\braised (\w+(?:: [^:;.(\[]+)?)")
@@ -56,10 +56,10 @@ def symptom_of(target: Target, violation: Violation, variants: Callable[[], Vari
 
     Returns:
         OF_VARIANTS or OF_DROPOUT of stackgru.outcomes if variants explain it; "values", "masks",
-        "draws" or "gradients"; "calls", "memory", "settings" or "names" if it is gone with that put
-        right; what was raised, or given in place of a tensor like nn.GRU's, without numbers; the
-        law's own name if it has all of these. What gradients are instead follows "gradients: ", the
-        attribute that calls change "calls: ".
+        "draws" or "gradients"; one of _BETWEEN_CALLS if it is gone with that put right; what was
+        raised, or given in place of a tensor like nn.GRU's, without numbers; the law's own name if
+        it has all of these. What gradients are instead follows "gradients: ", the attribute that
+        calls change "calls: ", the method "methods: ".
     """
     symptom = _symptom_of(target, violation, variants)
     if symptom in ("masks", "gradients", violation.law):
@@ -92,7 +92,28 @@ def _symptom_of(target: Target, violation: Violation, variants: Callable[[], Var
         return found
     if _raises(violation.message):
         found = _raised_by_gradients(target, violation)
+    elif own == law.name:
+        found = _in_the_calls(target, violation)
     return found or own
+
+
+def _in_the_calls(target: Target, violation: Violation) -> str | None:
+    """Return what is wrong in the calls that a law makes, which others may show only in its case.
+
+    Numbers are right if weights are: what becomes of weights is no matter of a call by itself.
+    """
+    law, case = all_laws()[violation.law], Case.parse(violation.case)
+    if not _remains(target, violation):
+        return None
+    if _remains(target, violation, "numbers") is False:
+        if law.question == "conduct":
+            return None
+        in_eval = case.mode == "eval" or _violation_in(target, law.name, replace(case, mode="eval"))
+        return "values" if in_eval else "masks"
+    if _remains(target, violation, "results") is False:
+        return "gradients"
+    drops = replace(case, mode="train").drops
+    return "draws" if drops and _remains(target, violation, "draws") is False else None
 
 
 def _raises_for_widths(
@@ -126,16 +147,18 @@ def _between_calls(target: Target, violation: Violation) -> str | None:
     found = next(gone, None)
     if found is None or not _remains(target, violation):
         return None
-    return _left_behind(target, violation) if found == "calls" else found
+    return _single(target, violation, found) if found in ("calls", "methods") else found
 
 
-def _left_behind(target: Target, violation: Violation) -> str:
-    """Return which attribute violates a law by what calls leave in it, if it is a single one."""
+def _single(target: Target, violation: Violation, what: str) -> str:
+    """Return which attribute, or method, a violation comes of, if it is a single one."""
     with suppress(Exception):  # a target may do anything
-        for name in left_behind(target, Case.parse(violation.case)):
-            if _remains(target, violation, f"calls: {name}") is False:
-                return f"calls: {name}"
-    return "calls"
+        case = Case.parse(violation.case)
+        names = left_behind(target, case) if what == "calls" else changed_methods(target, case)
+        for name in names:
+            if _remains(target, violation, f"{what}: {name}") is False:
+                return f"{what}: {name}"
+    return what
 
 
 def _raised_by_gradients(target: Target, violation: Violation) -> str | None:
@@ -143,7 +166,8 @@ def _raised_by_gradients(target: Target, violation: Violation) -> str | None:
     case, law = Case.parse(violation.case), all_laws()[violation.law]
     dropping = target.fitted(replace(with_masks(case)[1], mode="train", batch=2))
     wider = asked_in(dropping, target.kind, law) if law.question == "gradients" else ()
-    for name, asked, asked_case in chain(asked_in(case, target.kind, law), wider):
+    other = asked_in(replace(dropping, bias=not case.bias), target.kind, law)
+    for name, asked, asked_case in chain(asked_in(case, target.kind, law), wider, other):
         found = _violation_in(target, asked, asked_case) if name == "gradients" else None
         # Without forward mode, derivatives may be wrong backward as well.
         is_wrong = law.question == "gradients" and not _raises(found.message) if found else False

@@ -212,6 +212,8 @@ class Life:
         for index, (layer, other) in enumerate(zip(self.pair.layers, others, strict=True)):
             for name, value in layer.items():
                 what = f"{name} of layer {index}"
+                if name not in other:
+                    raise Violated(f"it has {what}; nn.GRU has none here")
                 if value.dtype != other[name].dtype:
                     raise Violated(f"{what}: got {value.dtype}, expected {other[name].dtype}")
                 assert_equal(value, other[name], what=what)

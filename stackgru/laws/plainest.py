@@ -22,6 +22,8 @@ OF_ITS_OWN_GRADIENTS = ("passes", "checkpoint", "hooks")
 OF_DERIVATIVES = (
     *("gradients", "second-derivatives", "frozen", "training", "autocast-gradients", "life"),
 )
+#: Laws that call a target in training whatever the mode of their case.
+CHANGING_MODES = ("life", "inherited")
 
 #: The steps of numeric derivatives: what these leave out is of the order of the square, and what
 #: rounding adds of u over the step, so that they lie apart as far as they are off.
@@ -54,7 +56,7 @@ def asked_in(case: Case, kind: str, law: Law) -> Iterator[tuple[str, str, Case]]
         yield "values", "unrolled", replace(case, mode="eval", batch=min(case.batch, 1), row=0)
     if law.without_state and not by_steps:
         yield "values", "unrolled", replace(case, mode="eval", h0="left-out")
-    case = replace(case, mode="train") if law.stateful else case  # it may come to that
+    case = replace(case, mode="train") if law.name in CHANGING_MODES else case
     if case.mode == "train":
         yield "masks", "same-masks" if case.drops else "unrolled", case
         one = replace(case, seq_len=1, split=1, lengths=",".join("1" * case.batch))

@@ -22,6 +22,10 @@ _SENTENCES = {
     "calls": "a call leaves something in the module that later calls go by",
     "memory": "its results share memory or lie otherwise in it than nn.GRU's, or go by how its "
     "arguments lie",
+    "methods": "it overrides a method of nn.Module's by one that does something else",
+    "tied": "one weight serves in two places, where nn.GRU has two",
+    "plain": "a weight is no parameter, or is frozen",
+    "extra": "it has parameters that nn.GRU does not have",
     "names": "weights have two names each: replacing one leaves it under the other",
     "settings": "a call changes settings, or generators, that are not its own",
 }
@@ -103,9 +107,10 @@ def causes_of(
             found.setdefault(symptom, []).append(result)
         elif result.status == "known":
             known.setdefault(symptom, []).append(result.name)
-    attributes = [symptom for symptom in found if symptom.startswith("calls: ")]
-    if len(attributes) == 1:  # which not every case tells
-        _join(found, "calls", attributes[0], results)
+    for what in ("calls", "methods"):
+        single = [symptom for symptom in found if symptom.startswith(f"{what}: ")]
+        if len(single) == 1:  # which not every case tells
+            _join(found, what, single[0], results)
     if "masks" in found:  # other masks are other random numbers
         _join(found, "draws", "masks", results)
     is_eval = bool(diagnosis and diagnosis.get("only_in_eval"))
@@ -163,8 +168,10 @@ def _sentence(symptom: str, plainest: Violation) -> str:
     what, _, attribute = symptom.partition(": ")
     if what not in _SENTENCES:
         return f"{where}: " * bool(where) + plainest.message
-    attribute = f", in its attribute {attribute}" * bool(attribute)
-    return f"{_SENTENCES[what]}{attribute}" + f" ({where})" * bool(where)
+    known = ""
+    if attribute:
+        known = f", in its attribute {attribute}" if what == "calls" else f": {attribute}()"
+    return f"{_SENTENCES[what]}{known}" + f" ({where})" * bool(where)
 
 
 def _denied(results: Sequence[LawResult], symptom: str) -> tuple[str, ...]:
@@ -177,7 +184,7 @@ def _denied(results: Sequence[LawResult], symptom: str) -> tuple[str, ...]:
     # Those of divergence compare what is wrong in eval with training, and one step with several.
     asked = {one.question for one in results if one.family != "divergence"} or every
     asked |= every & {"sequences"} if "seeds" in asked else set()
-    if symptom.partition(": ")[0] in ("calls", "memory", "settings"):
+    if symptom.partition(": ")[0] in ("methods", "calls", "memory", "settings"):
         return tuple(answer for question, answer in ANSWERS.items() if question in asked)
     if symptom == "draws" and asked & _OF_SEEDS:
         asked &= _OF_SEEDS

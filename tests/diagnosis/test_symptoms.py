@@ -22,10 +22,17 @@ from tests.subjects.broken.gradients import (
     StatesDetached,
     StraightThroughDropout,
 )
-from tests.subjects.broken.life import WeightsOfItsConstruction
+from tests.subjects.broken.life import (
+    OptimiserSeesTheFirstLayer,
+    PicklesForgetUpperWeights,
+    WeightsOfItsConstruction,
+)
 from tests.subjects.broken.masks import DropsTheOutputOnly
+from tests.subjects.broken.parameters import BiasesThoughUnwanted, LastBiasIsABuffer
+from tests.subjects.broken.sequences import OneStepStaysPut
 from tests.subjects.broken.states import (
     GoesOnFromItsLastState,
+    OneCellForUpperLayers,
     SharesTheFirstState,
     TakesTheLastStateItGave,
 )
@@ -79,6 +86,17 @@ def symptom(target, law):
         (NanSlopeAtZero, ("gradients",), "gradients"),
         (WeightsOfItsConstruction, ("equation", "parameters"), "values"),
         (GoesOnFromItsLastState, ("chunks", "repeatable", "passes", "stateless"), "calls: last"),
+        (OptimiserSeesTheFirstLayer, ("nested", "training", "life"), "methods: parameters"),
+        pytest.param(
+            PicklesForgetUpperWeights,
+            ("nested", "inherited", "life"),
+            "methods: __setstate__",
+            marks=pytest.mark.nightly,
+        ),
+        (OneCellForUpperLayers, ("everything-matters", "frozen", "parameters"), "tied"),
+        (LastBiasIsABuffer, ("equation", "parameters", "everything-matters"), "plain"),
+        (BiasesThoughUnwanted, ("gradients", "parameters", "life"), "extra"),
+        (OneStepStaysPut, ("unrolled", "chunks", "first-step-is-not-hn"), "values"),
         (ResultIsTheArgument, ("chunks", "results", "purity", "nested"), "memory"),
         (ChangesWhatIsSaved, ("gradients", "empty-batch", "purity"), "gradients"),
         pytest.param(

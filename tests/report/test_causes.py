@@ -78,3 +78,10 @@ def test_what_calls_leave_is_one_cause_if_one_attribute_is_known():
     assert "in its attribute last" in cause.sentence
     results.append(violated("replaced", "calls: kept"))
     assert len(causes_of(results, None)) == 3
+
+
+def test_a_method_is_named():
+    results = [violated("nested", "methods: parameters"), violated("life", "methods")]
+    (cause,) = causes_of(results, None)
+    assert cause.laws == ("nested", "life")
+    assert cause.sentence.endswith("by one that does something else: parameters()")

@@ -74,6 +74,8 @@ def assert_same(
         right = pair.weights.to_parameters(expected)
         right = pair.weights.to_layers({name: right[name] for name in own if name in right})
         for name, value in pair.weights.to_layers(own).items():
+            if name not in right:
+                raise Violated(f"{name} is trained; nn.GRU has none here")
             error = 2 * allowed(bounds[name], pair.case.torch_dtype)
             pair.within(value, right[name], error, f"{what} {name}")
 
