@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from stackgru.cases.case import Case
 from stackgru.cli.main import cli
-from stackgru.engine.run import collect_runs
+from stackgru.engine.collect import collect_runs
 from stackgru.harness.pair import Pair
 from stackgru.laws.registry import all_laws
 from stackgru.options import Options

@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 from hypothesis.statistics import collector, describe_statistics
 
+from stackgru.engine.collect import collect_runs, run_id
 from stackgru.engine.isolate import GRACE, Child, Ended, Note, call_apart
-from stackgru.engine.run import LawRun, collect_runs, run_id
+from stackgru.engine.run import LawRun
 from stackgru.engine.select import select
 from stackgru.options import Options, UsageError
 from stackgru.outcomes import Violated, Violation

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import hypothesis
 import pytest
 import torch
-from hypothesis import Phase, given, settings
+from hypothesis import given, settings
 from hypothesis.errors import Flaky
 from hypothesis.stateful import run_state_machine_as_test
 from hypothesis.statistics import collector
@@ -32,14 +32,19 @@ from stackgru.diagnosis.first_error import find_first_error, map_of
 from stackgru.diagnosis.search import diagnose
 from stackgru.diagnosis.symptoms import explains, symptom_of
 from stackgru.engine.database import NamespacedDatabase
-from stackgru.engine.select import domain, select
+from stackgru.engine.select import domain
+from stackgru.engine.settings import (
+    ACTIONS_IN_A_LIFE,
+    settings_for,
+    tell_hypothesis,
+    told_already,
+)
 from stackgru.engine.time_limit import TimedOut, time_limit
-from stackgru.harness.activations import activations_of
 from stackgru.harness.build_facts import measure
 from stackgru.harness.pair import Pair, TargetRaised
 from stackgru.harness.results import raised_text
 from stackgru.laws.registry import Law, deciding
-from stackgru.options import MOST_ACTIVATION_ERROR, PROFILES, Options
+from stackgru.options import Options
 from stackgru.outcomes import (
     OF_DROPOUT,
     OF_VARIANTS,
@@ -49,12 +54,10 @@ from stackgru.outcomes import (
     Violation,
 )
 from stackgru.report.law_result import LawResult
-from stackgru.targets.convention import Convention
 from stackgru.targets.importing import describe_error
-from stackgru.targets.target import Target, load
+from stackgru.targets.target import Target
 from stackgru.torch_settings import settings_known
 
-FACTS = "on-this-build"  # the id of the item that measures facts of the build
 #: Seconds that the search for what a target is may take.
 DIAGNOSIS_SECONDS = 30.0
 #: Seconds in which a law is searched for what is hidden, and how many examples at most.
@@ -63,15 +66,10 @@ _BEYOND = 30
 #: What raises, ends the process or has another dtype is no variant of nn.GRU.
 _NO_VARIANT = re.compile(r"^the (target raised|process) |: got torch\.\w+, expected torch\.\w+$")
 _FLAKY = "flaky: the target gave different results for the same call"
-_ACTIONS_IN_A_LIFE = 12
-#: Sizes by which cases are counted in Hypothesis' statistics.
-_SIZES = (8, 64, 1024, math.inf)
 # Below this ratio of difference to bound there is nothing to climb: climbing takes half of the
 # examples. Right variants stay below it except in half precision, where a bound can be the whole
 # range of a value.
 _NEAR = 0.5
-#: A law whose share of the examples is smaller compiles, traces or runs on meta in each: all slow.
-_SLOW = 0.3
 
 
 class Elsewhere(Protocol):
@@ -168,7 +166,7 @@ class LawRun:
         if law is None:
             return lambda **parameters: self.run()
         strategy = deferred(lambda: domain(law, self.target, self.options))
-        actions = lists(sampled_from(ACTIONS), max_size=_ACTIONS_IN_A_LIFE * law.stateful)
+        actions = lists(sampled_from(ACTIONS), max_size=ACTIONS_IN_A_LIFE * law.stateful)
 
         @given(case=strategy, actions=actions)
         def holds(case: Case, actions: list[str], stackgru_law: object = None) -> None:
@@ -361,7 +359,7 @@ class LawRun:
         if self._is_explained is not None and not law.stateful:
             try:
                 limit = min(self.options.timeout or math.inf, _BEYOND_SECONDS)
-                with time_limit(limit), collector.with_value(_told_already):  # type: ignore[arg-type]
+                with time_limit(limit), collector.with_value(told_already):  # type: ignore[arg-type]
                     self._search(law)
             except (Exception, TimedOut):  # a violation, or what became of one
                 symptom = self._symptom()
@@ -389,7 +387,7 @@ class LawRun:
             search = hypothesis.seed(self.options.seed + zlib.crc32(law.name.encode()))(search)
         known = any(law.name == name for name, _ in self.options.known)
         options = replace(self.options, shrink=self.options.shrink and not known)
-        how = _settings(options, law.share)
+        how = settings_for(options, law.share)
         if self._is_explained is not None:
             how = settings(how, max_examples=min(how.max_examples, _BEYOND))
         database = None
@@ -416,7 +414,7 @@ class LawRun:
             if self.apart is not None:
                 case = replace(case, threads=1)  # OpenMP's threads do not outlive a fork
             if hypothesis.currently_in_test_context():
-                _tell_hypothesis(case)
+                tell_hypothesis(case)
             with self._noting(law, case):
                 if self.apart is not None:
                     self._try_apart(law, case)
@@ -520,22 +518,6 @@ class LawRun:
                 hypothesis.target(min(pair.ratio, 2.0))
 
 
-def _told_already(statistics: object) -> None:
-    """Tell nothing of a second search."""
-
-
-def _tell_hypothesis(case: Case) -> None:
-    """Say in Hypothesis' statistics and output what was drawn."""
-    largest = max(case.input_size, case.hidden_size)
-    hypothesis.event(f"mode: {case.mode}")
-    hypothesis.event(f"form: {case.form}{', batch first' * case.batch_first}")
-    hypothesis.event(f"h0: {case.h0}")
-    hypothesis.event(f"gradients: {case.grad}")
-    hypothesis.event(f"autocast: {case.autocast or 'off'}")
-    hypothesis.event(f"units: {next(size for size in _SIZES if largest <= size)} or fewer")
-    hypothesis.note(f"case: {case}")
-
-
 @lru_cache(maxsize=16)
 def _diagnosed(
     target: Target, strict: bool, dtypes: tuple[str, ...], seconds: float
@@ -570,75 +552,3 @@ def _assert_no_process() -> None:
         os.kill(int(number), signal.SIGKILL)
         os.waitpid(int(number), 0)
     raise Violated("a call started another process; nn.GRU starts none")
-
-
-def collect_runs(target: str | Callable[..., Any] | Convention, options: Options) -> list[LawRun]:
-    """Return a run per selected law, and one that measures facts of the build."""
-    loaded = load(
-        target,
-        kind=options.kind,
-        device=options.device,
-        fields=options.convention,
-        dtypes=options.dtypes,
-    )
-    given = _given_its_arithmetic(loaded, options.timeout)
-    return [LawRun(given, law, options) for law in (*select(options), None)]
-
-
-def _given_its_arithmetic(target: Target, seconds: float) -> Target:
-    """Return a target with bounds for its arithmetic, measured where it is not stated."""
-    convention = target.convention
-    stated = convention.activation_error, convention.flush_to_zero
-    if not target.is_foreign or all(stated):
-        return target
-    try:
-        with time_limit(seconds):
-            found = activations_of(target)
-    except (Violated, TimedOut):  # the laws will tell what is wrong with it
-        return target
-    error = found.error if found.error <= MOST_ACTIVATION_ERROR else 0.0
-    own = replace(
-        convention,
-        activation_error=convention.activation_error or error,
-        flush_to_zero=convention.flush_to_zero or found.flushes,
-    )
-    return replace(target, convention=own)
-
-
-def spread(runs: list[LawRun], workers: int) -> list[LawRun]:
-    """Return the runs in an order that keeps several workers busy: slow laws begin early."""
-    slow = [run for run in runs if run.law is not None and run.law.share < _SLOW]
-    found = [run for run in runs if run not in slow]
-    for number, run in enumerate(reversed(slow) if workers > 1 else ()):
-        found.insert(1 + 5 * number, run)
-    return found if workers > 1 else runs
-
-
-def run_id(run: LawRun) -> str:
-    """Return the name of a run in pytest's ids."""
-    return FACTS if run.law is None else run.law.name
-
-
-def _settings(options: Options, share: float) -> settings:
-    """Return Hypothesis' settings; no deadline, as one case may take a hundred times another's."""
-    changed: dict[str, Any] = {}
-    if options.profile is not None:
-        # Set both ways: on CI Hypothesis loads a profile of its own.
-        changed["max_examples"] = PROFILES[options.profile]
-        changed["derandomize"] = options.profile == "ci"
-    if options.profile == "ci" or not options.shrink:
-        # What was not shrunk would be taken for shrunk by the next run.
-        changed["database"] = None
-    if options.max_examples is not None:
-        changed["max_examples"] = options.max_examples
-    wanted = settings(settings.default, **changed)
-    phases = (Phase.reuse, Phase.generate, Phase.target, Phase.shrink)
-    return settings(
-        wanted,
-        max_examples=math.ceil(share * wanted.max_examples),
-        deadline=None,
-        stateful_step_count=_ACTIONS_IN_A_LIFE,
-        report_multiple_bugs=False,
-        print_blob=False,
-        phases=phases if options.shrink else phases[:-1],
-    )

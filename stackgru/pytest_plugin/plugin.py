@@ -90,7 +90,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Parametrise the suite's test function over the laws."""
     if "stackgru_law" not in metafunc.fixturenames:
         return
-    from stackgru.engine import run
+    from stackgru.engine.collect import run_id
     from stackgru.targets.importing import TargetError
 
     try:
@@ -101,7 +101,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         # A worker that raises is replaced, and the next raises too.
         metafunc.config.stash[_ERRORS].append((type(error).__name__, str(error)))
         runs = []
-    metafunc.parametrize("stackgru_law", runs, ids=run.run_id)
+    metafunc.parametrize("stackgru_law", runs, ids=run_id)
 
 
 def _runs(config: pytest.Config, function: Any, module: Any) -> list[Any]:
@@ -138,9 +138,9 @@ def _laws_of_other_tests(config: pytest.Config, file: Path) -> list[str]:
 
 def _collected(config: pytest.Config, target: Any, options: Options) -> list[Any]:
     """Return the runs of a target, which in a worker of xdist's lives in a child of that."""
+    from stackgru.engine.collect import collect_runs, spread
     from stackgru.engine.isolate import Note, is_available
     from stackgru.engine.process import Process
-    from stackgru.engine.run import collect_runs, spread
     from stackgru.repro.bug import save_violation
 
     if not hasattr(config, "workerinput") or not is_available(options.device):

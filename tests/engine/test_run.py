@@ -16,6 +16,7 @@ from hypothesis.database import InMemoryExampleDatabase
 from hypothesis.errors import Flaky
 
 from stackgru.cases.case import Case
+from stackgru.engine import collect as collecting
 from stackgru.engine import run as running
 from stackgru.engine.database import NamespacedDatabase
 from stackgru.engine.run import LawRun
@@ -244,19 +245,19 @@ def test_a_diagnosis_that_fails_is_told(monkeypatch):
 
     monkeypatch.setattr(running, "diagnose", fails)
     running._diagnosed.cache_clear()
-    (run, _) = running.collect_runs(Stack, Options(laws=("equation",)))
+    (run, _) = collecting.collect_runs(Stack, Options(laws=("equation",)))
     assert run.diagnosis()["sentence"] == "could not be compared: ValueError: no"
     running._diagnosed.cache_clear()
 
 
 def test_slow_laws_begin_early_where_there_are_several_workers():
-    runs = running.collect_runs(Stack, Options())
-    assert running.spread(runs, 1) == runs
-    found = running.spread(runs, 2)
+    runs = collecting.collect_runs(Stack, Options())
+    assert collecting.spread(runs, 1) == runs
+    found = collecting.spread(runs, 2)
     assert sorted(map(id, found)) == sorted(map(id, runs))
-    assert [running.run_id(found[at]) for at in (0, 1, 6, 11, -1)] == [
+    assert [collecting.run_id(found[at]) for at in (0, 1, 6, 11, -1)] == [
         *("equation", "compile", "export", "script"),
-        running.FACTS,
+        collecting.FACTS,
     ]
 
 

@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 import stackgru
 from stackgru.cases.case import Case
-from stackgru.engine.run import collect_runs
+from stackgru.engine.collect import collect_runs
 from stackgru.harness.build_facts import split_draw_is_one_draw
 from stackgru.laws.registry import all_laws, law
 from stackgru.options import Options

@@ -13,7 +13,7 @@ from stackgru.laws.names import NAMES
 _EACH = """
 import os, sys
 import torch
-from stackgru.engine.run import collect_runs
+from stackgru.engine.collect import collect_runs
 from stackgru.options import Options
 
 late = {"sympy", "torch._dynamo", "torch._functorch.vmap", "torch.export._trace", "torch.func"}

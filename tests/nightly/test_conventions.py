@@ -6,7 +6,7 @@ import contextlib
 
 import pytest
 
-from stackgru.engine.run import collect_runs
+from stackgru.engine.collect import collect_runs
 from stackgru.options import Options
 from tests.subjects.conventions.catalogue import RIGHT, convention_of
 

@@ -10,7 +10,7 @@ import torch
 import stackgru
 from stackgru.cases.case import Case
 from stackgru.cases.tensors import numbers_of, with_numbers
-from stackgru.engine.run import collect_runs
+from stackgru.engine.collect import collect_runs
 from stackgru.laws.registry import all_laws
 from stackgru.options import Options
 from stackgru.outcomes import Violation

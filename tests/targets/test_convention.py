@@ -13,7 +13,7 @@ from torch import nn
 import stackgru
 from stackgru import Convention, UsageError
 from stackgru.cases.case import Case
-from stackgru.engine.run import collect_runs
+from stackgru.engine.collect import collect_runs
 from stackgru.harness.pair import Pair
 from stackgru.options import Options
 from stackgru.outcomes import Violated

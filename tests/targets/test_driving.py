@@ -11,7 +11,7 @@ from torch import nn
 
 from stackgru import Convention, TargetError, UsageError, check
 from stackgru.cases.case import Case
-from stackgru.engine.run import collect_runs
+from stackgru.engine.collect import collect_runs
 from stackgru.harness.pair import Pair
 from stackgru.options import Options
 from stackgru.outcomes import Violated

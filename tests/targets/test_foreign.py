@@ -10,7 +10,8 @@ from torch import nn
 
 import stackgru
 from stackgru.diagnosis.search import diagnose
-from stackgru.engine.run import LawRun, collect_runs
+from stackgru.engine.collect import collect_runs
+from stackgru.engine.run import LawRun
 from stackgru.harness.activations import activations_of
 from stackgru.laws.registry import all_laws
 from stackgru.options import Options, UsageError

@@ -9,7 +9,7 @@ import pytest
 
 from stackgru import Convention
 from stackgru.cases.case import Case
-from stackgru.engine.run import collect_runs
+from stackgru.engine.collect import collect_runs
 from stackgru.laws.registry import all_laws
 from stackgru.options import Options
 from stackgru.outcomes import NotApplicable, Violated
