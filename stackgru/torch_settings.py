@@ -220,10 +220,15 @@ def without_cudnn() -> Iterator[None]:
 def settings_known() -> Iterator[None]:
     """Give each setting its known value, and restore all afterwards."""
     with settings_kept():
-        for setting in SETTINGS.values():
-            if setting.known is not None and setting.read() != setting.known:
-                setting.write(setting.known)
+        make_known()
         yield
+
+
+def make_known() -> None:
+    """Give each setting its known value, if it has one."""
+    for setting in SETTINGS.values():
+        if setting.known is not None and setting.read() != setting.known:
+            setting.write(setting.known)
 
 
 def unseen() -> AbstractContextManager[object]:

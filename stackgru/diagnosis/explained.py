@@ -31,6 +31,7 @@ from stackgru.outcomes import (
     noting,
 )
 from stackgru.targets.target import Target, load
+from stackgru.torch_settings import make_known
 
 #: Twice the bound of each of the two.
 _ROOM = 4
@@ -161,6 +162,8 @@ def violation_in(target: Target, law: str, case: Case) -> Violation | None:
         all_laws()[law].check(pair)
     except Violated as error:
         return replace(error.violation, law=law, case=str(case))
+    finally:
+        make_known()
     return None
 
 

@@ -70,7 +70,10 @@ class Mended(Target):
             elif what == "names":
                 change_class(module, one_name_each(type(module), module))
             elif what not in OF_WEIGHTS:
-                change_class(module, {"forward": _forward(mending, type(module), self, case, read)})
+                methods = {"forward": _forward(mending, type(module), self, case, read)}
+                if what == "calls":
+                    methods["__setattr__"] = _set_plainly
+                change_class(module, methods)
         return module
 
 
@@ -92,6 +95,14 @@ def _reader(target: Target, case: Case, module: nn.Module) -> Callable[[nn.Modul
     ]
 
 
+def _set_plainly(self: nn.Module, name: str, value: Any) -> None:
+    """Set an attribute; what is kept of a call becomes no parameter by that."""
+    if isinstance(value, nn.Parameter) and name not in self._parameters:
+        vars(self)[name] = value
+    else:
+        nn.Module.__setattr__(self, name, value)
+
+
 def _forward(
     mending: str,
     own: type[nn.Module],
@@ -102,7 +113,13 @@ def _forward(
     """Return the forward method of a module of which something is put right."""
 
     def alone(self: nn.Module, *given: Any) -> Any:
-        return own.forward(_copied(self, self), *given)
+        weights = [(one, one.detach().clone()) for one in self.parameters()]
+        results = own.forward(_copied(self, self), *given)
+        with suppress(RuntimeError):  # torch.func's weights do not tell what is in them
+            for one, before in weights:
+                if not torch.equal(one, before):
+                    one.data.copy_(before)
+        return results
 
     def in_its_mode(self: nn.Module, *given: Any) -> Any:
         before = {part: part.training for part in self.modules()}

@@ -56,7 +56,7 @@ from stackgru.outcomes import (
 from stackgru.report.law_result import LawResult
 from stackgru.targets.importing import describe_error
 from stackgru.targets.target import Target
-from stackgru.torch_settings import settings_known
+from stackgru.torch_settings import make_known, settings_known
 
 #: Seconds that the search for what a target is may take.
 DIAGNOSIS_SECONDS = 30.0
@@ -485,6 +485,8 @@ class LawRun:
             if not self._is_kept:
                 self._show()
             raise
+        finally:
+            make_known()  # what one example changes for good does not reach the next
 
     def _show(self) -> None:
         """Show the last violation to whoever watches; it is kept for the next run already."""

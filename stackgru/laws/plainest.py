@@ -83,7 +83,8 @@ def asked_in(case: Case, kind: str, law: Law) -> Iterator[tuple[str, str, Case]]
 
 def unusual(case: Case) -> Iterator[tuple[str, Case]]:
     """Yield what is asked of small errors in a case: the law, and cases in which they are large."""
-    plain = replace(case, mode="eval", not_finite="", form="plain", lengths="", autocast="")
+    one = case.one_way()
+    plain = replace(one, mode="eval", not_finite="", form="plain", lengths="", autocast="")
     sizes = ("usual", "large", "tiny"), ("usual", "large", "tiny", "zero"), ("usual", "zero")
     for weights, input, state in itertools.product(*sizes):
         sized = replace(plain, weights=weights, input=input, state=state)
