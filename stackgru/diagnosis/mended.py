@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.grad_mode import _unsafe_preserve_version_counter
 from torch.nn.utils.rnn import PackedSequence
 
 from stackgru.cases.case import Case
@@ -141,7 +142,11 @@ def _forward(
         return results
 
     def copied(self: nn.Module, *given: Any) -> Any:
-        output, hn = own.forward(self, *map(_copy, given))
+        copies = [*map(_copy, given)]
+        with ExitStack() as stack:
+            for one in copies:
+                stack.enter_context(_unwritten(one))
+            output, hn = own.forward(self, *copies)
         return _copy(output), _copy(hn)
 
     def between(self: nn.Module, *given: Any) -> Any:
@@ -247,6 +252,21 @@ def _copy(value: Any) -> Any:
     if isinstance(value, PackedSequence):
         return value._replace(data=value.data.clone())
     return None if value is None else value.clone(memory_format=torch.contiguous_format)
+
+
+@contextmanager
+def _unwritten(value: Any) -> Iterator[None]:
+    """Undo what is written to an argument, for the backward pass as well."""
+    tensor = value.data if isinstance(value, PackedSequence) else value
+    if tensor is None:
+        yield
+        return
+    before = tensor.detach().clone()
+    with nullcontext() if tensor.is_inference() else _unsafe_preserve_version_counter(tensor):
+        yield
+    with suppress(RuntimeError):  # torch.func's tensors do not tell what is in them
+        if not torch.equal(tensor, before):
+            tensor.data.copy_(before)
 
 
 def _with_numbers(own: Any, right: Any) -> Any:

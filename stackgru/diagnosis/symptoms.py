@@ -28,7 +28,7 @@ from stackgru.laws.plainest import (
     with_masks,
 )
 from stackgru.laws.registry import all_laws
-from stackgru.outcomes import OF_VARIANTS, NotApplicable, Violated, Violation
+from stackgru.outcomes import OF_DROPOUT, OF_VARIANTS, NotApplicable, Violated, Violation
 from stackgru.targets.target import Target
 
 #: What a variant of nn.GRU may be wrong in.
@@ -42,7 +42,7 @@ _MENDED_BY = {"values": "results", "gradients": "results", "masks": "draws", "dr
 #: What is put right if nothing was found in a call by itself.
 _BETWEEN_CALLS = ("methods", "tied", "plain", "extra", "calls", "memory", "settings", "names")
 _UNDIFFERENTIABLE = re.compile(r"^[\w -]*(derivatives|gradients)[\w -]* raised ")
-_OF_GRADIENTS = re.compile(r"grad|derivative|graph|autograd|inplace")
+_OF_GRADIENTS = re.compile(r"grad|derivative|graph|autograd|inplace|leaf")
 _RAISED = re.compile(r"\braised (\w+(?:: [^:;.(\[]+)?)")
 
 
@@ -59,7 +59,8 @@ def symptom_of(target: Target, violation: Violation, variants: Callable[[], Vari
         "draws" or "gradients"; one of _BETWEEN_CALLS if it is gone with that put right; what was
         raised, or given in place of a tensor like nn.GRU's, without numbers; the law's own name if
         it has all of these. What gradients are instead follows "gradients: ", the attribute that
-        calls change "calls: ", the method "methods: ".
+        calls change "calls: ", the method "methods: ". What of OF_DROPOUT is gone with what calls
+        leave put right has that after "; ".
     """
     symptom = _symptom_of(target, violation, variants)
     if symptom in ("masks", "gradients", violation.law):
@@ -68,6 +69,9 @@ def symptom_of(target: Target, violation: Violation, variants: Callable[[], Vari
         with suppress(Violated):
             instead = of_gradients(target, violation.law, Case.parse(violation.case))
             return symptom if instead is None else f"{symptom}: {instead}"
+    if symptom == OF_DROPOUT:  # masks are often kept between calls
+        kept = _between_calls(target, violation) or ""
+        return f"{symptom}; {kept}" if kept.startswith("calls") else symptom
     return symptom
 
 
@@ -87,7 +91,9 @@ def _symptom_of(target: Target, violation: Violation, variants: Callable[[], Var
         found = variants().explaining(law.name, Case.parse(violation.case))
     if found is not None:
         return found
-    found = _between_calls(target, violation)
+    of_leaves = _raises(violation.message) and "leaf" in violation.message
+    found = _raised_by_gradients(target, violation) if of_leaves else None
+    found = found or _between_calls(target, violation)
     if found is not None:
         return found
     if _raises(violation.message):
@@ -172,7 +178,7 @@ def _raised_by_gradients(target: Target, violation: Violation) -> str | None:
         # Without forward mode, derivatives may be wrong backward as well.
         is_wrong = law.question == "gradients" and not _raises(found.message) if found else False
         if found and (is_wrong or _exception(found.message) == _exception(violation.message)):
-            return _told(found, name)
+            return _between_calls(target, found) or _told(found, name)
     return None
 
 

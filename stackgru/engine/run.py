@@ -349,8 +349,8 @@ class LawRun:
             self.watch.begun()  # what follows has a time of its own
         symptom = self._symptom()
         explained, others = (self._violation, self._case), {symptom}
-        if symptom in (OF_VARIANTS, OF_DROPOUT):
-            others, variants = {OF_VARIANTS, OF_DROPOUT}, self._found_variants()
+        if symptom.partition("; ")[0] in (OF_VARIANTS, OF_DROPOUT):
+            others, variants = {OF_VARIANTS, OF_DROPOUT, symptom}, self._found_variants()
             self._is_explained = partial(variants.explains, law.name)
         elif symptom.startswith("calls: ") or (
             symptom in ("values", "masks") and law.question in ("gradients", "conduct")

@@ -20,8 +20,8 @@ _SENTENCES = {
     "draws": "from one seed it draws other random numbers than nn.GRU",
     "gradients": "its gradients are not nn.GRU's",
     "calls": "a call leaves something in the module that later calls go by",
-    "memory": "its results share memory or lie otherwise in it than nn.GRU's, or go by how its "
-    "arguments lie",
+    "memory": "its results share memory or lie otherwise in it than nn.GRU's, or it writes to its "
+    "arguments or goes by how they lie",
     "methods": "it overrides a method of nn.Module's by one that does something else",
     "tied": "one weight serves in two places, where nn.GRU has two",
     "plain": "a weight is no parameter, or is frozen",
@@ -99,10 +99,14 @@ def causes_of(
     """Return the causes of what is violated, those first that most users meet."""
     found: dict[str, list[LawResult]] = {}
     known: dict[str, list[str]] = {}
+    kept_by: dict[str, str] = {}
     for result in results:
         if result.violation is None:
             continue
-        symptom = _without_variant(result.violation.symptom or result.name)
+        told, _, kept = (result.violation.symptom or result.name).partition("; ")
+        symptom = _without_variant(told)
+        if kept:
+            kept_by[kept] = symptom
         if result.status == "violated":
             found.setdefault(symptom, []).append(result)
         elif result.status == "known":
@@ -111,6 +115,9 @@ def causes_of(
         single = [symptom for symptom in found if symptom.startswith(f"{what}: ")]
         if len(single) == 1:  # which not every case tells
             _join(found, what, single[0], results)
+    for kept, symptom in kept_by.items():  # a variant that keeps its masks in an attribute
+        if {kept, symptom} <= {*found}:
+            _join(found, kept, symptom, results)
     if "masks" in found:  # other masks are other random numbers
         _join(found, "draws", "masks", results)
     is_eval = bool(diagnosis and diagnosis.get("only_in_eval"))
@@ -184,7 +191,9 @@ def _denied(results: Sequence[LawResult], symptom: str) -> tuple[str, ...]:
     # Those of divergence compare what is wrong in eval with training, and one step with several.
     asked = {one.question for one in results if one.family != "divergence"} or every
     asked |= every & {"sequences"} if "seeds" in asked else set()
-    if symptom.partition(": ")[0] in ("methods", "calls", "memory", "settings"):
+    of_conduct = {"methods", "calls", "memory", "settings"}
+    symptoms = {symptom, *(str(one.violation and one.violation.symptom) for one in results)}
+    if of_conduct & {one.partition(": ")[0] for one in symptoms}:
         return tuple(answer for question, answer in ANSWERS.items() if question in asked)
     if symptom == "draws" and asked & _OF_SEEDS:
         asked &= _OF_SEEDS

@@ -110,7 +110,9 @@ def causes_in(target):
     diagnosis = asked[0].diagnosis() if asked else None
     found = causes_of([run.result for run in runs], diagnosis)
     return {
-        (one.violation.symptom.removesuffix(f": {one.variant}"), one.variant): one.laws
+        (one.violation.symptom.partition("; ")[0].removesuffix(f": {one.variant}"), one.variant): (
+            one.laws
+        )
         for one in found
     }
 

@@ -85,3 +85,17 @@ def test_a_method_is_named():
     (cause,) = causes_of(results, None)
     assert cause.laws == ("nested", "life")
     assert cause.sentence.endswith("by one that does something else: parameters()")
+
+
+def test_a_variant_of_dropout_that_keeps_its_masks_is_one_cause():
+    results = [
+        violated("same-masks", f"{OF_DROPOUT}; calls: kept", TRAIN),
+        violated("training", OF_DROPOUT, TRAIN),
+        violated("repeatable", "calls: kept", TRAIN),
+    ]
+    named = {"variants": ["one mask for all steps"], "of_dropout": ["one mask for all steps"]}
+    (cause,) = causes_of(results, named)
+    assert cause.laws == ("same-masks", "training", "repeatable")
+    assert cause.sentence == "it is nn.GRU with one mask for all steps"
+    results.append(violated("stateless", "calls: counter"))
+    assert len(causes_of(results, named)) == 2
