@@ -71,10 +71,10 @@ class Mended(Target):
             elif what == "names":
                 change_class(module, one_name_each(type(module), module))
             elif what not in OF_WEIGHTS:
-                methods = {"forward": _forward(mending, type(module), self, case, read)}
-                if what == "calls":
-                    methods["__setattr__"] = _set_plainly
-                change_class(module, methods)
+                own = type(module)
+                forward = _forward(mending, own, self, case, read)
+                is_kept = what == "calls"
+                change_class(module, _plainly(own, forward) if is_kept else {"forward": forward})
         return module
 
 
@@ -96,12 +96,24 @@ def _reader(target: Target, case: Case, module: nn.Module) -> Callable[[nn.Modul
     ]
 
 
-def _set_plainly(self: nn.Module, name: str, value: Any) -> None:
-    """Set an attribute; what is kept of a call becomes no parameter by that."""
-    if isinstance(value, nn.Parameter) and name not in self._parameters:
-        vars(self)[name] = value
-    else:
-        nn.Module.__setattr__(self, name, value)
+def _plainly(own: type[nn.Module], forward: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
+    """Return methods by which what is kept of a call becomes no parameter."""
+    calls: list[None] = []
+
+    def called(self: nn.Module, *given: Any) -> Any:
+        calls.append(None)
+        try:
+            return forward(self, *given)
+        finally:
+            calls.pop()
+
+    def set(self: nn.Module, name: str, value: Any) -> None:
+        if calls and isinstance(value, nn.Parameter) and name not in self._parameters:
+            vars(self)[name] = value
+        else:
+            own.__setattr__(self, name, value)
+
+    return {"forward": called, "__setattr__": set}
 
 
 def _forward(
