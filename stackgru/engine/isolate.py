@@ -30,6 +30,11 @@ GRACE = 2.0
 #: Python's own thresholds have a child look for garbage for a tenth of its time.
 _GARBAGE = 20_000, 20, 20
 _STATUS = struct.Struct("i")
+#: A wait status, and how many KiB a process held at most besides those it began with.
+_END = struct.Struct("iq")
+#: The share of a limit on memory from which on a process may have died of it: not all data that it
+#: asks for is ever held.
+_FULL = 0.6
 _CUT_OFF = 114  # the status of a process that could not answer
 _POLL = 0.001
 _PDEATHSIG = 1  # of prctl: the signal that a process gets when its parent dies
@@ -50,11 +55,13 @@ class Ended:
         how: in words: "died (SIGABRT)", "ended with status 0", "killed its parent process".
         was_late: whether it was killed because its time was over.
         traceback: the last lines of Python that it ran, if the signal left time to write them.
+        was_full: whether it died near the limit on its memory, of which that may have come.
     """
 
     how: str
     was_late: bool = False
     traceback: str = ""
+    was_full: bool = False
 
 
 class Note:
@@ -174,14 +181,16 @@ class Child:
     def _ended(self) -> Ended:
         """Return how the child ended, once it has."""
         # It may have closed its end and still be running.
-        how = "killed its parent process"
+        how, was_full = "killed its parent process", False
         if wait([self._status], GRACE):
             with suppress(EOFError, OSError):
-                how = _in_words(_STATUS.unpack(self._status.recv_bytes())[0])
+                code, held = _END.unpack(self._status.recv_bytes())
+                how = _in_words(code)
+                was_full = os.WIFSIGNALED(code) and held * 1024 > _FULL * self._memory > 0
         else:
             how = "closed its files"
         self.kill()
-        return Ended(how, traceback=self._traceback())
+        return Ended(how, traceback=self._traceback(), was_full=was_full)
 
     def _traceback(self) -> str:
         self._crash.seek(0)
@@ -209,6 +218,8 @@ class Child:
 
     def _watch(self, answers: Connection, status: Connection) -> None:
         """In the guard: start the child, wait for its end, and pass on how it ended."""
+        import resource
+
         os.setsid()
         die_with_parent()
         self._answers.close()
@@ -221,8 +232,9 @@ class Child:
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGKILL)  # what it has started, while its number is still taken
-        _, code = os.waitpid(pid, 0)
-        status.send_bytes(_STATUS.pack(code))
+        _, code, used = os.wait4(pid, 0)
+        inherited = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        status.send_bytes(_END.pack(code, used.ru_maxrss - inherited))
 
     def _answer(self, answers: Connection) -> None:
         """In the child: answer requests until there are no more."""

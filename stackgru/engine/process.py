@@ -123,7 +123,10 @@ class Process:
 
         self._prepare(run)
         self._note.write("")
+        is_fresh = not self._is_loaded
         answer = self.call("attempt", run, seconds=_PREPARING, heard=hear)
+        if isinstance(answer, Ended) and answer.was_full and not (is_fresh or found):
+            answer = self.call("attempt", run, seconds=_PREPARING, heard=hear)
         if not isinstance(answer, Ended):
             run.result, run.facts, text, run.statistics, run.diagnosed = answer
             self._diagnosis = self._diagnosis or run.diagnosed
@@ -189,6 +192,8 @@ class Process:
         """Record what became of a law whose process ended; return the text of its failure."""
         examples, _, case = self._note.read().partition("\n")
         how = f"the process {ended.how}{_where(ended.traceback)}"
+        if ended.was_full:
+            how += f" near the {run.options.memory:g} GiB of --memory"
         limit = f"exceeded the {run.options.timeout:g} s limit"
         if found is not None:
             reason = f"{limit if ended.was_late else how}, so the case may not be the smallest"
@@ -198,6 +203,8 @@ class Process:
             run.record("crashed", f"{how} before any example", time.perf_counter() - started)
         elif ended.was_late:
             run.record("timed out", f"{limit}: {case}", time.perf_counter() - started)
+        elif ended.was_full:
+            run.record("crashed", f"{how}: {case}", time.perf_counter() - started)
         else:
             assert run.law is not None  # noqa: S101 - the caller has asked
             violation = Violation(run.law.name, case, how)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from unittest.mock import ANY
 
 import pytest
 
@@ -18,8 +19,8 @@ def asked():
     """Return a function that has a child serve requests, and returns the child."""
     children = []
 
-    def child_for(serve):
-        children.append(Child(lambda request, word: serve(request)))
+    def child_for(serve, **options):
+        children.append(Child(lambda request, word: serve(request), **options))
         return children[-1]
 
     yield child_for
@@ -73,3 +74,14 @@ def test_a_child_that_ends_between_two_requests_is_told_of_at_the_second(asked):
     time.sleep(0.5)
     assert child.ask(2) == Ended("died (SIGALRM)")
     assert child.ask(3) == 3, "another child serves"
+
+
+def test_a_death_near_the_limit_on_memory_is_told_from_others(asked):
+    def serve(megabytes):
+        held = b"x" * (megabytes << 20)
+        assert held
+        os.abort()
+
+    child = asked(serve, memory=256 << 20)
+    assert child.ask(200) == Ended("died (SIGABRT)", traceback=ANY, was_full=True)
+    assert child.ask(20) == Ended("died (SIGABRT)", traceback=ANY, was_full=False)

@@ -38,6 +38,51 @@ def test_a_hostile_target_is_survived(kind, tmp_path):
         assert laws["equation"]["status"] == "holds"
 
 
+FILLS = """
+import os
+from pathlib import Path
+from torch import nn
+
+class FillsMemory(nn.GRU):
+    is_full = True
+
+    def forward(self, input, hx=None):
+        if not input.numel() and self.is_full:
+            held = b"x" * (900 << 20)
+            os.abort()
+        return super().forward(input, hx)
+
+class FillsMemoryOnce(FillsMemory):
+    @property
+    def is_full(self):
+        try:
+            Path("was_full").touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
+"""
+
+
+def test_a_law_in_a_process_that_is_full_is_tried_in_another(tmp_path):
+    (tmp_path / "fills.py").write_text(FILLS)
+    laws = ("--laws", "equation", "--laws", "empty-batch", "-n", 1)
+    status, data, _, _ = checked_apart("fills:FillsMemoryOnce", tmp_path, *laws)
+    assert status == 0, data
+    assert (tmp_path / "was_full").exists()
+    assert {law["status"] for law in data["laws"]} == {"holds"}
+
+
+@pytest.mark.nightly
+def test_a_death_near_the_limit_on_memory_is_no_violation(tmp_path):
+    (tmp_path / "fills.py").write_text(FILLS)
+    laws = ("--laws", "empty-batch", "-n", 1)
+    status, data, _, _ = checked_apart("fills:FillsMemory", tmp_path, *laws)
+    assert status == 3
+    (law,) = data["laws"]
+    assert law["status"] == "crashed"
+    assert "near the 1 GiB of --memory" in law["reason"]
+
+
 def test_a_target_that_ends_the_process_as_it_is_built_is_one_sentence(tmp_path):
     status, data, _, errors = checked_apart("tests.subjects.hostile:ExitsAtOnce", tmp_path)
     assert (status, data) == (2, None)
