@@ -77,20 +77,20 @@ class Variants:
                 return key if key != "both" else OF_DROPOUT
         return None
 
-    def raises_alike(self, law: str, case: Case) -> bool:
-        """Whether the target raises what a module of theirs raises, for want of equal widths.
+    def raising_alike(self, law: str, case: Case) -> str | None:
+        """Return which of them raise what the target does, for want of equal widths; None if none.
 
         Both raise the same kind of exception, and with an input as wide as the states both raise
         none and do the same.
         """
         square = self._target.fitted(replace(case, input_size=case.hidden_size))
         if not self.names or square.input_size != case.hidden_size:
-            return False
+            return None
         own, other = _seen(self._target, law, case), _seen(self._module(self.names), law, case)
         kinds = [_EXCEPTION.search(text) for _, text in (own, other)]
         if not all(kinds) or len({kind[1] for kind in kinds if kind}) > 1:
-            return False
-        return self.explaining(law, square) is not None
+            return None
+        return self.explaining(law, square)
 
     def explains(self, law: str, case: Case) -> bool:
         """Whether what the target does in a case, whatever it is, tells no more than they do.

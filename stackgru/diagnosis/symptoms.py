@@ -28,7 +28,7 @@ from stackgru.laws.plainest import (
     with_masks,
 )
 from stackgru.laws.registry import all_laws
-from stackgru.outcomes import OF_DROPOUT, OF_VARIANTS, NotApplicable, Violated, Violation
+from stackgru.outcomes import OF_DROPOUT, NotApplicable, Violated, Violation
 from stackgru.targets.target import Target
 
 #: What a variant of nn.GRU may be wrong in.
@@ -85,8 +85,8 @@ def _symptom_of(target: Target, violation: Violation, variants: Callable[[], Var
     found = None
     if not _raises(violation.message):
         found, target = _found_in_a_call(target, violation, variants)
-    elif _raises_for_widths(target, violation, variants):
-        return OF_VARIANTS
+    else:
+        found = _raised_for_widths(target, violation, variants)
     if found is None and replace(Case.parse(violation.case), mode="train").drops:
         found = variants().explaining(law.name, Case.parse(violation.case))
     if found is not None:
@@ -122,21 +122,21 @@ def _in_the_calls(target: Target, violation: Violation) -> str | None:
     return "draws" if drops and _remains(target, violation, "draws") is False else None
 
 
-def _raises_for_widths(
+def _raised_for_widths(
     target: Target, violation: Violation, variants: Callable[[], Variants]
-) -> bool:
-    """Whether variants explain what is raised where the input is not as wide as the states."""
+) -> str | None:
+    """Return which variants explain what is raised where input and states are not equally wide."""
     case = Case.parse(violation.case)
     if case.num_layers == 1 or case.input_size == case.hidden_size:
-        return False
+        return None
     square = target.fitted(replace(case, input_size=case.hidden_size))
     try:
         found = violation_in(target, violation.law, square)
         if found is not None and _raises(found.message):
-            return False
-        return variants().raises_alike(violation.law, case)
+            return None
+        return variants().raising_alike(violation.law, case)
     except NotApplicable:
-        return False
+        return None
 
 
 def explains(target: Target, symptom: str, law: str, case: Case) -> bool:
