@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 #: What a runtime may lack, and what laws need of it.
 ABILITIES = ("gradients", "transforms", "autocast", "empty batches", "threads")
 
+#: NumPy has no bfloat16.
+DTYPES = ("float64", "float32", "float16")
+
 
 class OutsideTorch(NotImplementedError):
     """What is asked for cannot be done where a target is evaluated."""
@@ -57,7 +60,7 @@ class Foreign(nn.Module):
 
     Attributes:
         lacks: what the runtime cannot do, of ABILITIES.
-        dtypes: names of the dtypes that it computes in.
+        dtypes: names of the dtypes that it computes in, of DTYPES.
 
     Raises:
         OutsideTorch: if a call asks for what cannot be done there: packed rows, another dtype.
@@ -70,6 +73,8 @@ class Foreign(nn.Module):
         super().__init_subclass__()
         for one in cls.lacks:
             one_of(f"what {cls.__name__} lacks", one, ABILITIES)
+        for one in cls.dtypes:
+            one_of(f"each of {cls.__name__}.dtypes", one, DTYPES)
 
     def __init__(
         self,
@@ -140,6 +145,10 @@ class Foreign(nn.Module):
         # What is built there is used again, and may be built by torch's own exporters.
         with torch.inference_mode(False), unseen():
             results = self.evaluate(self._weights(), _array(input), _array(h0))
+        if not isinstance(results, (tuple, list)) or len(results) != 2:
+            what = type(results).__name__
+            got = f"{what} of {len(results)}" if isinstance(results, (tuple, list)) else what
+            raise TypeError(f"evaluate must return output and hn, got a {got}")
         import numpy as np
 
         # A copy: what is given may be another's memory, or lie backward in it.
@@ -156,4 +165,5 @@ class Foreign(nn.Module):
 
 
 def _array(value: Tensor) -> np.ndarray:
-    return value.detach().cpu().contiguous().numpy()
+    """Return a copy: what is done to it is not done to the caller's."""
+    return value.detach().cpu().contiguous().numpy().copy()

@@ -267,3 +267,34 @@ def test_its_arithmetic_is_measured_where_it_is_not_stated(stated):
     convention = collect_runs(Convention(Flushes, **stated), options)[0].target.convention
     assert convention.flush_to_zero
     assert convention.activation_error == pytest.approx(stated.get("activation_error", 2e-7), 0.5)
+
+
+def test_dtypes_that_numpy_lacks_are_told():
+    with pytest.raises(UsageError, match=r"Half.dtypes must be one of .*float16.*'bfloat16'"):
+        type("Half", (InNumPy,), {"dtypes": ("float32", "bfloat16")})
+
+
+class GivesOutputAlone(InNumPy):
+    def evaluate(self, weights, input, h0):
+        return super().evaluate(weights, input, h0)[0]
+
+
+class WritesToWhatItIsGiven(InNumPy):
+    def evaluate(self, weights, input, h0):
+        results = super().evaluate(weights, input, h0)
+        for one in (input, h0, *(value for layer in weights for value in layer.values())):
+            one[:] = 0
+        return results
+
+
+def test_what_evaluate_must_return_is_told():
+    with pytest.raises(TypeError, match="evaluate must return output and hn, got a ndarray"):
+        GivesOutputAlone(2, 3)(torch.zeros(1, 1, 2))
+
+
+def test_what_evaluate_is_given_is_its_own():
+    module, input, h0 = WritesToWhatItIsGiven(2, 3), torch.rand(4, 1, 2), torch.rand(1, 1, 3)
+    output, _ = module(input, h0)
+    torch.testing.assert_close(module(input, h0)[0], output, rtol=0, atol=0)
+    assert input.all()
+    assert h0.all()
