@@ -175,8 +175,9 @@ def _raised_by_gradients(target: Target, violation: Violation) -> str | None:
     other = asked_in(replace(dropping, bias=not case.bias), target.kind, law)
     for name, asked, asked_case in chain(asked_in(case, target.kind, law), wider, other):
         found = _violation_in(target, asked, asked_case) if name == "gradients" else None
-        # Without forward mode, derivatives may be wrong backward as well.
-        is_wrong = law.question == "gradients" and not _raises(found.message) if found else False
+        # Without forward mode, or without any, derivatives may be wrong otherwise as well.
+        of_gradients = law.question == "gradients" or "does not require grad" in violation.message
+        is_wrong = found is not None and of_gradients and not _raises(found.message)
         if found and (is_wrong or _exception(found.message) == _exception(violation.message)):
             return _between_calls(target, found) or _told(found, name)
     return None
