@@ -34,6 +34,7 @@ class Dies(Right):
 """
 
 
+@pytest.mark.nightly  # that a right cell holds is seen in test_a_users_file, the laws in its suite
 def test_the_bundled_cell_holds(tmp_path):
     # What loads torch's compiler and its transforms takes longer than all the rest.
     skipped = ("--skip", "transforms", "--skip", "meta", "--skip", "forward-mode")

@@ -150,6 +150,7 @@ class GivesItsOwnState(StraightThroughDropout, TakesTheLastStateItGave):
     """Gradients are wrong, and a call goes by what another gave."""
 
 
+@pytest.mark.nightly
 def test_a_variant_does_not_hide_what_calls_leave():
     assert symptom(ModeKept, "mode-matters") == "calls: mode"
 

@@ -54,8 +54,7 @@ def test_a_law_of_ones_own_is_shrunk_and_reported(users_folder, where):
     files[where] = LAW + files[where]
     users_folder.makepyfile(**files)
     given = ("--stackgru=json=found.json", "--stackgru=report=.stackgru")
-    arguments = ("-n", "1", *given, "-p", "no:cacheprovider")
-    result = users_folder.runpytest_inprocess(*arguments)
+    result = users_folder.runpytest_inprocess(*given, "-p", "no:cacheprovider")
     result.assert_outcomes(failed=1, skipped=1, passed=1)
     result.stdout.fnmatch_lines(
         [
