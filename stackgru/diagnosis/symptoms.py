@@ -43,6 +43,10 @@ _MENDED_BY = {"values": "results", "gradients": "results", "masks": "draws", "dr
 _BETWEEN_CALLS = ("methods", "tied", "plain", "extra", "calls", "memory", "settings", "names")
 _UNDIFFERENTIABLE = re.compile(r"^[\w -]*(derivatives|gradients)[\w -]* raised ")
 _OF_GRADIENTS = re.compile(r"grad|derivative|graph|autograd|inplace|leaf")
+#: What torch raises for want of gradients, or where some are required that cannot be.
+_OF_REQUIRING = re.compile(r"does not require grad|requires_grad_\(\)")
+#: What it raises where memory is asked for, and tensors of torch.func have none.
+_OF_STORAGE = re.compile(r"Cannot access (storage|data pointer) of")
 _RAISED = re.compile(r"\braised (\w+(?:: [^:;.(\[]+)?)")
 
 
@@ -98,6 +102,8 @@ def _symptom_of(target: Target, violation: Violation, variants: Callable[[], Var
         return found
     if _raises(violation.message):
         found = _raised_by_gradients(target, violation)
+        own = "gradients" if _OF_REQUIRING.search(violation.message) else own
+        own = "memory" if _OF_STORAGE.search(violation.message) else own
     elif own == law.name:
         found = _in_the_calls(target, violation)
     return found or own
@@ -176,7 +182,7 @@ def _raised_by_gradients(target: Target, violation: Violation) -> str | None:
     for name, asked, asked_case in chain(asked_in(case, target.kind, law), wider, other):
         found = _violation_in(target, asked, asked_case) if name == "gradients" else None
         # Without forward mode, or without any, derivatives may be wrong otherwise as well.
-        of_gradients = law.question == "gradients" or "does not require grad" in violation.message
+        of_gradients = law.question == "gradients" or bool(_OF_REQUIRING.search(violation.message))
         is_wrong = found is not None and of_gradients and not _raises(found.message)
         if found and (is_wrong or _exception(found.message) == _exception(violation.message)):
             return _between_calls(target, found) or _told(found, name)
