@@ -21,6 +21,7 @@ from stackgru.diagnosis.mended_module import (
     change_class,
     one_name_each,
     overridden,
+    with_lists_renewed,
     with_usual_methods,
 )
 from stackgru.gru.parameters import PARAMETERS, Layer, gru_name
@@ -33,11 +34,12 @@ from stackgru.torch_settings import settings_kept, unseen
 
 #: What is put right: the numbers of the results, with the target's own gradients; the results, and
 #: with them the gradients; these, and what is drawn; what a call leaves in the module; what results
-#: and arguments have in common; what a call leaves elsewhere; weights that have several names; what
-#: is done to a module otherwise than by calling it; weights that serve in two places; weights that
-#: are no parameters, or frozen; parameters that are no weights of nn.GRU's.
+#: and arguments have in common; what a call leaves elsewhere; weights that have several names;
+#: lists of weights that others have replaced; what is done to a module otherwise than by calling
+#: it; weights that serve in two places; weights that are no parameters, or frozen; parameters that
+#: are no weights of nn.GRU's.
 MENDINGS = (
-    *("numbers", "results", "draws", "calls", "memory", "settings", "names"),
+    *("numbers", "results", "draws", "calls", "memory", "settings", "names", "lists"),
     *("methods", "tied", "plain", "extra"),
 )
 #: Since torch 2.1, whether torch.compile is looking; modes that record are nothing for it.
@@ -70,6 +72,8 @@ class Mended(Target):
                 with_usual_methods(module, name)
             elif what == "names":
                 change_class(module, one_name_each(type(module), module))
+            elif what == "lists":
+                change_class(module, with_lists_renewed(type(module), module))
             elif what not in OF_WEIGHTS:
                 own = type(module)
                 forward = _forward(mending, own, self, case, read)

@@ -6,6 +6,7 @@ import copy
 import weakref
 from collections.abc import Callable
 from inspect import isfunction
+from operator import attrgetter
 from typing import Any
 
 from torch import Tensor, nn
@@ -171,3 +172,28 @@ def one_name_each(own: type[nn.Module], module: nn.Module) -> dict[str, Callable
         return own.forward(self, *given)
 
     return {"__setattr__": set, "forward": forward}
+
+
+def with_lists_renewed(own: type[nn.Module], module: nn.Module) -> dict[str, Callable[..., Any]]:
+    """Return methods of a module in which lists of weights follow those that the module has.
+
+    Raises:
+        ValueError: if there are none.
+    """
+    names = {id(one): name for name, one in module.named_parameters()}
+    held = [
+        (place, attribute, type(value), [names[id(one)] for one in value])
+        for place, part in module.named_modules()
+        for attribute, value in vars(part).items()
+        if isinstance(value, (list, tuple)) and value and all(id(one) in names for one in value)
+    ]
+    if not held:
+        raise ValueError("it has no lists of weights")
+
+    def forward(self: nn.Module, *given: Any) -> Any:
+        for place, attribute, kind, paths in held:
+            weights = kind(attrgetter(path)(self) for path in paths)
+            vars(self.get_submodule(place))[attribute] = weights
+        return own.forward(self, *given)
+
+    return {"forward": forward}

@@ -40,7 +40,17 @@ _ONLY_OWN = ("masks", "usual values", "usual masks", "usual draws")
 #: What puts right what was found.
 _MENDED_BY = {"values": "results", "gradients": "results", "masks": "draws", "draws": "draws"}
 #: What is put right if nothing was found in a call by itself.
-_BETWEEN_CALLS = ("methods", "tied", "plain", "extra", "calls", "memory", "settings", "names")
+_BETWEEN_CALLS = (
+    "methods",
+    "tied",
+    "plain",
+    "extra",
+    "calls",
+    "memory",
+    "settings",
+    "names",
+    "lists",
+)
 _UNDIFFERENTIABLE = re.compile(r"^[\w -]*(derivatives|gradients)[\w -]* raised ")
 _OF_GRADIENTS = re.compile(r"grad|derivative|graph|autograd|inplace|leaf")
 #: What torch raises for want of gradients, or where some are required that cannot be.
@@ -120,7 +130,9 @@ def _in_the_calls(target: Target, violation: Violation) -> str | None:
     if _remains(target, violation, "numbers") is False:
         if law.question == "conduct":
             return None
-        in_eval = case.mode == "eval" or _violation_in(target, law.name, replace(case, mode="eval"))
+        eval_case = replace(case, mode="eval")
+        others = (law.name, eval_case), ("unrolled", replace(eval_case, grad="on"))
+        in_eval = case.mode == "eval" or any(_violation_in(target, *one) for one in others)
         return "values" if in_eval else "masks"
     if _remains(target, violation, "results") is False:
         return "gradients"
@@ -219,7 +231,7 @@ def _found_in_a_call(
                 return between, target
             other = _other_than(target, violation, symptom)
             if other is None:
-                return "masks" if _draws_masks(target, symptom, case) else symptom, target
+                return "masks" if _draws_masks(target, symptom, case, known) else symptom, target
             target = mended(target, other)
         elif not known.can_be_tried(law.name, case):
             return explained, target
@@ -248,13 +260,15 @@ def _of_unusual_values(
     return None
 
 
-def _draws_masks(target: Target, symptom: str, case: Case) -> bool:
-    """Whether what is drawn where nn.GRU draws nothing is wrong as masks as well."""
+def _draws_masks(target: Target, symptom: str, case: Case, known: Variants | None) -> bool:
+    """Whether what is drawn where nn.GRU draws nothing is wrong as masks as well, unexplained."""
     if symptom != "draws" or case.drops:
         return False
     law, other = with_masks(case)
     try:
-        return violation_in(target, law, target.fitted(other)) is not None
+        found = violation_in(target, law, target.fitted(other))
+        is_known = found and known and known.names and _explained(target, found, known)
+        return found is not None and not is_known
     except Exception:  # it has other layers or rates, or none
         return False
 

@@ -47,6 +47,8 @@ def asked_in(case: Case, kind: str, law: Law) -> Iterator[tuple[str, str, Case]]
         if not case.lengths and not case.bidirectional:
             yield "values", "equation", replace(case, mode="eval")
         yield "values", "unrolled", replace(case, mode="eval", dtype="float32")
+    if law.question == "gradients" and not by_steps:
+        yield "values", "unrolled", replace(case, mode="eval", grad="on")
     if case.autocast:
         cast = replace(case, mode="eval", dtype=case.autocast, autocast="", seq_len=1, split=1)
         yield "values", "equation", replace(cast, form="plain", lengths="")

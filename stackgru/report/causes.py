@@ -27,6 +27,7 @@ _SENTENCES = {
     "plain": "a weight is no parameter, or is frozen",
     "extra": "it has parameters that nn.GRU does not have",
     "names": "weights have two names each: replacing one leaves it under the other",
+    "lists": "it holds weights in lists of its own: replacing one leaves it there",
     "settings": "a call changes settings, or generators, that are not its own",
 }
 #: What a case may have that not every call has, as its text says it.
@@ -118,8 +119,9 @@ def causes_of(
     for kept, symptom in kept_by.items():  # a variant that keeps its masks in an attribute
         if {kept, symptom} <= {*found}:
             _join(found, kept, symptom, results)
-    if "masks" in found:  # other masks are other random numbers
-        _join(found, "draws", "masks", results)
+    for masks in (OF_DROPOUT, "masks"):  # other masks are other random numbers
+        if masks in found:
+            _join(found, "draws", masks, results)
     is_eval = bool(diagnosis and diagnosis.get("only_in_eval"))
     causes = [
         replace(

@@ -17,7 +17,7 @@ from tests.subjects.right.sequences import StepByStep
 #: nn.GRU cannot be called through torch.func.functional_call as these want it.
 _UNTRIED = {"compile", "export", "trace"}
 #: What raises where there is nothing to put right.
-_UNNEEDED = ("names", "methods", "tied", "plain", "extra")
+_UNNEEDED = ("names", "methods", "tied", "plain", "extra", "lists")
 _ALWAYS = ("same-masks", "forward-mode", "parametrised")
 
 
