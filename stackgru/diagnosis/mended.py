@@ -101,7 +101,7 @@ def _reader(target: Target, case: Case, module: nn.Module) -> Callable[[nn.Modul
 
 
 def _plainly(own: type[nn.Module], forward: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
-    """Return methods by which what is kept of a call becomes no parameter."""
+    """Return methods by which a call sets no parameters, new ones or others in their place."""
     calls: list[None] = []
 
     def called(self: nn.Module, *given: Any) -> Any:
@@ -112,8 +112,9 @@ def _plainly(own: type[nn.Module], forward: Callable[..., Any]) -> dict[str, Cal
             calls.pop()
 
     def set(self: nn.Module, name: str, value: Any) -> None:
-        if calls and isinstance(value, nn.Parameter) and name not in self._parameters:
-            vars(self)[name] = value
+        if calls and isinstance(value, nn.Parameter):
+            if name not in self._parameters:
+                vars(self)[name] = value
         else:
             own.__setattr__(self, name, value)
 

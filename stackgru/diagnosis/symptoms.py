@@ -55,6 +55,8 @@ _UNDIFFERENTIABLE = re.compile(r"^[\w -]*(derivatives|gradients)[\w -]* raised "
 _OF_GRADIENTS = re.compile(r"grad|derivative|graph|autograd|inplace|leaf")
 #: What torch raises for want of gradients, or where some are required that cannot be.
 _OF_REQUIRING = re.compile(r"does not require grad|requires_grad_\(\)")
+#: No attribute, and no method.
+_NO_NAME = "-"
 #: What it raises where memory is asked for, and tensors of torch.func have none.
 _OF_STORAGE = re.compile(r"Cannot access (storage|data pointer) of")
 _RAISED = re.compile(r"\braised (\w+(?:: [^:;.(\[]+)?)")
@@ -179,6 +181,8 @@ def _single(target: Target, violation: Violation, what: str) -> str:
     with suppress(Exception):  # a target may do anything
         case = Case.parse(violation.case)
         names = left_behind(target, case) if what == "calls" else changed_methods(target, case)
+        if _remains(target, violation, f"{what}: {_NO_NAME}") is False:  # it sets parameters
+            return what
         for name in names:
             if _remains(target, violation, f"{what}: {name}") is False:
                 return f"{what}: {name}"
