@@ -50,6 +50,7 @@ def asked_in(case: Case, kind: str, law: Law) -> Iterator[tuple[str, str, Case]]
     if law.question == "gradients" and not by_steps:
         yield "values", "unrolled", replace(case, mode="eval", grad="on")
     if case.autocast:
+        yield "values", "autocast", replace(case, mode="eval", grad="usual")
         cast = replace(case, mode="eval", dtype=case.autocast, autocast="", seq_len=1, split=1)
         yield "values", "equation", replace(cast, form="plain", lengths="")
     if case.not_finite:
