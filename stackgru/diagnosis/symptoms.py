@@ -24,6 +24,7 @@ from stackgru.laws.plainest import (
     OF_ITS_OWN_GRADIENTS,
     asked_in,
     differs_from_its_own_derivative,
+    recorded,
     unusual,
     with_masks,
 )
@@ -132,8 +133,7 @@ def _in_the_calls(target: Target, violation: Violation) -> str | None:
     if _remains(target, violation, "numbers") is False:
         if law.question == "conduct":
             return None
-        eval_case = replace(case, mode="eval")
-        others = (law.name, eval_case), ("unrolled", replace(eval_case, grad="on"))
+        others = (law.name, replace(case, mode="eval")), recorded(case)
         in_eval = case.mode == "eval" or any(_violation_in(target, *one) for one in others)
         return "values" if in_eval else "masks"
     if _remains(target, violation, "results") is False:

@@ -48,7 +48,7 @@ def asked_in(case: Case, kind: str, law: Law) -> Iterator[tuple[str, str, Case]]
             yield "values", "equation", replace(case, mode="eval")
         yield "values", "unrolled", replace(case, mode="eval", dtype="float32")
     if law.question == "gradients" and not by_steps:
-        yield "values", "unrolled", replace(case, mode="eval", grad="on")
+        yield "values", *recorded(case)
     if case.autocast:
         yield "values", "autocast", replace(case, mode="eval", grad="usual")
         cast = replace(case, mode="eval", dtype=case.autocast, autocast="", seq_len=1, split=1)
@@ -92,6 +92,11 @@ def unusual(case: Case) -> Iterator[tuple[str, Case]]:
     for weights, input, state in itertools.product(*sizes):
         sized = replace(plain, weights=weights, input=input, state=state)
         yield "magnitudes", replace(sized, hidden_size=8, batch=4)
+
+
+def recorded(case: Case) -> tuple[str, Case]:
+    """Return what is asked of values while gradients are recorded: the law and the case."""
+    return "unrolled", replace(case, mode="eval", grad="on")
 
 
 def with_masks(case: Case) -> tuple[str, Case]:
