@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.grad_mode import _unsafe_preserve_version_counter
+from torch.autograd import grad_mode
 from torch.nn.utils.rnn import PackedSequence
 
 from stackgru.cases.case import Case
@@ -42,6 +42,8 @@ MENDINGS = (
     *("numbers", "results", "draws", "calls", "memory", "settings", "names", "lists"),
     *("methods", "tied", "plain", "extra"),
 )
+#: Has a tensor's version after a block be the one before it; torch 1.13 has none.
+_preserve_version = getattr(grad_mode, "_unsafe_preserve_version_counter", nullcontext)
 #: Since torch 2.1, whether torch.compile is looking; modes that record are nothing for it.
 _is_compiling = getattr(getattr(torch, "compiler", None), "is_compiling", bool)
 
@@ -279,7 +281,7 @@ def _unwritten(value: Any) -> Iterator[None]:
         yield
         return
     before = tensor.detach().clone()
-    with nullcontext() if tensor.is_inference() else _unsafe_preserve_version_counter(tensor):
+    with nullcontext() if tensor.is_inference() else _preserve_version(tensor):
         yield
     with suppress(RuntimeError):  # torch.func's tensors do not tell what is in them
         if not torch.equal(tensor, before):
