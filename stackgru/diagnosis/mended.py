@@ -133,10 +133,11 @@ def _forward(
     """Return the forward method of a module of which something is put right."""
 
     def alone(self: nn.Module, *given: Any) -> Any:
-        weights = [(one, one.detach().clone()) for one in self.parameters()]
+        weights = [(one, one.requires_grad, one.detach().clone()) for one in self.parameters()]
         results = own.forward(_copied(self, self), *given)
         with suppress(RuntimeError):  # torch.func's weights do not tell what is in them
-            for one, before in weights:
+            for one, is_trained, before in weights:
+                one.requires_grad_(is_trained)
                 if not torch.equal(one, before):
                     one.data.copy_(before)
         return results

@@ -108,7 +108,7 @@ OF_WEIGHTS = {"tied": _untie, "plain": _take_for_parameters, "extra": _without_o
 
 
 def with_usual_methods(module: nn.Module, only: str) -> None:
-    """Give a module and its parts nn.Module's methods in place of those that they override.
+    """Give a module and its parts torch's own methods in place of those that they override.
 
     Args:
         module: the module.
@@ -119,7 +119,7 @@ def with_usual_methods(module: nn.Module, only: str) -> None:
     """
     found = {part: overridden(part, only) for part in module.modules()}
     if not any(found.values()):
-        raise ValueError("no method of nn.Module's is overridden")
+        raise ValueError("no method of torch's is overridden")
     for part, methods in found.items():
         if methods:
             change_class(part, methods)
@@ -129,10 +129,12 @@ def overridden(module: nn.Module, only: str = "") -> dict[str, Any]:
     """Return torch's own methods by the names of those that a module has others of."""
     classes = type(module).__mro__
     base = next(one for one in classes if one.__module__.startswith("torch."))
+    torchs = [vars(one) for one in base.__mro__ if issubclass(one, nn.Module)]
     own = [
         one for one in classes[: classes.index(base)] if not one.__module__.startswith("stackgru.")
     ]
-    usual = {name: getattr(base, name) for name, one in vars(nn.Module).items() if isfunction(one)}
+    names = (name for methods in torchs for name, one in methods.items() if isfunction(one))
+    usual = {name: getattr(base, name) for name in names}
     return {
         name: method
         for name, method in {**_COPYING, **usual}.items()

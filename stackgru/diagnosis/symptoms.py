@@ -15,6 +15,9 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 
+import torch
+from torch import Tensor
+
 from stackgru.cases.case import Case
 from stackgru.diagnosis.explained import Variants, of_gradients, violation_in, without_numbers
 from stackgru.diagnosis.mended import Mended, changed_methods, left_behind, mended
@@ -52,6 +55,8 @@ _BETWEEN_CALLS = (
     "names",
     "lists",
 )
+#: How often it is asked whether a violation remains that is not always there.
+_TRIES = 5
 _UNDIFFERENTIABLE = re.compile(r"^[\w -]*(derivatives|gradients)[\w -]* raised ")
 _OF_GRADIENTS = re.compile(r"grad|derivative|graph|autograd|inplace|leaf")
 #: What torch raises for want of gradients, or where some are required that cannot be.
@@ -169,9 +174,16 @@ def explains(target: Target, symptom: str, law: str, case: Case) -> bool:
 
 def _between_calls(target: Target, violation: Violation) -> str | None:
     """Return what can be put right between calls so that a violation is gone, if anything."""
-    gone = (how for how in _BETWEEN_CALLS if _remains(target, violation, how) is False)
+    tries = 1 if _remains(target, violation) else _TRIES  # of what comes and goes
+    if not any(_remains(target, violation) for _ in range(tries)):
+        return None
+    gone = (
+        how
+        for how in _BETWEEN_CALLS
+        if all(_remains(target, violation, how) is False for _ in range(tries))
+    )
     found = next(gone, None)
-    if found is None or not _remains(target, violation):
+    if found is None:
         return None
     return _single(target, violation, found) if found in ("calls", "methods") else found
 
@@ -286,12 +298,24 @@ def _other_than(target: Target, violation: Violation, symptom: str) -> str | Non
         return None
     if violation.law not in OF_DERIVATIVES or symptom not in ("values", "masks"):
         if _remains(target, violation, mending):
-            return mending
+            of_draws = symptom == "values" and _remains(target, violation, "draws") is False
+            return None if of_draws and _is_drawn(target, violation) else mending
         if symptom in ("gradients", "draws") or not _remains(target, violation, "numbers"):
             return None
         if violation.law in OF_ITS_OWN_GRADIENTS:
             return "numbers"
     return "numbers" if _has_gradients_of_its_own(target, violation) else None
+
+
+def _is_drawn(target: Target, violation: Violation) -> bool:
+    """Whether a target's values in eval go by what it draws: then both are one fault."""
+    pair = Pair(target, replace(Case.parse(violation.case), mode="eval"))
+    found: list[Tensor] = []
+    for seed in (0, 1):
+        with suppress(Violated), pair.copied():
+            pair.seed(seed)
+            found.append(pair.run().outputs.nan_to_num())
+    return len(found) == 2 and not torch.equal(*found)
 
 
 def _has_gradients_of_its_own(target: Target, violation: Violation) -> bool:

@@ -22,7 +22,7 @@ _SENTENCES = {
     "calls": "a call leaves something in the module that later calls go by",
     "memory": "its results share memory or lie otherwise in it than nn.GRU's, or it writes to its "
     "arguments or goes by how they lie",
-    "methods": "a method of its own does something else than nn.Module's",
+    "methods": "a method of its own does something else than torch's",
     "tied": "one weight serves in two places, where nn.GRU has two",
     "plain": "a weight is no parameter, or is frozen",
     "extra": "it has parameters that nn.GRU does not have",
