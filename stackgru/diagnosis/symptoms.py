@@ -23,6 +23,7 @@ from stackgru.diagnosis.explained import Variants, of_gradients, violation_in, w
 from stackgru.diagnosis.mended import Mended, changed_methods, left_behind, mended
 from stackgru.harness.pair import Pair
 from stackgru.laws.plainest import (
+    BY_REVERSE_MODE,
     OF_DERIVATIVES,
     OF_ITS_OWN_GRADIENTS,
     asked_in,
@@ -32,6 +33,7 @@ from stackgru.laws.plainest import (
     with_masks,
 )
 from stackgru.laws.registry import all_laws
+from stackgru.options import FULL_PRECISION
 from stackgru.outcomes import OF_DROPOUT, NotApplicable, Violated, Violation
 from stackgru.targets.target import Target
 
@@ -261,12 +263,13 @@ def _found_in_a_call(
 def _of_unusual_values(
     target: Target, violation: Violation, variants: Callable[[], Variants]
 ) -> str | None:
-    """Return the symptom of values that are wrong in unusual cases alone, and so not in its own."""
+    """Return the symptom of values that are wrong in other cases alone, and so not in its own."""
     case, difference = Case.parse(violation.case), violation.difference
     question = all_laws()[violation.law].question
     if difference is None and question in ("gradients", "conduct"):
         return None
-    if difference is not None and difference > _SMALL and not case.not_finite:
+    is_large = difference is not None and difference > _SMALL and not case.not_finite
+    if is_large and not _has_derivatives_of_its_values(target, violation):
         return None
     for law, one in unusual(case):
         found = _violation_in(target, law, target.fitted(one))
@@ -274,6 +277,19 @@ def _of_unusual_values(
             known = variants()
             return (_explained(target, found, known) if known.names else None) or "values"
     return None
+
+
+def _has_derivatives_of_its_values(target: Target, violation: Violation) -> bool:
+    """Whether gradients that are not nn.GRU's are those of what the target computes itself.
+
+    Then values differ nearby, if not in the violation's case.
+    """
+    case, law = Case.parse(violation.case), BY_REVERSE_MODE.get(violation.law)
+    if law is None or case.dtype not in FULL_PRECISION or case.autocast:
+        return False
+    if law != violation.law and _violation_in(target, law, case) is None:
+        return False
+    return _has_gradients_of_its_own(target, replace(violation, law=law)) is False
 
 
 def _draws_masks(target: Target, symptom: str, case: Case, known: Variants | None) -> bool:
@@ -318,13 +334,13 @@ def _is_drawn(target: Target, violation: Violation) -> bool:
     return len(found) == 2 and not torch.equal(*found)
 
 
-def _has_gradients_of_its_own(target: Target, violation: Violation) -> bool:
-    """Whether the target's gradients in a violation's case are not those of its own values."""
+def _has_gradients_of_its_own(target: Target, violation: Violation) -> bool | None:
+    """Whether a target's gradients in a case are not those of its own values; None if unknown."""
     case = replace(Case.parse(violation.case), dtype="float64", autocast="", grad="on")
     try:
         return differs_from_its_own_derivative(Pair(target, case), violation.law)
     except Exception:  # it has none that can be told
-        return False
+        return None
 
 
 def _remains(target: Target, violation: Violation, mending: str | None = None) -> bool | None:

@@ -22,6 +22,8 @@ OF_ITS_OWN_GRADIENTS = ("passes", "checkpoint", "hooks")
 OF_DERIVATIVES = (
     *("gradients", "second-derivatives", "frozen", "training", "autocast-gradients", "life"),
 )
+#: Laws of derivatives, and that which compares them by reverse mode.
+BY_REVERSE_MODE = {"forward-mode": "gradients", **{name: name for name in OF_DERIVATIVES}}
 #: Laws that call a target several times, each time with an input of its own.
 OF_SEVERAL_CALLS = ("training", "life")
 #: Laws that call a target in training whatever the mode of their case.
