@@ -37,10 +37,10 @@ from stackgru.torch_settings import settings_kept, unseen
 #: and arguments have in common; what a call leaves elsewhere; weights that have several names;
 #: lists of weights that others have replaced; what is done to a module otherwise than by calling
 #: it; weights that serve in two places; weights that are no parameters, or frozen; parameters that
-#: are no weights of nn.GRU's.
+#: are no weights of nn.GRU's; what a call starts from without a state.
 MENDINGS = (
     *("numbers", "results", "draws", "calls", "memory", "settings", "names", "lists"),
-    *("methods", "tied", "plain", "extra"),
+    *("methods", "tied", "plain", "extra", "start"),
 )
 #: Has a tensor's version after a block be the one before it; torch 1.13 has none.
 _preserve_version = getattr(grad_mode, "_unsafe_preserve_version_counter", nullcontext)
@@ -169,6 +169,9 @@ def _forward(
             output, hn = own.forward(self, *copies)
         return _copy(output), _copy(hn)
 
+    def started(self: nn.Module, input: Any, h0: Tensor | None = None) -> Any:
+        return own.forward(self, input, _zeros(target, case, input) if h0 is None else h0)
+
     def between(self: nn.Module, *given: Any) -> Any:
         with settings_kept():
             return own.forward(self, *given)
@@ -196,8 +199,19 @@ def _forward(
 
     if mending.startswith("calls: "):
         return in_its_mode if mending == "calls: training" else without
-    others = {"calls": alone, "memory": copied, "settings": between, "draws": redrawn}
-    return others.get(mending, replaced)
+    others = {"calls": alone, "memory": copied, "settings": between, "start": started}
+    return {**others, "draws": redrawn}.get(mending, replaced)
+
+
+def _zeros(target: Target, case: Case, input: Any) -> Tensor:
+    """Return what nn.GRU starts from without a state."""
+    data = input.data if isinstance(input, PackedSequence) else input
+    rows: tuple[int, ...] = tuple(data.shape[:1] if target.kind == "cell" else data.shape[1:-1])
+    if isinstance(input, PackedSequence):
+        rows = (int(input.batch_sizes[0]),)
+    elif target.kind == "sequence" and case.batch_first and data.dim() > 2:
+        rows = tuple(data.shape[:1])
+    return data.new_zeros(case.num_layers * case.directions, *rows, case.hidden_size)
 
 
 def left_behind(target: Target, case: Case) -> list[str]:

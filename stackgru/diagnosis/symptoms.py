@@ -26,6 +26,7 @@ from stackgru.laws.plainest import (
     BY_REVERSE_MODE,
     OF_DERIVATIVES,
     OF_ITS_OWN_GRADIENTS,
+    OF_TRACED,
     asked_in,
     differs_from_its_own_derivative,
     recorded,
@@ -56,6 +57,7 @@ _BETWEEN_CALLS = (
     "settings",
     "names",
     "lists",
+    "start",
 )
 #: How often it is asked whether a violation remains that is not always there.
 _TRIES = 5
@@ -81,10 +83,10 @@ def symptom_of(target: Target, violation: Violation, variants: Callable[[], Vari
     Returns:
         OF_VARIANTS or OF_DROPOUT of stackgru.outcomes if variants explain it; "values", "masks",
         "draws" or "gradients"; one of _BETWEEN_CALLS if it is gone with that put right; what was
-        raised, or given in place of a tensor like nn.GRU's, without numbers; the law's own name if
-        it has all of these. What gradients are instead follows "gradients: ", the attribute that
-        calls change "calls: ", the method "methods: ". What of OF_DROPOUT is gone with what calls
-        leave put right has that after "; ".
+        raised, or given in place of a tensor like nn.GRU's, without numbers; "traced" if it is
+        right but for what torch makes of it by tracing; the law's own name else. What gradients are
+        instead follows "gradients: ", the attribute that calls change "calls: ", the method
+        "methods: ". What of OF_DROPOUT is gone with what calls leave put right has that after "; ".
     """
     symptom = _symptom_of(target, violation, variants)
     if symptom in ("masks", "gradients", violation.law):
@@ -126,6 +128,7 @@ def _symptom_of(target: Target, violation: Violation, variants: Callable[[], Var
         own = "memory" if _OF_STORAGE.search(violation.message) else own
     elif own == law.name:
         found = _in_the_calls(target, violation)
+        own = "traced" if law.name in OF_TRACED else own
     return found or own
 
 
@@ -186,7 +189,9 @@ def _between_calls(target: Target, violation: Violation) -> str | None:
     )
     found = next(gone, None)
     if found is None:
-        return None
+        is_unknown = _remains(target, violation, "calls") is None  # it cannot be copied there
+        single = _single(target, violation, "calls") if is_unknown else "calls"
+        return None if single == "calls" else single
     return _single(target, violation, found) if found in ("calls", "methods") else found
 
 
@@ -245,7 +250,7 @@ def _found_in_a_call(
                 return explained, target
         if known is None or explained is None:
             between = None if symptom == "draws" else _between_calls(target, found)
-            if between is not None and symptom in _MENDED_BY:
+            if between is not None and (symptom in _MENDED_BY or name == "values"):
                 return between, target
             other = _other_than(target, violation, symptom)
             if other is None:
@@ -310,7 +315,8 @@ def _other_than(target: Target, violation: Violation, symptom: str) -> str | Non
     question, mending = all_laws()[violation.law].question, _MENDED_BY.get(symptom)
     if mending is None:
         return None
-    if question not in ("gradients", "conduct") and violation.difference is not None:
+    is_of_results = question not in ("gradients", "conduct", "seeds")
+    if is_of_results and violation.difference is not None:
         return None
     if violation.law not in OF_DERIVATIVES or symptom not in ("values", "masks"):
         if _remains(target, violation, mending):

@@ -24,6 +24,8 @@ OF_DERIVATIVES = (
 )
 #: Laws of derivatives, and that which compares them by reverse mode.
 BY_REVERSE_MODE = {"forward-mode": "gradients", **{name: name for name in OF_DERIVATIVES}}
+#: Laws that compare what torch makes of a target by tracing, or by reading its code, with itself.
+OF_TRACED = ("trace", "script", "export", "compile")
 #: Laws that call a target several times, each time with an input of its own.
 OF_SEVERAL_CALLS = ("training", "life")
 #: Laws that call a target in training whatever the mode of their case.

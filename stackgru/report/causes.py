@@ -28,6 +28,8 @@ _SENTENCES = {
     "extra": "it has parameters that nn.GRU does not have",
     "names": "weights have two names each: replacing one leaves it under the other",
     "lists": "it holds weights in lists of its own: replacing one leaves it there",
+    "start": "it does not start from zeros",
+    "traced": "traced, scripted, exported or compiled it does something else than by itself",
     "settings": "a call changes settings, or generators, that are not its own",
 }
 #: What a case may have that not every call has, as its text says it.

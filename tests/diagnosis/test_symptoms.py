@@ -13,9 +13,22 @@ from stackgru.diagnosis.symptoms import symptom_of
 from stackgru.outcomes import OF_DROPOUT, OF_VARIANTS, Violated
 from stackgru.targets.target import load
 from tests.helpers import law_run
-from tests.subjects.broken.conduct import ModeOfTheFirstCall, ResultIsTheArgument, SetsThreads
+from tests.subjects.broken.calls import FreezesItself, HoldsItsWeights
+from tests.subjects.broken.conduct import (
+    ModeOfTheFirstCall,
+    ResultIsTheArgument,
+    SetsThreads,
+    WeightsDecay,
+    WritesToItsInputInTraining,
+)
 from tests.subjects.broken.derivatives import ChangesWhatIsSaved, NanSlopeAtZero
-from tests.subjects.broken.equations import GatesClipped, UpdateGateComplemented
+from tests.subjects.broken.draws import DrawsInEval, StartsFromNoise
+from tests.subjects.broken.equations import (
+    GatesClipped,
+    ReluCandidate,
+    SoftsignGates,
+    UpdateGateComplemented,
+)
 from tests.subjects.broken.gradients import (
     LayersDetached,
     OldStateDetached,
@@ -29,7 +42,10 @@ from tests.subjects.broken.life import (
 )
 from tests.subjects.broken.masks import DropsTheOutputOnly
 from tests.subjects.broken.parameters import BiasesThoughUnwanted, LastBiasIsABuffer
-from tests.subjects.broken.sequences import OneStepStaysPut
+from tests.subjects.broken.rare_inputs import OneInputLosesItsSign, ZeroStateSkipsTheBias
+from tests.subjects.broken.rates import DropsInEval
+from tests.subjects.broken.sequence_life import FlatteningReplacesParameters
+from tests.subjects.broken.sequences import OneStepStaysPut, RowsSortedAndLeftSo
 from tests.subjects.broken.states import (
     GoesOnFromItsLastState,
     OneCellForUpperLayers,
@@ -109,6 +125,34 @@ def symptom(target, law):
 )
 def test_laws_that_see_one_fault_have_one_symptom(target, laws, expected):
     assert {law: symptom(target, law) for law in laws} == dict.fromkeys(laws, expected)
+
+
+@pytest.mark.parametrize(
+    ("factory", "law", "options", "expected"),
+    [
+        (FreezesItself, "gradients", {}, "calls"),
+        (WeightsDecay, "repeatable", {}, "calls"),
+        (HoldsItsWeights, "replaced", {}, "lists"),
+        (WritesToItsInputInTraining, "gradients", {"mode": "train"}, "memory"),
+        (FlatteningReplacesParameters, "gradients", {}, "methods: flatten_parameters"),
+        (StartsFromNoise, "default-state", {}, "start"),
+        # Where values jump, have a kink, or are nn.GRU's in this case alone.
+        (ZeroStateSkipsTheBias, "gradients", {"state": "zero"}, "values"),
+        (ReluCandidate, "forward-mode", {"weights": "zero", "bias": False}, "values"),
+        (SoftsignGates, "second-derivatives", {"weights": "tiny"}, "values"),
+        (RowsSortedAndLeftSo, "training", {"batch": 2, "input": "tiny"}, "values"),
+        (OneInputLosesItsSign, "life", {"actions": "step"}, "values"),
+        # What is drawn in eval, with and without an effect on values.
+        (DropsInEval, "forward-mode", {"num_layers": 2, "dropout": 0.5}, "values"),
+        (type("_", (DrawsInEval, UpdateGateComplemented), {}), "no-draws", {}, "no-draws"),
+        (type("_", (StatesDetached, ZeroStateSkipsTheBias), {}), "gradients", {}, "gradients"),
+    ],
+)
+def test_a_case_has_the_symptom_of_what_is_wrong(factory, law, options, expected):
+    target = load(factory)
+    case = Case(**{"input_size": 1, "hidden_size": 1, "dtype": "float64", **options})
+    found = violation_in(target, law, case)
+    assert symptom_of(target, found, lambda: Variants(target, [])) == expected
 
 
 class BothAtOnce(UpdateGateComplemented, StatesDetached):

@@ -84,7 +84,7 @@ def test_a_method_is_named():
     results = [violated("nested", "methods: parameters"), violated("life", "methods")]
     (cause,) = causes_of(results, None)
     assert cause.laws == ("nested", "life")
-    assert cause.sentence.endswith("does something else than nn.Module's: parameters()")
+    assert cause.sentence.endswith("does something else than torch's: parameters()")
 
 
 def test_a_variant_of_dropout_that_keeps_its_masks_is_one_cause():
