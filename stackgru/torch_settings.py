@@ -9,7 +9,7 @@ import threading
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -234,5 +234,17 @@ def make_known() -> None:
 def unseen() -> AbstractContextManager[object]:
     """Return a context in which nobody records or replaces what torch does."""
     context: AbstractContextManager[object]
-    context = getattr(_python_dispatch, "_disable_current_modes", nullcontext)()
+    context = getattr(_python_dispatch, "_disable_current_modes", _without_modes)()
     return context
+
+
+@contextmanager
+def _without_modes() -> Iterator[None]:
+    """Take torch 1.13's modes from their stack, and put them back."""
+    dispatch: Any = _python_dispatch
+    modes = [dispatch._pop_mode() for _ in dispatch._get_current_dispatch_mode_stack()]
+    try:
+        yield
+    finally:
+        for mode in reversed(modes):
+            dispatch._push_mode(mode)

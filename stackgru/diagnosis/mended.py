@@ -18,6 +18,8 @@ from torch.nn.utils.rnn import PackedSequence
 from stackgru.cases.case import Case
 from stackgru.diagnosis.mended_module import (
     OF_WEIGHTS,
+    all_names,
+    called_with,
     change_class,
     one_name_each,
     overridden,
@@ -93,7 +95,7 @@ def mended(target: Target, mending: str) -> Mended:
 def _reader(target: Target, case: Case, module: nn.Module) -> Callable[[nn.Module], list[Layer]]:
     """Return what reads a module's weights, layer by layer: by name, as long as they have any."""
     layers = target.weights(module, case, case.directions).layers
-    named = {id(one): name for name, one in module.named_parameters(remove_duplicate=False)}
+    named = {id(one): name for name, one in all_names(module)}
     paths = [{name: named.get(id(one)) for name, one in layer.items()} for layer in layers]
     if not all(path for layer in paths for path in layer.values()):
         return lambda module: target.weights(module, case, case.directions).layers
@@ -292,7 +294,7 @@ def _copy(value: Any) -> Any:
 def _unwritten(value: Any) -> Iterator[None]:
     """Undo what is written to an argument, for the backward pass as well."""
     tensor = value.data if isinstance(value, PackedSequence) else value
-    if tensor is None:
+    if tensor is None or _is_compiling() or torch.jit.is_tracing():  # what is in it is unknown
         yield
         return
     before = tensor.detach().clone()
@@ -342,7 +344,7 @@ def _right(
         weights |= {gru_name(name, index, case.directions): one for name, one in layer.items()}
     input, *state = given
     input = input if target.kind == "sequence" else input[None]
-    call = partial(torch.func.functional_call, reference, weights, (input, *state))
+    call = partial(called_with, reference, weights, input, *state)
     if kept is None:
         output, hn = call()
     else:

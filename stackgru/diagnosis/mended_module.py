@@ -9,6 +9,7 @@ from inspect import isfunction
 from operator import attrgetter
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from stackgru.gru.parameters import PARAMETERS, Layer
@@ -142,13 +143,33 @@ def overridden(module: nn.Module, only: str = "") -> dict[str, Any]:
     }
 
 
+def all_names(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    """Return a module's parameters under all names that they have, as torch 1.13 does not."""
+    return [
+        (f"{place}.{name}".lstrip("."), one)
+        for place, part in module.named_modules(remove_duplicate=False)
+        for name, one in part._parameters.items()
+        if one is not None
+    ]
+
+
+def called_with(gru: nn.GRU, weights: dict[str, Tensor], *given: Any) -> Any:
+    """Return what a new nn.GRU gives with other weights, whose gradients they get."""
+    if hasattr(torch, "func"):  # since torch 2.0
+        return torch.func.functional_call(gru, weights, given)
+    for name, value in weights.items():
+        delattr(gru, name)
+        setattr(gru, name, value)
+    return gru(*given)
+
+
 def one_name_each(own: type[nn.Module], module: nn.Module) -> dict[str, Callable[..., Any]]:
     """Return methods of a module in which what replaces a weight does so under all its names.
 
     Raises:
         ValueError: if each has one name.
     """
-    named = [*module.named_parameters(remove_duplicate=False)]
+    named = all_names(module)
     others = {
         name: [other for other, two in named if two is one and other != name]
         for name, one in named

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
+import torch
 from torch import nn
 
 from stackgru.cases.case import Case
@@ -58,6 +59,9 @@ from tests.subjects.broken.variants import (
     OneCellForAll,
 )
 from tests.subjects.right.variants import Stack
+
+#: Whether it is torch 1.13.
+IS_OLD = not hasattr(torch, "func")
 
 
 class RaisesForThree(Stack):
@@ -133,8 +137,14 @@ def test_laws_that_see_one_fault_have_one_symptom(target, laws, expected):
         (FreezesItself, "gradients", {}, "calls"),
         (WeightsDecay, "repeatable", {}, "calls"),
         (HoldsItsWeights, "replaced", {}, "lists"),
-        (WritesToItsInputInTraining, "gradients", {"mode": "train"}, "memory"),
-        (FlatteningReplacesParameters, "gradients", {}, "methods: flatten_parameters"),
+        pytest.param(
+            *(WritesToItsInputInTraining, "gradients", {"mode": "train"}, "memory"),
+            marks=pytest.mark.skipif(IS_OLD, reason="torch 1.13 cannot keep a tensor's version"),
+        ),
+        pytest.param(
+            *(FlatteningReplacesParameters, "gradients", {}, "methods: flatten_parameters"),
+            marks=pytest.mark.skipif(IS_OLD, reason="torch 1.13 does not flatten in a call"),
+        ),
         (StartsFromNoise, "default-state", {}, "start"),
         # Where values jump, have a kink, or are nn.GRU's in this case alone.
         (ZeroStateSkipsTheBias, "gradients", {"state": "zero"}, "values"),

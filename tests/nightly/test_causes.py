@@ -53,7 +53,8 @@ KINDS = {
     "conduct": (conduct, generators, life, results, sequence_results),
     "forms": (packed, unbatched, both_ways),
 }
-_MAX_EXAMPLES = 25
+#: Examples a law; what the first do not see at all is asked with the second.
+_MAX_EXAMPLES = (25, 100)
 FAULTS = [one for one in faults() if not one.strict]
 
 
@@ -92,13 +93,11 @@ def drawn_pairs():
     return [pair for pair, _ in zip(found, range(PAIRS), strict=False)]
 
 
-@lru_cache(maxsize=32)
-def causes_in(target):
-    """Return the causes of what is wrong with a target: the symptom, the variant and the laws."""
-    loaded = load(target)
+def runs_of(target, options):
+    """Return the runs of all laws that came to an end."""
     runs = []
     for law in chosen_laws():
-        run = LawRun(loaded, all_laws()[law], Options(max_examples=_MAX_EXAMPLES, seed=1))
+        run = LawRun(target, all_laws()[law], options)
         try:
             run.run()
         except (AssertionError, pytest.skip.Exception, pytest.fail.Exception):
@@ -106,6 +105,16 @@ def causes_in(target):
         except (Exception, SystemExit):  # a subject may raise anything
             continue
         runs.append(run)
+    return runs
+
+
+@lru_cache(maxsize=32)
+def causes_in(target):
+    """Return the causes of what is wrong with a target: the symptom, the variant and the laws."""
+    for examples in _MAX_EXAMPLES:
+        runs = runs_of(load(target), Options(max_examples=examples, seed=1))
+        if any(run.result.violation for run in runs):
+            break
     asked = [run for run in runs if run.should_diagnose]
     diagnosis = asked[0].diagnosis() if asked else None
     found = causes_of([run.result for run in runs], diagnosis)
