@@ -169,7 +169,7 @@ def _forward(
             for one in copies:
                 stack.enter_context(_unwritten(one))
             output, hn = own.forward(self, *copies)
-        return _copy(output), _copy(hn)
+            return _copy(output), _copy(hn)  # before what was written to these is undone
 
     def started(self: nn.Module, input: Any, h0: Tensor | None = None) -> Any:
         return own.forward(self, input, _zeros(target, case, input) if h0 is None else h0)

@@ -45,7 +45,10 @@ _SMALL = 1e-3
 #: What is not asked once something was put right.
 _ONLY_OWN = ("masks", "usual values", "usual masks", "usual draws")
 #: What puts right what was found.
-_MENDED_BY = {"values": "results", "gradients": "results", "masks": "draws", "draws": "draws"}
+_MENDED_BY = {
+    **{"values": "results", "gradients": "results"},
+    **{"masks": "draws", "draws": "draws", "draws in eval": "draws"},
+}
 #: What is put right if nothing was found in a call by itself.
 _BETWEEN_CALLS = (
     "methods",
@@ -82,7 +85,7 @@ def symptom_of(target: Target, violation: Violation, variants: Callable[[], Vari
 
     Returns:
         OF_VARIANTS or OF_DROPOUT of stackgru.outcomes if variants explain it; "values", "masks",
-        "draws" or "gradients"; one of _BETWEEN_CALLS if it is gone with that put right; what was
+        "draws", "draws in eval" or "gradients"; one of _BETWEEN_CALLS if it is gone with that put right; what was
         raised, or given in place of a tensor like nn.GRU's, without numbers; "traced" if it is
         right but for what torch makes of it by tracing; the law's own name else. What gradients are
         instead follows "gradients: ", the attribute that calls change "calls: ", the method
@@ -322,7 +325,7 @@ def _other_than(target: Target, violation: Violation, symptom: str) -> str | Non
         if _remains(target, violation, mending):
             of_draws = symptom == "values" and _remains(target, violation, "draws") is False
             return None if of_draws and _is_drawn(target, violation) else mending
-        if symptom in ("gradients", "draws") or not _remains(target, violation, "numbers"):
+        if symptom in ("gradients", "draws", "draws in eval") or not _remains(target, violation, "numbers"):
             return None
         if violation.law in OF_ITS_OWN_GRADIENTS:
             return "numbers"

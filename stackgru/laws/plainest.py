@@ -76,6 +76,8 @@ def asked_in(case: Case, kind: str, law: Law) -> Iterator[tuple[str, str, Case]]
         one = replace(case, seq_len=1, split=1, lengths=",".join("1" * case.batch))
         for asked in ("one-step", "same-draws"):
             yield "draws", asked, one if case.lengths else replace(one, lengths="")
+    else:
+        yield "draws in eval", "no-draws", case
     if law.question not in ("gradients", "conduct"):  # what rounds otherwise has another equation
         plain = replace(case, mode="eval", dtype="float64", autocast="", not_finite="")
         plain = replace(plain, weights="usual", input="usual", state="usual")

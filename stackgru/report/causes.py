@@ -18,6 +18,7 @@ _SENTENCES = {
     "values": "in eval its results are not nn.GRU's",
     "masks": "in training its results are not nn.GRU's, where in eval they are",
     "draws": "from one seed it draws other random numbers than nn.GRU",
+    "draws in eval": "in eval it draws random numbers, where nn.GRU draws none",
     "gradients": "its gradients are not nn.GRU's",
     "calls": "a call leaves something in the module that later calls go by",
     "memory": "its results share memory or lie otherwise in it than nn.GRU's, or it writes to its "
@@ -199,7 +200,7 @@ def _denied(results: Sequence[LawResult], symptom: str) -> tuple[str, ...]:
     symptoms = {symptom, *(str(one.violation and one.violation.symptom) for one in results)}
     if of_conduct & {one.partition(": ")[0] for one in symptoms}:
         return tuple(answer for question, answer in ANSWERS.items() if question in asked)
-    if symptom == "draws" and asked & _OF_SEEDS:
+    if symptom in ("draws", "draws in eval") and asked & _OF_SEEDS:
         asked &= _OF_SEEDS
     elif asked & _OF_RESULTS:
         asked &= _OF_RESULTS | ({"gradients"} if "values" in asked else set())

@@ -46,6 +46,7 @@ from tests.subjects.broken.parameters import BiasesThoughUnwanted, LastBiasIsABu
 from tests.subjects.broken.rare_inputs import OneInputLosesItsSign, ZeroStateSkipsTheBias
 from tests.subjects.broken.rates import DropsInEval
 from tests.subjects.broken.sequence_life import FlatteningReplacesParameters
+from tests.subjects.broken.sequence_results import OutputTakesTheInputsMemory
 from tests.subjects.broken.sequences import OneStepStaysPut, RowsSortedAndLeftSo
 from tests.subjects.broken.states import (
     GoesOnFromItsLastState,
@@ -146,6 +147,7 @@ def test_laws_that_see_one_fault_have_one_symptom(target, laws, expected):
             marks=pytest.mark.skipif(IS_OLD, reason="torch 1.13 does not flatten in a call"),
         ),
         (StartsFromNoise, "default-state", {}, "start"),
+        (OutputTakesTheInputsMemory, "default-state", {}, "memory"),
         # Where values jump, have a kink, or are nn.GRU's in this case alone.
         (ZeroStateSkipsTheBias, "gradients", {"state": "zero"}, "values"),
         (ReluCandidate, "forward-mode", {"weights": "zero", "bias": False}, "values"),
@@ -154,7 +156,7 @@ def test_laws_that_see_one_fault_have_one_symptom(target, laws, expected):
         (OneInputLosesItsSign, "life", {"actions": "step"}, "values"),
         # What is drawn in eval, with and without an effect on values.
         (DropsInEval, "forward-mode", {"num_layers": 2, "dropout": 0.5}, "values"),
-        (type("_", (DrawsInEval, UpdateGateComplemented), {}), "no-draws", {}, "no-draws"),
+        (type("_", (DrawsInEval, UpdateGateComplemented), {}), "no-draws", {}, "draws in eval"),
         (type("_", (StatesDetached, ZeroStateSkipsTheBias), {}), "gradients", {}, "gradients"),
     ],
 )
