@@ -294,7 +294,9 @@ def _copy(value: Any) -> Any:
 def _unwritten(value: Any) -> Iterator[None]:
     """Undo what is written to an argument, for the backward pass as well."""
     tensor = value.data if isinstance(value, PackedSequence) else value
-    if tensor is None or _is_compiling() or torch._C._get_tracing_state():  # what is in it is unknown
+    if (
+        tensor is None or _is_compiling() or torch._C._get_tracing_state()
+    ):  # what is in it is unknown
         yield
         return
     before = tensor.detach().clone()

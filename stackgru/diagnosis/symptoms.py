@@ -10,7 +10,7 @@ that is put right; see stackgru.report.causes.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
@@ -180,21 +180,17 @@ def explains(target: Target, symptom: str, law: str, case: Case) -> bool:
     return found is None or _other_than(target, found, symptom) is None
 
 
-def _between_calls(target: Target, violation: Violation) -> str | None:
+def _between_calls(
+    target: Target, violation: Violation, what: Sequence[str] = _BETWEEN_CALLS
+) -> str | None:
     """Return what can be put right between calls so that a violation is gone, if anything."""
     tries = 1 if _remains(target, violation) else _TRIES  # of what comes and goes
     if not any(_remains(target, violation) for _ in range(tries)):
         return None
     gone = (
-        how
-        for how in _BETWEEN_CALLS
-        if all(_remains(target, violation, how) is False for _ in range(tries))
+        how for how in what if all(_remains(target, violation, how) is False for _ in range(tries))
     )
     found = next(gone, None)
-    if found is None:
-        is_unknown = _remains(target, violation, "calls") is None  # it cannot be copied there
-        single = _single(target, violation, "calls") if is_unknown else "calls"
-        return None if single == "calls" else single
     return _single(target, violation, found) if found in ("calls", "methods") else found
 
 
@@ -252,7 +248,8 @@ def _found_in_a_call(
             if law.family == "values":  # whatever it makes of numbers that are wrong
                 return explained, target
         if known is None or explained is None:
-            between = None if symptom == "draws" else _between_calls(target, found)
+            asked_of = ("start",) if symptom == "draws" else _BETWEEN_CALLS
+            between = _between_calls(target, found, asked_of)
             if between is not None and (symptom in _MENDED_BY or name == "values"):
                 return between, target
             other = _other_than(target, violation, symptom)
@@ -325,7 +322,9 @@ def _other_than(target: Target, violation: Violation, symptom: str) -> str | Non
         if _remains(target, violation, mending):
             of_draws = symptom == "values" and _remains(target, violation, "draws") is False
             return None if of_draws and _is_drawn(target, violation) else mending
-        if symptom in ("gradients", "draws", "draws in eval") or not _remains(target, violation, "numbers"):
+        if symptom in ("gradients", "draws", "draws in eval") or not _remains(
+            target, violation, "numbers"
+        ):
             return None
         if violation.law in OF_ITS_OWN_GRADIENTS:
             return "numbers"
