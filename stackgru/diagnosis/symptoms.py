@@ -85,11 +85,12 @@ def symptom_of(target: Target, violation: Violation, variants: Callable[[], Vari
 
     Returns:
         OF_VARIANTS or OF_DROPOUT of stackgru.outcomes if variants explain it; "values", "masks",
-        "draws", "draws in eval" or "gradients"; one of _BETWEEN_CALLS if it is gone with that put right; what was
-        raised, or given in place of a tensor like nn.GRU's, without numbers; "traced" if it is
-        right but for what torch makes of it by tracing; the law's own name else. What gradients are
-        instead follows "gradients: ", the attribute that calls change "calls: ", the method
-        "methods: ". What of OF_DROPOUT is gone with what calls leave put right has that after "; ".
+        "draws", "draws in eval" or "gradients"; one of _BETWEEN_CALLS if it is gone with that put
+        right; what was raised, or given in place of a tensor like nn.GRU's, without numbers;
+        "traced" if it is right but for what torch makes of it by tracing; the law's own name else.
+        What gradients are instead follows "gradients: ", the attribute that calls change
+        "calls: ", the method "methods: ". What of OF_DROPOUT is gone with what calls leave put
+        right has that after "; ".
     """
     symptom = _symptom_of(target, violation, variants)
     if symptom in ("masks", "gradients", violation.law):
