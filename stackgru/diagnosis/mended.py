@@ -79,10 +79,11 @@ class Mended(Target):
             elif what == "lists":
                 change_class(module, with_lists_renewed(type(module), module))
             elif what not in OF_WEIGHTS:
-                own = type(module)
-                forward = _forward(mending, own, self, case, read)
-                is_kept = what == "calls"
-                change_class(module, _plainly(own, forward) if is_kept else {"forward": forward})
+                forward = _forward(mending, type(module), self, case, read)
+                if what == "calls":
+                    _call_plainly(module, forward)
+                else:
+                    change_class(module, {"forward": forward})
         return module
 
 
@@ -104,8 +105,8 @@ def _reader(target: Target, case: Case, module: nn.Module) -> Callable[[nn.Modul
     ]
 
 
-def _plainly(own: type[nn.Module], forward: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
-    """Return methods by which a call sets no parameters, new ones or others in their place."""
+def _call_plainly(module: nn.Module, forward: Callable[..., Any]) -> None:
+    """Have a module's call set no parameters, in it or its parts, new ones or others instead."""
     calls: list[None] = []
 
     def called(self: nn.Module, *given: Any) -> Any:
@@ -115,14 +116,18 @@ def _plainly(own: type[nn.Module], forward: Callable[..., Any]) -> dict[str, Cal
         finally:
             calls.pop()
 
-    def set(self: nn.Module, name: str, value: Any) -> None:
-        if calls and isinstance(value, nn.Parameter):
-            if name not in self._parameters:
+    def setting(own: type[nn.Module]) -> Callable[..., None]:
+        def set(self: nn.Module, name: str, value: Any) -> None:
+            if not (calls and isinstance(value, nn.Parameter)):
+                own.__setattr__(self, name, value)
+            elif name not in self._parameters:
                 vars(self)[name] = value
-        else:
-            own.__setattr__(self, name, value)
 
-    return {"forward": called, "__setattr__": set}
+        return set
+
+    for part in [*module.modules()]:
+        methods = {"__setattr__": setting(type(part))}
+        change_class(part, {**methods, "forward": called} if part is module else methods)
 
 
 def _forward(
