@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from stackgru.gru.parameters import PARAMETERS, Layer
 
 #: Methods that every module has its own of, or without which it is not the same module.
-_OWN = ("__init__", "__call__", "__getattr__", "__setattr__", "__delattr__", "forward")
+_OWN = ("__init__", "__getattr__", "__setattr__", "__delattr__", "forward")
 #: Methods by which modules are copied and pickled, where nn.Module has none.
 _COPYING = {
     "__copy__": None,
