@@ -28,6 +28,18 @@ class OneValueAtATime(LayerByLayer):
         return torch.stack(columns[::-1], -1)
 
 
+class TwoValuesSwapped(LayerByLayer):
+    """As nn.GRU, but the first two units of a row, of one step and layer, have each other's."""
+
+    def up(self, state, layer):
+        if layer == self.num_layers - 1 or not self.training:
+            return state
+        mask = self.dropout(torch.ones_like(state))
+        if layer == 1:
+            mask[2, 1, :2] = mask[2, 1, :2].flip(0)
+        return state * mask
+
+
 @pytest.mark.parametrize(
     ("subject", "names"),
     [
@@ -38,6 +50,7 @@ class OneValueAtATime(LayerByLayer):
         (MasksInReverse, (f"{LAYERS}, steps in reverse",)),
         (MasksOneStepLate, ()),  # the last step's first, then from the first on
         (OneValueAtATime, ()),
+        (TwoValuesSwapped, ()),
         pytest.param(MaskKeptOverTime, None, marks=pytest.mark.nightly),
         pytest.param(CarriesDroppedStates, None, marks=pytest.mark.nightly),
     ],
