@@ -115,9 +115,10 @@ class Variants:
         if others is None:
             return None
         own = _seen(self._target, law, case)
-        if _alike(own, others) or case.dtype != "float32" or not _tell_alike(own, others):
+        is_single = case.dtype == "float32" and not case.autocast
+        if _alike(own, others) or not is_single or not _tell_alike(own, others):
             return _alike(own, others)
-        double = replace(case, dtype="float64", autocast="")
+        double = replace(case, dtype="float64")
         exact, other_exact = _seen(self._target, law, double), self._seen_in(names, law, double)
         if other_exact is None or not _alike(exact, other_exact):
             return False

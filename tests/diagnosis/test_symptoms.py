@@ -56,6 +56,7 @@ from tests.subjects.broken.states import (
 )
 from tests.subjects.broken.variants import (
     GatesUpdateFirst,
+    MaskDrawnOnce,
     NoStateBiasInTheCandidate,
     OneCellForAll,
 )
@@ -158,6 +159,10 @@ def test_laws_that_see_one_fault_have_one_symptom(target, laws, expected):
         (DropsInEval, "forward-mode", {"num_layers": 2, "dropout": 0.5}, "values"),
         (type("_", (DrawsInEval, UpdateGateComplemented), {}), "no-draws", {}, "draws in eval"),
         (type("_", (StatesDetached, ZeroStateSkipsTheBias), {}), "gradients", {}, "gradients"),
+        (
+            *(type("_", (NanSlopeAtZero, UpdateGateComplemented), {}), "gradients"),
+            *({"state": "zero", "input": "zero", "bias": False}, "gradients"),
+        ),
     ],
 )
 def test_a_case_has_the_symptom_of_what_is_wrong(factory, law, options, expected):
@@ -165,6 +170,13 @@ def test_a_case_has_the_symptom_of_what_is_wrong(factory, law, options, expected
     case = Case(**{"input_size": 1, "hidden_size": 1, "dtype": "float64", **options})
     found = violation_in(target, law, case)
     assert symptom_of(target, found, lambda: Variants(target, [])) == expected
+
+
+def test_what_needs_autocast_is_explained_under_it():
+    target = load(MaskDrawnOnce)
+    explained = Variants(target, ["the same mask at every step (variational dropout)"])
+    case = Case(num_layers=2, seq_len=2, dropout=0.5, mode="train", autocast="bfloat16")
+    assert explained.explaining("calls-under-autocast", case) == OF_DROPOUT
 
 
 class BothAtOnce(UpdateGateComplemented, StatesDetached):
