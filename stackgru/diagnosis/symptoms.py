@@ -254,6 +254,10 @@ def _found_in_a_call(
             if between is not None and (symptom in _MENDED_BY or name == "values"):
                 return between, target
             other = _other_than(target, violation, symptom)
+            if other is None and law.question == "conduct" and violation.difference is None:
+                between = _between_calls(target, violation)  # as no numbers are
+                if between is not None:
+                    return between, target
             if other is None:
                 return "masks" if _draws_masks(target, symptom, case, known) else symptom, target
             target = mended(target, other)

@@ -43,8 +43,10 @@ from tests.subjects.broken.life import (
 )
 from tests.subjects.broken.masks import DropsTheOutputOnly
 from tests.subjects.broken.parameters import BiasesThoughUnwanted, LastBiasIsABuffer
+from tests.subjects.broken.precision import AddsAnEpsilon
 from tests.subjects.broken.rare_inputs import OneInputLosesItsSign, ZeroStateSkipsTheBias
 from tests.subjects.broken.rates import DropsInEval
+from tests.subjects.broken.results import OutputRetainsItsGradient
 from tests.subjects.broken.sequence_life import FlatteningReplacesParameters
 from tests.subjects.broken.sequence_results import OutputTakesTheInputsMemory
 from tests.subjects.broken.sequences import OneStepStaysPut, RowsSortedAndLeftSo
@@ -159,6 +161,7 @@ def test_laws_that_see_one_fault_have_one_symptom(target, laws, expected):
         (DropsInEval, "forward-mode", {"num_layers": 2, "dropout": 0.5}, "values"),
         (type("_", (DrawsInEval, UpdateGateComplemented), {}), "no-draws", {}, "draws in eval"),
         (type("_", (StatesDetached, ZeroStateSkipsTheBias), {}), "gradients", {}, "gradients"),
+        (type("_", (OutputRetainsItsGradient, AddsAnEpsilon), {}), "results", {}, "memory"),
         (
             *(type("_", (NanSlopeAtZero, UpdateGateComplemented), {}), "gradients"),
             *({"state": "zero", "input": "zero", "bias": False}, "gradients"),
