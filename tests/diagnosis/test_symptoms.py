@@ -64,6 +64,7 @@ from tests.subjects.broken.variants import (
 )
 from tests.subjects.right.variants import Stack
 
+TRAIN = {"mode": "train"}
 #: Whether it is torch 1.13.
 IS_OLD = not hasattr(torch, "func")
 
@@ -142,7 +143,7 @@ def test_laws_that_see_one_fault_have_one_symptom(target, laws, expected):
         (WeightsDecay, "repeatable", {}, "calls"),
         (HoldsItsWeights, "replaced", {}, "lists"),
         pytest.param(
-            *(WritesToItsInputInTraining, "gradients", {"mode": "train"}, "memory"),
+            *(WritesToItsInputInTraining, "gradients", TRAIN, "memory"),
             marks=pytest.mark.skipif(IS_OLD, reason="torch 1.13 cannot keep a tensor's version"),
         ),
         pytest.param(
@@ -161,7 +162,7 @@ def test_laws_that_see_one_fault_have_one_symptom(target, laws, expected):
         (DropsInEval, "forward-mode", {"num_layers": 2, "dropout": 0.5}, "values"),
         (type("_", (DrawsInEval, UpdateGateComplemented), {}), "no-draws", {}, "draws in eval"),
         (type("_", (StatesDetached, ZeroStateSkipsTheBias), {}), "gradients", {}, "gradients"),
-        (type("_", (OutputRetainsItsGradient, AddsAnEpsilon), {}), "results", {}, "memory"),
+        (type("_", (OutputRetainsItsGradient, AddsAnEpsilon), {}), "results", TRAIN, "memory"),
         (
             *(type("_", (NanSlopeAtZero, UpdateGateComplemented), {}), "gradients"),
             *({"state": "zero", "input": "zero", "bias": False}, "gradients"),
