@@ -176,6 +176,7 @@ def test_a_case_has_the_symptom_of_what_is_wrong(factory, law, options, expected
     assert symptom_of(target, found, lambda: Variants(target, [])) == expected
 
 
+@pytest.mark.skipif(IS_OLD, reason="the law does not apply with torch 1.13's autocast")
 def test_what_needs_autocast_is_explained_under_it():
     target = load(MaskDrawnOnce)
     explained = Variants(target, ["the same mask at every step (variational dropout)"])
