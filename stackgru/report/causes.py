@@ -29,7 +29,7 @@ _SENTENCES = {
     "extra": "it has parameters that nn.GRU does not have",
     "names": "weights have two names each: replacing one leaves it under the other",
     "lists": "it holds weights in lists of its own: replacing one leaves it there",
-    "start": "it does not start from zeros",
+    "start": "without a state it does not start from zeros",
     "traced": "traced, scripted, exported or compiled it does something else than by itself",
     "settings": "a call changes settings, or generators, that are not its own",
 }
@@ -175,9 +175,10 @@ def _cause(
 
 def _sentence(symptom: str, plainest: Violation) -> str:
     """Return what a symptom is in words, and in which cases."""
-    only = [words for part, words in _CIRCUMSTANCES.items() if part in plainest.case.split()]
-    where = " and ".join(dict.fromkeys(only))
     what, _, attribute = symptom.partition(": ")
+    parts, said = plainest.case.split(), _SENTENCES.get(what, "")
+    only = [words for part, words in _CIRCUMSTANCES.items() if part in parts and words not in said]
+    where = " and ".join(dict.fromkeys(only))
     if what not in _SENTENCES:
         return f"{where}: " * bool(where) + plainest.message
     known = ""

@@ -80,6 +80,13 @@ def test_what_calls_leave_is_one_cause_if_one_attribute_is_known():
     assert len(causes_of(results, None)) == 3
 
 
+def test_what_a_sentence_says_of_the_case_is_said_once():
+    (cause,) = causes_of(
+        [violated("equation", "start", f"{EVAL} h0=left-out batch_first=True")], None
+    )
+    assert cause.sentence == "without a state it does not start from zeros (batch first)"
+
+
 def test_a_method_is_named():
     results = [violated("nested", "methods: parameters"), violated("life", "methods")]
     (cause,) = causes_of(results, None)
