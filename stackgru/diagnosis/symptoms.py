@@ -62,8 +62,6 @@ _BETWEEN_CALLS = (
     "lists",
     "start",
 )
-#: How often it is asked whether a violation remains that is not always there.
-_TRIES = 5
 _UNDIFFERENTIABLE = re.compile(r"^[\w -]*(derivatives|gradients)[\w -]* raised ")
 _OF_GRADIENTS = re.compile(r"grad|derivative|graph|autograd|inplace|leaf")
 #: What torch raises for want of gradients, or where some are required that cannot be.
@@ -185,13 +183,10 @@ def _between_calls(
     target: Target, violation: Violation, what: Sequence[str] = _BETWEEN_CALLS
 ) -> str | None:
     """Return what can be put right between calls so that a violation is gone, if anything."""
-    tries = 1 if _remains(target, violation) else _TRIES  # of what comes and goes
-    if not any(_remains(target, violation) for _ in range(tries)):
-        return None
-    gone = (
-        how for how in what if all(_remains(target, violation, how) is False for _ in range(tries))
-    )
+    gone = (how for how in what if _remains(target, violation, how) is False)
     found = next(gone, None)
+    if found is None or not _remains(target, violation):
+        return None
     return _single(target, violation, found) if found in ("calls", "methods") else found
 
 
@@ -327,9 +322,7 @@ def _other_than(target: Target, violation: Violation, symptom: str) -> str | Non
         if _remains(target, violation, mending):
             of_draws = symptom == "values" and _remains(target, violation, "draws") is False
             return None if of_draws and _is_drawn(target, violation) else mending
-        if symptom in ("gradients", "draws", "draws in eval") or not _remains(
-            target, violation, "numbers"
-        ):
+        if symptom not in ("values", "masks") or not _remains(target, violation, "numbers"):
             return None
         if violation.law in OF_ITS_OWN_GRADIENTS:
             return "numbers"
