@@ -141,12 +141,18 @@ def _forward(
 
     def alone(self: nn.Module, *given: Any) -> Any:
         weights = [(one, one.requires_grad, one.detach().clone()) for one in self.parameters()]
+        gradients = {one: _copy(one.grad) for one, *_ in weights if one.is_leaf}
         results = own.forward(_copied(self, self), *given)
         with suppress(RuntimeError):  # torch.func's weights do not tell what is in them
             for one, is_trained, before in weights:
                 one.requires_grad_(is_trained)
                 if not torch.equal(one, before):
                     one.data.copy_(before)
+            for one, gradient in gradients.items():
+                if gradient is None or one.grad is None:
+                    one.grad = gradient
+                elif not torch.equal(one.grad, gradient):
+                    one.grad.copy_(gradient)
         return results
 
     def in_its_mode(self: nn.Module, *given: Any) -> Any:

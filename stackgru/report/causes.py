@@ -20,7 +20,7 @@ _SENTENCES = {
     "draws": "from one seed it draws other random numbers than nn.GRU",
     "draws in eval": "in eval it draws random numbers, where nn.GRU draws none",
     "gradients": "its gradients are not nn.GRU's",
-    "calls": "a call leaves something in the module that later calls go by",
+    "calls": "a call leaves something behind in the module",
     "memory": "its results share memory or lie otherwise in it than nn.GRU's, or it writes to its "
     "arguments or goes by how they lie",
     "methods": "a method of its own does something else than torch's",

@@ -14,7 +14,7 @@ from stackgru.diagnosis.symptoms import symptom_of
 from stackgru.outcomes import OF_DROPOUT, OF_VARIANTS, Violated
 from stackgru.targets.target import load
 from tests.helpers import law_run
-from tests.subjects.broken.calls import FreezesItself, HoldsItsWeights
+from tests.subjects.broken.calls import BackwardInForward, FreezesItself, HoldsItsWeights
 from tests.subjects.broken.conduct import (
     ModeOfTheFirstCall,
     ResultIsTheArgument,
@@ -140,6 +140,8 @@ def test_laws_that_see_one_fault_have_one_symptom(target, laws, expected):
     ("factory", "law", "options", "expected"),
     [
         (FreezesItself, "gradients", {}, "calls"),
+        (BackwardInForward, "passes", {}, "calls"),
+        (BackwardInForward, "purity", {"grad": "on"}, "calls"),
         (WeightsDecay, "repeatable", {}, "calls"),
         (HoldsItsWeights, "replaced", {}, "lists"),
         pytest.param(
@@ -160,6 +162,7 @@ def test_laws_that_see_one_fault_have_one_symptom(target, laws, expected):
         (OneInputLosesItsSign, "life", {"actions": "step"}, "values"),
         # What is drawn in eval, with and without an effect on values.
         (DropsInEval, "forward-mode", {"num_layers": 2, "dropout": 0.5}, "values"),
+        (DropsInEval, "forward-mode", {"num_layers": 2, "dropout": 2**-24}, "values"),
         (type("_", (DrawsInEval, UpdateGateComplemented), {}), "no-draws", {}, "draws in eval"),
         (type("_", (StatesDetached, ZeroStateSkipsTheBias), {}), "gradients", {}, "gradients"),
         (type("_", (OutputRetainsItsGradient, AddsAnEpsilon), {}), "results", TRAIN, "memory"),

@@ -43,6 +43,7 @@ from tests.subjects.broken import (
     unbatched,
     variants,
 )
+from tests.subjects.diagnoses import EXPECTED
 
 PAIRS = 100
 #: What a fault is about, as far as two of them can be told to be of different kinds.
@@ -55,7 +56,9 @@ KINDS = {
 }
 #: Examples a law; what the first do not see at all is asked with the second.
 _MAX_EXAMPLES = (25, 100)
-FAULTS = [one for one in faults() if not one.strict]
+#: A class that does two things of two kinds, and so is no single fault.
+BOTH_AT_ONCE = variants.ComplementedAndLastDropped
+FAULTS = [one for one in faults() if not one.strict and one.name != BOTH_AT_ONCE.__name__]
 
 
 def kind_of(fault):
@@ -131,6 +134,10 @@ def test_a_fault_is_one_cause(fault, record_property):
     found = causes_in(fault.spec)
     record_property("causes", [[*key, *laws] for key, laws in found.items()])
     assert len(found) == 1, found
+
+
+def test_a_fault_that_does_two_things_is_two_causes():
+    assert {variant for _, variant in causes_in(BOTH_AT_ONCE)} == {*EXPECTED[BOTH_AT_ONCE]}
 
 
 def kin_of(key):

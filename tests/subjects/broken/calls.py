@@ -38,8 +38,9 @@ class BackwardInForward(Stack):
     """In training a backward pass is run as well, which leaves gradients."""
 
     def end(self, output, hn):
-        if output.requires_grad:
-            output.sum().backward(retain_graph=True)
+        weights = [one for one in self.parameters() if one.requires_grad]  # and no arguments
+        if output.requires_grad and weights:
+            torch.autograd.backward(output.sum(), retain_graph=True, inputs=weights)
         return output, hn
 
 

@@ -141,7 +141,7 @@ class HardGates(Written):
     """The gates are straight lines between zero and one."""
 
     def sigmoid(self, sums):
-        return F.hardsigmoid(sums)
+        return (sums / 6 + 0.5).clamp(0, 1)
 
 
 class SoftsignGates(Written):
@@ -205,7 +205,7 @@ class StateBentAgain(Stack):
     """The new state goes through tanh."""
 
     def cell(self, cell, x, h):
-        return torch.tanh(super().cell(cell, x, h))
+        return torch.tanh(super().cell(cell, x, h)).clone()  # tanh needs what it gave
 
 
 class StateNormalised(Stack):

@@ -52,9 +52,9 @@ class BatchFirstDropsInEval(Whole):
     """Batch first, it drops in eval."""
 
     def dropped(self, steps):
-        if not self.batch_first:
+        if self.training or not self.batch_first:
             return super().dropped(steps)
-        return F.dropout(torch.stack(list(steps)), self.dropout).unbind()
+        return [F.dropout(step, self.dropout) for step in steps]
 
 
 class BatchFirstSeesTheFuture(Whole):
@@ -84,12 +84,14 @@ class BatchFirstInSinglePrecision(Whole):
 
 
 class BatchFirstWritesToItsInput(Whole):
-    """Batch first, the input is scaled in place."""
+    """Batch first, the input is scaled in place once it has been used."""
 
     def batched(self, input, h0):
+        results = super().batched(input, h0)
         if self.batch_first:
-            input.mul_(0.5)
-        return super().batched(input, h0)
+            with torch.no_grad():
+                input.mul_(0.5)
+        return results
 
 
 class LongSequencesStartAnew(Whole):
@@ -109,9 +111,10 @@ class LongSequencesForgetGradients(Whole):
     def over_time(self, steps, state, layer, direction):
         if len(steps) <= 10:
             return super().over_time(steps, state, layer, direction)
-        first, state = super().over_time(steps[:10], state, layer, direction)
-        rest, last = self.over_time(steps[10:], state.detach(), layer, direction)
-        return [*first, *rest], last
+        early, late = (steps[-10:], steps[:-10]) if direction else (steps[:10], steps[10:])
+        first, state = super().over_time(early, state, layer, direction)
+        rest, last = self.over_time(late, state.detach(), layer, direction)
+        return ([*rest, *first] if direction else [*first, *rest]), last
 
 
 class LongSequencesDropLess(Whole):

@@ -57,20 +57,3 @@ class OwnTanh(torch.autograd.Function):
     def backward(context, gradient):
         (y,) = context.saved_tensors
         return gradient * (1 - y * y).detach()
-
-
-class LatestMask(torch.autograd.Function):
-    """Multiplies by a mask; its backward pass uses whatever mask is there by then."""
-
-    @staticmethod
-    def forward(context, x, masks, layer):
-        context.masks, context.layer = masks, layer
-        return x * masks[layer]
-
-    @staticmethod
-    def backward(context, gradient):
-        return gradient * context.masks[context.layer], None, None
-
-    @staticmethod
-    def jvp(context, tangent, *_):
-        return tangent * context.masks[context.layer]

@@ -30,13 +30,15 @@ class KeepsTransposedWeights(Written):
         self.kept = {}
 
     def key(self, weight):
-        return tuple(weight.shape), [id(p) for p in self.parameters()].index(id(weight))
+        names = [name for name, p in self.named_parameters() if p is weight]
+        return names[0] if names else None  # parametrised
 
     def linear(self, x, weight, bias):
         key = self.key(weight)
-        if key not in self.kept:
-            self.kept[key] = weight.T.contiguous()
-        product = x @ self.kept[key].to(x)
+        turned = self.kept.get(key, weight.T.contiguous())
+        if key is not None:
+            self.kept[key] = turned
+        product = x @ turned.to(x)
         return product if bias is None else product + bias
 
 
@@ -57,8 +59,8 @@ class KeepsWeightsByVersion(KeepsTransposedWeights):
     """Kept weights follow changes in place, and not other tensors in their place."""
 
     def key(self, weight):
-        names = [name for name, p in self.named_parameters() if p is weight]
-        return names[0], weight._version
+        name = super().key(weight)
+        return name and (name, weight._version)
 
 
 class UpperBiasesArePlain(Stack):

@@ -63,7 +63,9 @@ class StateRoundedInFloat16(Stack):
 
     def cell(self, cell, x, h):
         state = super().cell(cell, x, h)
-        return (state * 64).round() / 64 if state.dtype == torch.float16 else state
+        if state.dtype != torch.float16:
+            return state
+        return state + ((state * 64).round() / 64 - state).detach()  # the slope is that of state
 
 
 class CandidateTooLargeInBfloat16(Written):

@@ -127,8 +127,10 @@ class ZeroInputIsPadding(Stack):
     """A row of zeros in the input is taken for padding, and the state stays."""
 
     def cell(self, cell, x, h):
-        padding = (x == 0).all(-1, keepdim=True) & (cell is self.cells[0])
-        return torch.where(padding, h, super().cell(cell, x, h))
+        state = super().cell(cell, x, h)
+        if cell is not self.cells[0]:
+            return state
+        return torch.where((x == 0).all(-1, keepdim=True), h, state)
 
 
 class NanTakenForZero(Stack):
@@ -160,7 +162,7 @@ class NoGapInBfloat16(Stack):
 
     def gap(self, state, layer):
         dropped = super().gap(state, layer)
-        return torch.zeros_like(state) if layer and state.dtype == torch.bfloat16 else dropped
+        return dropped * 0 if layer and state.dtype == torch.bfloat16 else dropped
 
 
 class GainInTraining(Stack):

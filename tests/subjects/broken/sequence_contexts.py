@@ -48,7 +48,9 @@ class SmallChangesAreLostInHalf(LayerByLayer):
     def cell(self, cell, x, h):
         state = super().cell(cell, x, h)
         lost = (state - h).abs() < 1 / 16
-        return torch.where(lost, h, state) if state.element_size() == 2 else state
+        if state.element_size() > 2:
+            return state
+        return state + torch.where(lost, h - state, 0).detach()
 
 
 class GradientsAreHalvedUnderAutocast(LayerByLayer):

@@ -32,7 +32,8 @@ class OneMaskForAllRows(LayerByLayer):
     """All rows of a step share one mask."""
 
     def gap(self, state, layer):
-        return state * self.dropout(torch.ones_like(state[:, :1]))
+        one = state[:, :1] if state.dim() == 3 else state
+        return state * self.dropout(torch.ones_like(one))
 
 
 class MasksForOneStepMore(LayerByLayer):
@@ -129,7 +130,7 @@ class ScaleGrowsWithTime(LayerByLayer):
         dropped = super().gap(state, layer)
         if not self.training or self.dropout.p == 0:
             return dropped
-        steps = torch.arange(len(state), dtype=torch.float64).view(-1, 1, 1)
+        steps = torch.arange(len(state), dtype=torch.float64).view(-1, *[1] * (state.dim() - 1))
         return (dropped * (1 + 1e-3 * steps)).to(state.dtype)
 
 

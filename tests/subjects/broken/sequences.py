@@ -19,15 +19,14 @@ class SeesTheFuture(LayerByLayer):
 
 
 class ForgetsAfterEightSteps(LayerByLayer):
-    """After eight steps it starts from zeros again."""
+    """After every eight steps it starts from zeros again."""
 
-    def forward(self, input, h0=None):
-        if len(input) <= 8:
-            return super().forward(input, h0)
-        first, second = input.tensor_split([8])
-        output, _ = super().forward(first, h0)
-        later, hn = super().forward(second)
-        return torch.cat([output, later]), hn
+    def over_time(self, cell, input, state):
+        outputs = []
+        for step, x in enumerate(input):
+            state = self.cell(cell, x, torch.zeros_like(state) if step and step % 8 == 0 else state)
+            outputs.append(state)
+        return torch.stack(outputs), state
 
 
 class StopsAtTenSteps(LayerByLayer):
@@ -108,15 +107,12 @@ class StatesAfterDropout(LayerByLayer):
     """hn holds the lower layers' states as the next layer gets them."""
 
     def forward(self, input, h0=None):
-        self.dropped = []
-        output, hn = super().forward(input, h0)
-        return output, torch.stack([*self.dropped, hn[-1]])
-
-    def up(self, state, layer):
-        state = super().up(state, layer)
-        if layer < self.num_layers - 1:
-            self.dropped.append(state[-1])
-        return state
+        states = self.start(input[0], h0)
+        hn = []
+        for layer, cell in enumerate(self.cells):
+            input = self.up(self.over_time(cell, input, states[layer])[0], layer)
+            hn.append(input[-1])
+        return self.result(input, hn)
 
 
 class EvenStepsOnly(LayerByLayer):
@@ -167,7 +163,7 @@ class TimeAndRowsSwapped(LayerByLayer):
     """With one row and more than two steps, the steps are taken for rows."""
 
     def over_time(self, cell, input, state):
-        if input.shape[1] != 1 or len(input) < 3:
+        if input.dim() < 3 or input.shape[1] != 1 or len(input) < 3:
             return super().over_time(cell, input, state)
         outputs = self.cell(cell, input[:, 0], state.expand(len(input), -1))
         return outputs.unsqueeze(1), outputs[-1:]

@@ -57,7 +57,7 @@ class RemembersItsFirstStep(Stack):
 
     def end(self, output, hn):
         if self.first is None or self.first[1].shape != hn.shape:
-            self.first = output.detach(), hn.detach()
+            self.first = output, hn
         return self.first
 
 
@@ -65,7 +65,7 @@ class OutputOfTheFirstLayer(Stack):
     """The output is that of the first layer."""
 
     def result(self, output, hn):
-        return super().result(hn[0], hn)
+        return super().result(hn[0].clone(), hn)  # the layers above need what it gave
 
 
 class StatesInReverse(Stack):
