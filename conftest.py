@@ -35,23 +35,34 @@ def pytest_configure(config):
     all_laws()
 
 
-@pytest.fixture(autouse=True)
-def _less_work(request, monkeypatch):
-    """Diagnose on few cases, and describe the machine once; nightly does all of it."""
+@pytest.fixture(scope="session", autouse=True)
+def _less_work():
+    """Check in this process, diagnose on few cases, describe no machine; nightly does all of it."""
     if FULL:
+        yield None
         return
     from stackgru.diagnosis import search
     from stackgru.pytest_plugin import check
     from stackgru.repro import issue
 
-    if "apart" not in request.keywords:
+    with pytest.MonkeyPatch.context() as patch:
+        importable_name = check._importable_name
         # A check in processes of its own costs five seconds before its first example.
-        monkeypatch.setattr(check, "_importable_name", lambda target: None)
+        patch.setattr(check, "_importable_name", lambda target: None)
+        patch.setattr(search, "CASES", 20)
+        patch.setattr(search, "DIFFERING", 6)
+        # Torch's own description runs a dozen programs.
+        patch.setattr(issue, "environment", lambda: "PyTorch version: (not asked here)")
+        yield importable_name
 
-    monkeypatch.setattr(search, "CASES", 20)
-    monkeypatch.setattr(search, "DIFFERING", 6)
-    # Torch's own description runs a dozen programs.
-    monkeypatch.setattr(issue, "environment", lambda: "PyTorch version: (not asked here)")
+
+@pytest.fixture(autouse=True)
+def _apart(request, monkeypatch, _less_work):
+    """Check in processes of their own where a test is of these."""
+    if _less_work is not None and "apart" in request.keywords:
+        from stackgru.pytest_plugin import check
+
+        monkeypatch.setattr(check, "_importable_name", _less_work)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ GAIN = "tests.subjects.broken.precision:Gain"
 def reports(tmp_path_factory):
     """The folder of a run's reports, and the run."""
     folder = tmp_path_factory.mktemp("reports")
-    options = ("--seed", 1, "--max-examples", 20, "--laws", "one-step", "-n", 1)
+    options = ("--seed", 1, "--max-examples", 20, "--laws", "one-step")
     target = shutil.copy(HANDWRITTEN, folder)
     result = invoke("check", f"{target}:{FAULT}", *options, "--report", folder / "found")
     return folder / "found", result

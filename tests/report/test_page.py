@@ -32,7 +32,7 @@ window.addEventListener("load", () => {
 def made(tmp_path_factory):
     """A page of a wrong cell, its report, and what the command line showed."""
     folder = tmp_path_factory.mktemp("page")
-    options = ("--laws", "equation", "--laws", "purity", "--seed", 1, "--max-examples", 10, "-n", 1)
+    options = ("--laws", "equation", "--laws", "purity", "--seed", 1, "--max-examples", 10)
     files = ("--html", folder / "page.html", "--json", folder / "report.json")
     result = invoke("check", WRONG, *options, *files)
     report = stackgru.Report.from_json((folder / "report.json").read_text())
