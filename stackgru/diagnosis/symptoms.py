@@ -183,6 +183,9 @@ def _between_calls(
     target: Target, violation: Violation, what: Sequence[str] = _BETWEEN_CALLS
 ) -> str | None:
     """Return what can be put right between calls so that a violation is gone, if anything."""
+    has_state = Case.parse(violation.case).h0 == "given"
+    if has_state and not all_laws()[violation.law].without_state:
+        what = [how for how in what if how != "start"]
     gone = (how for how in what if _remains(target, violation, how) is False)
     found = next(gone, None)
     if found is None or not _remains(target, violation):
@@ -249,8 +252,9 @@ def _found_in_a_call(
             if between is not None and (symptom in _MENDED_BY or name == "values"):
                 return between, target
             other = _other_than(target, violation, symptom)
-            if other is None and law.question == "conduct" and violation.difference is None:
-                between = _between_calls(target, violation)  # as no numbers are
+            of_no_numbers = law.question == "conduct" and violation.difference is None
+            if other is None and of_no_numbers and symptom == "values":
+                between = _between_calls(target, violation)
                 if between is not None:
                     return between, target
             if other is None:
