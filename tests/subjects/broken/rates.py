@@ -51,6 +51,8 @@ class ScaledByTheShareKept(Stack):
 
     def gap(self, state, layer):
         dropped = super().gap(state, layer)
+        if not self.training or self.dropout.p == 0:
+            return dropped
         share = (dropped != 0).double().mean().clamp(min=1e-3).to(state.dtype)
         return torch.where(dropped != 0, state / share, dropped)
 
