@@ -153,8 +153,8 @@ def _order(pair: Pair) -> Tensor | None:
     right = _results(pair, pair.run_reference, alone)
     apart = (right[:, None] - right).abs().amax(-1) + torch.eye(number) * 2.0**10
     rows = []
-    for kept in alone.split(1):  # one by one, since the first may tell
-        rows.append((_results(pair, pair.run, kept) - right).abs().amax(-1))
+    for kept in alone:  # one by one, since the first may tell
+        rows.append((_results(pair, pair.run, kept[None]) - right).abs().amax(-1))
         if rows[-1].amin() >= apart.median() / 4:  # whatever the seed
             raise NotApplicable("its masks do not do what nn.GRU's do")
     near = torch.stack(rows)
