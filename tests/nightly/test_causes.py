@@ -18,6 +18,7 @@ from stackgru.laws.registry import all_laws
 from stackgru.options import Options
 from stackgru.outcomes import OF_DROPOUT, OF_VARIANTS
 from stackgru.report.causes import causes_of
+from stackgru.targets.importing import TargetError
 from stackgru.targets.target import load
 from tests.nightly.helpers import chosen_laws, faults
 from tests.subjects import catalogue
@@ -157,7 +158,11 @@ def only_of(found, one, other):
 )
 def test_two_faults_are_two_causes(pair, record_property):
     assert all(issubclass(one, nn.Module) for one in pair)
-    found, first, second = causes_in(both(*pair)), causes_in(pair[0]), causes_in(pair[1])
+    try:
+        found = causes_in(both(*pair))
+    except TargetError as error:
+        pytest.skip(f"the two cannot be mixed: {error}")
+    first, second = causes_in(pair[0]), causes_in(pair[1])
     record_property("kinds", [kind_of(one) for one in pair])
     record_property("causes", [[*key, *laws] for key, laws in found.items()])
     of_first, of_second = only_of(found, first, second), only_of(found, second, first)
