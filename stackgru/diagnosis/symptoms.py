@@ -154,6 +154,12 @@ def _in_the_calls(target: Target, violation: Violation) -> str | None:
     return "draws" if drops and _remains(target, violation, "draws") is False else None
 
 
+def _is_given_a_state(violation: Violation) -> bool:
+    """Whether a violation's law gives the target a state in its case."""
+    is_given = Case.parse(violation.case).h0 == "given"
+    return is_given and not all_laws()[violation.law].without_state
+
+
 def _raised_for_widths(
     target: Target, violation: Violation, variants: Callable[[], Variants]
 ) -> str | None:
@@ -183,9 +189,6 @@ def _between_calls(
     target: Target, violation: Violation, what: Sequence[str] = _BETWEEN_CALLS
 ) -> str | None:
     """Return what can be put right between calls so that a violation is gone, if anything."""
-    has_state = Case.parse(violation.case).h0 == "given"
-    if has_state and not all_laws()[violation.law].without_state:
-        what = [how for how in what if how != "start"]
     gone = (how for how in what if _remains(target, violation, how) is False)
     found = next(gone, None)
     if found is None or not _remains(target, violation):
@@ -247,7 +250,9 @@ def _found_in_a_call(
             if law.family == "values":  # whatever it makes of numbers that are wrong
                 return explained, target
         if known is None or explained is None:
-            asked_of = ("start",) if symptom == "draws" else _BETWEEN_CALLS
+            asked_of: tuple[str, ...] = _BETWEEN_CALLS
+            if symptom == "draws":  # with a state they are no matter of the start, unless by chance
+                asked_of = () if _is_given_a_state(found) else ("start",)
             between = _between_calls(target, found, asked_of)
             if between is not None and (symptom in _MENDED_BY or name == "values"):
                 return between, target

@@ -32,6 +32,7 @@ from tests.subjects.broken.equations import (
 )
 from tests.subjects.broken.gradients import (
     LayersDetached,
+    NewLeaves,
     OldStateDetached,
     StatesDetached,
     StraightThroughDropout,
@@ -49,6 +50,7 @@ from tests.subjects.broken.rates import DropsInEval
 from tests.subjects.broken.results import OutputRetainsItsGradient
 from tests.subjects.broken.sequence_life import FlatteningReplacesParameters
 from tests.subjects.broken.sequence_results import OutputTakesTheInputsMemory
+from tests.subjects.broken.sequence_states import StateGivenOnlyIfTaken
 from tests.subjects.broken.sequences import OneStepStaysPut, RowsSortedAndLeftSo
 from tests.subjects.broken.states import (
     GoesOnFromItsLastState,
@@ -153,6 +155,8 @@ def test_laws_that_see_one_fault_have_one_symptom(target, laws, expected):
             marks=pytest.mark.skipif(IS_OLD, reason="torch 1.13 does not flatten in a call"),
         ),
         (StartsFromNoise, "default-state", {}, "start"),
+        (StateGivenOnlyIfTaken, "meta", {}, "start"),
+        (NewLeaves, "results", TRAIN, "gradients"),
         (OutputTakesTheInputsMemory, "default-state", {}, "memory"),
         # Where values jump, have a kink, or are nn.GRU's in this case alone.
         (ZeroStateSkipsTheBias, "gradients", {"state": "zero"}, "values"),
