@@ -152,10 +152,10 @@ def _order(pair: Pair) -> Tensor | None:
     alone = ~torch.eye(number, dtype=torch.bool)
     right = _results(pair, pair.run_reference, alone)
     apart = (right[:, None] - right).abs().amax(-1) + torch.eye(number) * 2.0**10
-    rows = []
+    far, rows = apart.median() / 4, []
     for kept in alone:  # one by one, since the first may tell
         rows.append((_results(pair, pair.run, kept[None]) - right).abs().amax(-1))
-        if rows[-1].amin() >= apart.median() / 4:  # whatever the seed
+        if rows[-1].amin() >= far:  # whatever the seed
             raise NotApplicable("its masks do not do what nn.GRU's do")
     near = torch.stack(rows)
     order = near.argmin(1)
